@@ -1,0 +1,1 @@
+"""Museum records, the feature store, and what fills it."""

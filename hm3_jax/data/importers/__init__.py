@@ -1,0 +1,1 @@
+"""Readers of feature files that other projects have published."""

@@ -1,0 +1,54 @@
+"""Imports Museums3k, whose features are OpenCLIP ViT-B-32 laion2b_s34b_b79k."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hm3_jax.data.importers.common import (
+    UNSTATED,
+    ImportedSet,
+    ModelFacts,
+    require_folder,
+)
+from hm3_jax.data.importers.tensor_files import MuseumFiles, read_tensor_files
+
+VIEWS_PER_ROOM = 12
+MODEL = ModelFacts("ViT-B-32", "laion2b_s34b_b79k")
+
+
+def read_museums3k(folder: Path, *, model: ModelFacts = UNSTATED) -> ImportedSet:
+    """Reads Museums3k as published: rooms of 12 views, each museum its own theme.
+
+    Args:
+        folder: Folder with `open_clip_features_museums3k` (or `tmp_museums` around it)
+            and `indices_museum_dataset.pkl`, whose indices are into the sorted names.
+        model: Model names that override the published ones.
+
+    Raises:
+        FileNotFoundError: If the folder or a file that it should have is missing.
+        ValueError: If a file does not hold what it should; more is found while the
+            museums are iterated and written.
+    """
+    require_folder(folder, "Museums3k")
+    features = folder / "open_clip_features_museums3k"
+    if not features.is_dir():
+        # The download as it is, which the published README says to place there.
+        features = folder / "tmp_museums" / "open_clip_features_museums3k"
+    require_folder(features / "images", "Museums3k's features")
+    files = [
+        # The published names, by whose order the indices count, have lost these
+        # characters at both ends and not the suffix.
+        MuseumFiles(
+            file.name.strip(".pt"),
+            views=file,
+            sentences=features / "descriptions" / "sentences" / file.name,
+        )
+        for file in (features / "images").glob("*.pt")
+    ]
+    return read_tensor_files(
+        "museums3k",
+        sorted(files, key=lambda file: file.name),
+        folder / "indices_museum_dataset.pkl",
+        VIEWS_PER_ROOM,
+        model.or_else(MODEL),
+    )

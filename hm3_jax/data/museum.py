@@ -1,0 +1,214 @@
+"""Museum records: what one museum consists of, and what makes it valid.
+
+Importers, the extraction and the synthetic set all hand museums over in this form;
+`hm3_jax.data.store.write_store` checks each record before it writes it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Collection, Iterable, Mapping
+
+import numpy as np
+from jaxtyping import Float
+
+KINDS = ("sentences", "views", "images", "videos")
+"""Kinds of feature, in the order in which strategies concatenate their inputs."""
+
+ARTWORK_KINDS = ("images", "videos")
+"""The kinds that hang in rooms by reference: each is stored once in a table."""
+
+SPLITS = ("train", "val", "test")
+
+# Ids and themes are kept one a line in UTF-8, which lone surrogates do not have.
+_NOT_IN_NAMES = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RoomRecord:
+    """One room of a museum.
+
+    Attributes:
+        views: (views, d) features of the room's screenshots, in order.
+        images: Ids of the images hung in the room, in order.
+        videos: Ids of the videos shown in the room, in order.
+    """
+
+    views: Float[np.ndarray, "views d"]
+    images: tuple[str, ...] = ()
+    videos: tuple[str, ...] = ()
+
+    def hung(self, kind: str) -> tuple[str, ...]:
+        """Ids of the artworks of `kind` ("images" or "videos")."""
+        return self.images if kind == "images" else self.videos
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class MuseumRecord:
+    """One museum with its description.
+
+    Attributes:
+        id: Unique name of the museum.
+        split: One of `SPLITS`.
+        theme: Name of the museum's theme (category).
+        sentences: (sentences, d) features of the description's sentences, in order.
+        rooms: The museum's rooms, in order.
+        sentence_texts: The sentences themselves, one for each feature, or None.
+    """
+
+    id: str
+    split: str
+    theme: str
+    sentences: Float[np.ndarray, "sentences d"]
+    rooms: tuple[RoomRecord, ...]
+    sentence_texts: tuple[str, ...] | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ArtworkTable:
+    """Images or videos, each once.
+
+    Attributes:
+        ids: Unique names of the artworks.
+        features: (artworks, d) one feature an artwork.
+    """
+
+    ids: tuple[str, ...]
+    features: Float[np.ndarray, "artworks d"]
+
+
+def check_features(features: np.ndarray, size: int | None, what: str) -> None:
+    """Checks rows of features.
+
+    Args:
+        features: (rows, d) floats.
+        size: The d that is expected, or None where any will do.
+        what: What the rows are, for the message (path, museum, kind).
+
+    Raises:
+        ValueError: If `features` is not a matrix of finite floats, has no row, has
+            another size, or has a row of zeros (which has no direction).
+    """
+    if features.ndim != 2 or features.dtype.kind != "f":
+        raise ValueError(
+            f"{what}: expected a matrix of floats, found {features.dtype} of shape "
+            f"{features.shape}"
+        )
+    if features.shape[0] == 0:
+        raise ValueError(f"{what}: expected at least one row, found none")
+    if size is not None and features.shape[1] != size:
+        raise ValueError(
+            f"{what}: expected features of size {size}, found {features.shape[1]}"
+        )
+    bad = bad_row(features)
+    if bad is not None:
+        raise ValueError(
+            f"{what}: expected finite features with a direction, row {bad[0]} holds "
+            f"{bad[1]}"
+        )
+
+
+def bad_row(features: np.ndarray) -> tuple[int, str] | None:
+    """The first unusable row of a (rows, d) matrix and what it holds, or None."""
+    # One reduction finds NaN, infinity and rows of zeros alike.
+    peaks = np.abs(features).max(axis=1, initial=0)
+    if np.isfinite(peaks).all() and peaks.all():
+        return None
+    row = int(np.flatnonzero(~np.isfinite(peaks) | (peaks == 0))[0])
+    return row, "only zeros" if peaks[row] == 0 else "NaN or infinity"
+
+
+def first_repeated(names: Iterable[str]) -> str | None:
+    """The first name that has occurred before, or None."""
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            return name
+        seen.add(name)
+    return None
+
+
+def check_name(name: object, what: str) -> None:
+    """Raises ValueError unless `name` is a non-empty string on one line."""
+    if not isinstance(name, str) or not name or _NOT_IN_NAMES.search(name):
+        raise ValueError(
+            f"{what}: expected a non-empty name without control characters, "
+            f"found {name!r}"
+        )
+
+
+def check_table(
+    table: ArtworkTable, size: int | None, kind: str, source: object
+) -> None:
+    """Checks a table of artworks.
+
+    Args:
+        table: The table.
+        size: Expected feature size, or None.
+        kind: "images" or "videos".
+        source: Path that the table came from, for messages.
+
+    Raises:
+        ValueError: For an id that occurs twice, for features that `check_features`
+            refuses, or for a number of ids that is not that of the features.
+    """
+    for artwork in table.ids:
+        check_name(artwork, f"{source}: id among the {kind}")
+    repeated = first_repeated(table.ids)
+    if repeated is not None:
+        raise ValueError(
+            f"{source}: {kind}: expected every id once, found {repeated!r} twice"
+        )
+    if len(table.ids) != len(table.features):
+        raise ValueError(
+            f"{source}: {kind}: expected one feature for each of {len(table.ids)} "
+            f"ids, found {len(table.features)}"
+        )
+    check_features(table.features, size, f"{source}: {kind}")
+
+
+def check_museum(
+    museum: MuseumRecord,
+    sizes: Mapping[str, int],
+    artworks: Mapping[str, Collection[str]],
+    source: object,
+) -> None:
+    """Checks one museum; uniqueness among museums is the store writer's to check.
+
+    Args:
+        museum: The record.
+        sizes: Expected feature size of "sentences" and "views".
+        artworks: Known artwork ids of each kind; a missing kind knows none.
+        source: Path that the museum came from, for messages.
+
+    Raises:
+        ValueError: For anything a store must not hold; the message names the source,
+            the museum, what was expected and what was found.
+    """
+    check_name(museum.id, f"{source}: museum id")
+    here = f"{source}: museum {museum.id!r}"
+    if museum.split not in SPLITS:
+        raise ValueError(
+            f"{here}: expected a split of {', '.join(SPLITS)}, found {museum.split!r}"
+        )
+    check_name(museum.theme, f"{here}: theme")
+    check_features(museum.sentences, sizes["sentences"], f"{here}, sentences")
+    texts = museum.sentence_texts
+    if texts is not None and len(texts) != len(museum.sentences):
+        raise ValueError(
+            f"{here}: expected one text for each of {len(museum.sentences)} sentence "
+            f"features, found {len(texts)}"
+        )
+    if not museum.rooms:
+        raise ValueError(f"{here}: expected at least one room, found none")
+    for number, room in enumerate(museum.rooms):
+        check_features(room.views, sizes["views"], f"{here}, room {number}, views")
+        for kind in ARTWORK_KINDS:
+            known = artworks.get(kind, ())
+            for artwork in room.hung(kind):
+                if artwork not in known:
+                    raise ValueError(
+                        f"{here}, room {number}: expected a known id among the "
+                        f"{kind}, found {artwork!r}"
+                    )

@@ -1,0 +1,154 @@
+"""The feature store on disk: names of its files and its manifest.
+
+A store is a folder. `manifest.json` says what is in it; the other files are
+
+| file | holds |
+|---|---|
+| `museum_ids.txt` | museum ids, one a line |
+| `theme_index.npy` | (museums,) int32, index into the manifest's themes |
+| `split_NAME.npy` | (museums in the split,) int64 museum indices, in published order |
+| `room_offsets.npy` | (museums + 1,) int64: rooms of museum i are [i]:[i + 1] |
+| `sentences.npy`, `sentences_offsets.npy` | features by museum |
+| `sentence_texts.npy`, `sentence_texts_offsets.npy` | UTF-8 bytes by sentence |
+| `views.npy`, `views_offsets.npy` | features by room |
+| `images.npy`, `image_ids.txt` | each image once: feature, id (videos likewise) |
+| `images_hung.npy`, `images_hung_offsets.npy` | int32 rows of `images.npy` by room |
+
+A ragged column is `values` beside `offsets` (int64, one more than there are owners):
+the values of owner i are `values[offsets[i]:offsets[i + 1]]`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+FORMAT_VERSION = 1
+MANIFEST = "manifest.json"
+MUSEUM_IDS = "museum_ids.txt"
+DTYPES = ("float16", "float32")
+
+
+def artwork_ids_name(kind: str) -> str:
+    """File of the ids of `kind` ("images" or "videos")."""
+    return f"{kind[:-1]}_ids.txt"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class FeatureFacts:
+    """Where one kind of feature came from; None where the source does not say.
+
+    Attributes:
+        feature_size: Floats a feature.
+        model: Architecture, in open_clip's naming where it has a name for it.
+        weights: Name of the pretrained weights.
+        preprocessing: What was done to the input before the model saw it.
+        pooling: How several outputs became one feature.
+        details: Whatever else it takes to compute the same features (JSON values).
+    """
+
+    feature_size: int
+    model: str | None = None
+    weights: str | None = None
+    preprocessing: str | None = None
+    pooling: str | None = None
+    details: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class FileFacts:
+    """Size and checksum of one file of a store."""
+
+    bytes: int
+    sha256: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Manifest:
+    """What a store says about itself.
+
+    Attributes:
+        dataset_name: Name of the data set.
+        kind: "real", or "synthetic" where the features were made up.
+        dtype: "float16" or "float32", of all features.
+        splits: Number of museums of each split.
+        themes: Theme names, sorted; `theme_index.npy` refers to them.
+        counts: Numbers of museums, rooms, sentences, views, and for each kind of
+            artwork of artworks ("images") and of places they hang ("images_hung");
+            and of bytes of sentence texts, where the store has them.
+        features: Facts for each kind of feature in the store.
+        origin: How the store was made (JSON values).
+        files: Facts of each file but the manifest itself.
+        format_version: Version of this layout.
+    """
+
+    dataset_name: str
+    kind: str
+    dtype: str
+    splits: Mapping[str, int]
+    themes: tuple[str, ...]
+    counts: Mapping[str, int]
+    features: Mapping[str, FeatureFacts]
+    origin: Mapping[str, Any]
+    files: Mapping[str, FileFacts]
+    format_version: int = FORMAT_VERSION
+
+    def to_json(self) -> str:
+        """The manifest's text.
+
+        It ends in a checksum of the rest, and there is one text for a manifest, so a
+        file that differs anywhere from the text of what it says has been changed.
+        """
+        values = dataclasses.asdict(self)
+        values["checksum"] = hashlib.sha256(_dump(values).encode()).hexdigest()
+        return _dump(values)
+
+    @classmethod
+    def from_json(cls, text: str, path: Path) -> Manifest:
+        """Reads `to_json`'s text.
+
+        Args:
+            text: The text.
+            path: Where it came from, for messages.
+
+        Raises:
+            ValueError: If `text` is not a manifest, or one of a newer format.
+        """
+        try:
+            values = json.loads(text)
+        except ValueError as error:
+            raise ValueError(f"{path}: expected JSON, found {error}") from None
+        version = values.get("format_version") if isinstance(values, dict) else None
+        if not isinstance(version, int):
+            raise ValueError(
+                f"{path}: expected a store's manifest with a format_version, found none"
+            )
+        if version > FORMAT_VERSION:
+            raise ValueError(
+                f"{path}: expected format version {FORMAT_VERSION} or older, found "
+                f"{version}: this store was written by a newer version of hm3_jax"
+            )
+        values.pop("checksum", None)
+        try:
+            values["themes"] = tuple(values["themes"])
+            values["features"] = {
+                kind: FeatureFacts(**facts)
+                for kind, facts in values["features"].items()
+            }
+            values["files"] = {
+                name: FileFacts(**facts) for name, facts in values["files"].items()
+            }
+            return cls(**values)
+        except (AttributeError, KeyError, TypeError) as error:
+            raise ValueError(
+                f"{path}: expected the fields of format version {FORMAT_VERSION}, "
+                f"found {error}"
+            ) from None
+
+
+def _dump(values: Mapping[str, Any]) -> str:
+    return json.dumps(values, indent=1, ensure_ascii=False) + "\n"

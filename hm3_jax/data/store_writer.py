@@ -1,0 +1,340 @@
+"""Writes feature stores: museum by museum, whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.lib import format as npy
+
+from hm3_jax.data.museum import (
+    ARTWORK_KINDS,
+    KINDS,
+    SPLITS,
+    ArtworkTable,
+    MuseumRecord,
+    bad_row,
+    check_museum,
+    check_table,
+)
+from hm3_jax.data.store_format import (
+    DTYPES,
+    MANIFEST,
+    MUSEUM_IDS,
+    FeatureFacts,
+    FileFacts,
+    Manifest,
+    artwork_ids_name,
+)
+
+
+def write_store(
+    path: str | os.PathLike[str],
+    museums: Iterable[MuseumRecord],
+    *,
+    dataset_name: str,
+    facts: Mapping[str, FeatureFacts],
+    artworks: Mapping[str, ArtworkTable] | None = None,
+    kind: str = "real",
+    dtype: str = "float16",
+    origin: Mapping[str, Any] | None = None,
+    source: object = None,
+) -> Manifest:
+    """Writes a feature store.
+
+    Museums are taken one at a time and written as they come, so that a generator
+    needs no memory for more than one. Everything goes to a folder beside `path` whose
+    name starts with a dot and holds ".partial-"; it is renamed to `path` when it is
+    complete and on disk, and removed if anything goes wrong, Ctrl-C included.
+
+    Args:
+        path: Folder to make; must not exist.
+        museums: The museums, each split's in its published order.
+        dataset_name: Name of the data set.
+        facts: Facts for "sentences", "views" and each kind in `artworks`; their
+            feature sizes are those that the features must have.
+        artworks: Tables of "images" and "videos"; a kind left out is one that the
+            data set does not have.
+        kind: "real" or "synthetic".
+        dtype: "float16" or "float32", for all features.
+        origin: How the data came about (JSON values), kept in the manifest.
+        source: Path to name in messages about the museums; `path` if None.
+
+    Returns:
+        The store's manifest.
+
+    Raises:
+        FileExistsError: If `path` exists.
+        ValueError: If there is no museum, a museum or table is not valid (see
+            `hm3_jax.data.museum`), an id occurs twice, `dtype` cannot hold a value,
+            or an argument is not one of its choices.
+    """
+    path = Path(path)
+    artworks = artworks or {}
+    source = path if source is None else source
+    _check_arguments(facts, artworks, kind, dtype)
+    with _whole_or_absent(path) as folder:
+        for name, table in artworks.items():
+            check_table(table, facts[name].feature_size, name, source)
+            np.save(
+                folder / f"{name}.npy",
+                _cast(table.features, dtype, f"{source}: {name}"),
+            )
+            _write_lines(folder / artwork_ids_name(name), table.ids)
+        with ExitStack() as files:
+            columns = _Columns(folder, files, facts, artworks, dtype, source)
+            for museum in museums:
+                columns.append(museum)
+        if not columns.ids:
+            raise ValueError(f"{source}: expected at least one museum, found none")
+        themes = columns.finish(folder)
+        manifest = Manifest(
+            dataset_name=dataset_name,
+            kind=kind,
+            dtype=dtype,
+            splits={name: len(columns.splits[name]) for name in columns.splits},
+            themes=themes,
+            counts=columns.counts(artworks),
+            features={name: facts[name] for name in KINDS if name in facts},
+            origin=dict(origin or {}),
+            files={file.name: _file_facts(file) for file in sorted(folder.iterdir())},
+        )
+        (folder / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
+    return manifest
+
+
+class _Columns:
+    """The files that grow with every museum."""
+
+    def __init__(
+        self,
+        folder: Path,
+        files: ExitStack,
+        facts: Mapping[str, FeatureFacts],
+        artworks: Mapping[str, ArtworkTable],
+        dtype: str,
+        source: object,
+    ):
+        def rows(name: str, dtype: str, *shape: int) -> _Rows:
+            return files.enter_context(_Rows(folder / f"{name}.npy", dtype, shape))
+
+        self.sizes = {kind: facts[kind].feature_size for kind in ("sentences", "views")}
+        self.values = {
+            kind: rows(kind, dtype, size) for kind, size in self.sizes.items()
+        }
+        self.places = {
+            kind: {artwork: i for i, artwork in enumerate(artworks[kind].ids)}
+            for kind in ARTWORK_KINDS
+            if kind in artworks
+        }
+        self.hung = {kind: rows(f"{kind}_hung", "int32") for kind in self.places}
+        self.open_texts = lambda: rows("sentence_texts", "uint8")
+        self.texts: _Rows | None = None
+        self.text_lengths: list[int] = []
+        self.lengths: dict[str, list[int]] = {
+            kind: [] for kind in (*self.values, *self.hung)
+        }
+        self.rooms: list[int] = []
+        self.ids: dict[str, None] = {}
+        self.themes: list[str] = []
+        self.splits: dict[str, list[int]] = {}
+        self.dtype = dtype
+        self.source = source
+
+    def append(self, museum: MuseumRecord) -> None:
+        check_museum(museum, self.sizes, self.places, self.source)
+        here = f"{self.source}: museum {museum.id!r}"
+        if museum.id in self.ids:
+            raise ValueError(f"{here}: expected every id once, found it twice")
+        self._append_texts(museum, here)
+        self.splits.setdefault(museum.split, []).append(len(self.ids))
+        self.ids[museum.id] = None
+        self.themes.append(museum.theme)
+        self.rooms.append(len(museum.rooms))
+        self.lengths["sentences"].append(len(museum.sentences))
+        self.values["sentences"].append(
+            _cast(museum.sentences, self.dtype, f"{here}, sentences")
+        )
+        views = np.concatenate([room.views for room in museum.rooms])
+        self.values["views"].append(_cast(views, self.dtype, f"{here}, views"))
+        self.lengths["views"].extend(len(room.views) for room in museum.rooms)
+        for kind, hung in self.hung.items():
+            place = self.places[kind]
+            by_room = [room.hung(kind) for room in museum.rooms]
+            self.lengths[kind].extend(map(len, by_room))
+            hung.append(
+                np.array(
+                    [place[artwork] for artwork in itertools.chain(*by_room)], np.int32
+                )
+            )
+
+    def _append_texts(self, museum: MuseumRecord, here: str) -> None:
+        if not self.ids and museum.sentence_texts is not None:
+            self.texts = self.open_texts()
+        if (self.texts is None) != (museum.sentence_texts is None):
+            raise ValueError(
+                f"{here}: expected sentence texts for all museums or for none, found "
+                f"them for {'some' if self.texts is None else 'all before this one'}"
+            )
+        if self.texts is not None and museum.sentence_texts is not None:
+            encoded = [text.encode() for text in museum.sentence_texts]
+            self.text_lengths.extend(map(len, encoded))
+            self.texts.append(np.frombuffer(b"".join(encoded), np.uint8))
+
+    def finish(self, folder: Path) -> tuple[str, ...]:
+        """Writes the small files; returns the sorted themes."""
+        themes = tuple(sorted(set(self.themes)))
+        index = {theme: i for i, theme in enumerate(themes)}
+        _write_lines(folder / MUSEUM_IDS, self.ids)
+        np.save(
+            folder / "theme_index.npy",
+            np.array([index[theme] for theme in self.themes], np.int32),
+        )
+        self.splits = {
+            name: self.splits[name] for name in SPLITS if name in self.splits
+        }
+        for name, indices in self.splits.items():
+            np.save(folder / f"split_{name}.npy", np.array(indices, np.int64))
+        np.save(folder / "room_offsets.npy", _offsets(self.rooms))
+        for kind, lengths in self.lengths.items():
+            name = f"{kind}_hung" if kind in self.hung else kind
+            np.save(folder / f"{name}_offsets.npy", _offsets(lengths))
+        if self.texts is not None:
+            np.save(folder / "sentence_texts_offsets.npy", _offsets(self.text_lengths))
+        return themes
+
+    def counts(self, artworks: Mapping[str, ArtworkTable]) -> dict[str, int]:
+        counts = {"museums": len(self.ids), "rooms": sum(self.rooms)}
+        counts |= {kind: rows.length for kind, rows in self.values.items()}
+        for kind, rows in self.hung.items():
+            counts |= {kind: len(artworks[kind].ids), f"{kind}_hung": rows.length}
+        if self.texts is not None:
+            counts["sentence_texts"] = self.texts.length
+        return counts
+
+
+class _Rows:
+    """A .npy file that is appended to; its length enters the header at the end."""
+
+    def __init__(self, path: Path, dtype: str, shape: tuple[int, ...]):
+        self._dtype = np.dtype(dtype)
+        self._shape = shape
+        self._file = path.open("wb")
+        self.length = 0
+
+    def __enter__(self) -> _Rows:
+        self._header_size = self._write_header()
+        return self
+
+    def append(self, rows: np.ndarray) -> None:
+        self._file.write(np.ascontiguousarray(rows, self._dtype).data)
+        self.length += len(rows)
+
+    def __exit__(self, error: type | None, *_: object) -> None:
+        with self._file:
+            if error is None:
+                self._file.seek(0)
+                # numpy leaves room in the header for the first axis to grow.
+                if self._write_header() != self._header_size:
+                    raise RuntimeError("numpy wrote a .npy header of another length")
+
+    def _write_header(self) -> int:
+        description = {
+            "descr": npy.dtype_to_descr(self._dtype),
+            "fortran_order": False,
+            "shape": (self.length, *self._shape),
+        }
+        npy.write_array_header_1_0(self._file, description)
+        return self._file.tell()
+
+
+def _check_arguments(
+    facts: Mapping[str, FeatureFacts],
+    artworks: Mapping[str, ArtworkTable],
+    kind: str,
+    dtype: str,
+) -> None:
+    if kind not in ("real", "synthetic"):
+        raise ValueError(f"expected kind 'real' or 'synthetic', found {kind!r}")
+    if dtype not in DTYPES:
+        raise ValueError(f"expected dtype {' or '.join(DTYPES)}, found {dtype!r}")
+    if not set(artworks) <= set(ARTWORK_KINDS):
+        raise ValueError(
+            f"expected artworks of {', '.join(ARTWORK_KINDS)}, found "
+            f"{', '.join(artworks)}"
+        )
+    expected = {"sentences", "views", *artworks}
+    if set(facts) != expected:
+        raise ValueError(
+            f"expected facts for {', '.join(sorted(expected))}, found them for "
+            f"{', '.join(sorted(facts))}"
+        )
+
+
+def _cast(features: np.ndarray, dtype: str, what: str) -> np.ndarray:
+    """`features` in `dtype`; refuses rows that only were usable before."""
+    if features.dtype == dtype:
+        return features
+    with np.errstate(over="ignore", under="ignore"):
+        cast = features.astype(dtype)
+    bad = bad_row(cast)
+    if bad is not None:
+        raise ValueError(
+            f"{what}: expected values that {dtype} can hold, row {bad[0]} would hold "
+            f"{bad[1]}"
+        )
+    return cast
+
+
+def _offsets(lengths: Sequence[int]) -> np.ndarray:
+    return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+
+
+def _write_lines(path: Path, lines: Iterable[str]) -> None:
+    path.write_bytes("".join(f"{line}\n" for line in lines).encode())
+
+
+def _file_facts(path: Path) -> FileFacts:
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256")
+    return FileFacts(path.stat().st_size, digest.hexdigest())
+
+
+@contextmanager
+def _whole_or_absent(path: Path) -> Iterator[Path]:
+    """A temporary folder that becomes `path` if the block ends without error."""
+    if path.exists():
+        raise FileExistsError(f"{path}: expected a path to make a store at, it exists")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.partial-", dir=path.parent))
+    try:
+        # mkdtemp's folders are the user's alone; a store is as open as other folders.
+        umask = os.umask(0)
+        os.umask(umask)
+        folder.chmod(0o777 & ~umask)
+        yield folder
+        for file in [*folder.iterdir(), folder]:
+            _sync(file)
+        if path.exists():
+            raise FileExistsError(f"{path}: made by another process in the meantime")
+        folder.rename(path)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    _sync(path.parent)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

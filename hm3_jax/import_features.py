@@ -1,0 +1,150 @@
+"""Imports other people's feature files into a feature store.
+
+  python -m hm3_jax.import_features --source=hm3 --input=DIR --feature_set=NAME
+      --museums=DIR/museums.json --output=STORE
+  python -m hm3_jax.import_features --source=museums3k --input=DIR --output=STORE
+  python -m hm3_jax.import_features --source=apartments --input=DIR --output=STORE
+
+Pickles are opened by a reader that rebuilds tensors and runs nothing. The one thing
+that runs code of the data set is --museums_package, which imports its utils.py.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from absl import flags
+
+from hm3_jax import cli
+from hm3_jax.data.importers.apartments import read_apartments
+from hm3_jax.data.importers.common import ImportedSet, ModelFacts
+from hm3_jax.data.importers.hm3 import VIDEO_POOLINGS, read_hm3
+from hm3_jax.data.importers.museum_list import read_museum_json, read_museum_package
+from hm3_jax.data.importers.museums3k import read_museums3k
+from hm3_jax.data.store import write_store
+from hm3_jax.data.store_format import DTYPES
+from hm3_jax.data.summary import summary_line
+
+_SOURCE = flags.DEFINE_enum(
+    "source",
+    None,
+    ["hm3", "museums3k", "apartments"],
+    "Layout of the files: hm3 (a folder with featureSets/NAME.json, as for "
+    "genMuseums), museums3k, apartments (AdOCTeRA, FArMARe).",
+    required=True,
+)
+_INPUT = flags.DEFINE_string("input", None, "Folder of the files.", required=True)
+_OUTPUT = flags.DEFINE_string(
+    "output", None, "Store to make; must not exist.", required=True
+)
+_DTYPE = flags.DEFINE_enum("dtype", "float16", DTYPES, "Floats of the store.")
+_MODEL = flags.DEFINE_string(
+    "model",
+    None,
+    "Model that the features are of, in open_clip's naming (such as ViT-B-32); "
+    "overrides what the source says.",
+)
+_PRETRAINED = flags.DEFINE_string(
+    "pretrained",
+    None,
+    "Weights that the features are of (such as laion2b_s34b_b79k); overrides what the "
+    "source says.",
+)
+_FEATURE_SET = flags.DEFINE_string(
+    "feature_set", None, "hm3: NAME of featureSets/NAME.json."
+)
+_MUSEUMS = flags.DEFINE_string(
+    "museums", None, "hm3: museums.json with splits, artworks by room and sentences."
+)
+_MUSEUMS_PACKAGE = flags.DEFINE_string(
+    "museums_package",
+    None,
+    "hm3: instead of --museums, the data set's repository, a folder whose utils.py "
+    "offers getMuseumList, getMuseumArtWorksPerRoom, loadDesc and "
+    "flattenDescriptionList. THIS RUNS THAT CODE: give only a folder you trust.",
+)
+_VIDEO_POOLING = flags.DEFINE_enum(
+    "video_pooling",
+    None,
+    VIDEO_POOLINGS,
+    "hm3: what to make of videos with one feature a frame; mean if not given. "
+    "first_frame is what the published code did.",
+)
+_APARTMENTS_MODEL = flags.DEFINE_string(
+    "apartments_model",
+    None,
+    "apartments: MODEL of images_MODEL and descriptions_MODEL, if there are several.",
+)
+
+# Flags that mean something to one source only.
+_OWN_FLAGS = {
+    "hm3": (_FEATURE_SET, _MUSEUMS, _MUSEUMS_PACKAGE, _VIDEO_POOLING),
+    "museums3k": (),
+    "apartments": (_APARTMENTS_MODEL,),
+}
+
+
+def main() -> None:
+    """Imports what the flags name and says what it was."""
+    start = time.perf_counter()
+    for source, own in _OWN_FLAGS.items():
+        for flag in own:
+            if source != _SOURCE.value and flag.present:
+                raise ValueError(
+                    f"--{flag.name} is for --source={source}, found "
+                    f"--source={_SOURCE.value}"
+                )
+    output = Path(_OUTPUT.value)
+    if output.exists():
+        raise FileExistsError(
+            f"{output}: expected a path to make a store at, it exists"
+        )
+    imported = _read()
+    manifest = write_store(
+        output,
+        imported.museums,
+        dataset_name=imported.dataset_name,
+        facts=imported.facts,
+        artworks=imported.artworks,
+        dtype=_DTYPE.value,
+        origin=imported.origin,
+        source=_INPUT.value,
+    )
+    for note in imported.notes:
+        print(f"note: {note}")
+    seconds = time.perf_counter() - start
+    print(f"{output}: {summary_line(manifest)}; imported in {seconds:.1f} s")
+
+
+def _read() -> ImportedSet:
+    folder = Path(_INPUT.value)
+    model = ModelFacts(_MODEL.value, _PRETRAINED.value)
+    if _SOURCE.value == "museums3k":
+        return read_museums3k(folder, model=model)
+    if _SOURCE.value == "apartments":
+        return read_apartments(folder, _APARTMENTS_MODEL.value, model=model)
+    if _FEATURE_SET.value is None:
+        raise ValueError("--source=hm3 needs --feature_set=NAME, found none")
+    museums, package = _MUSEUMS.value, _MUSEUMS_PACKAGE.value
+    if (museums is None) == (package is None):
+        found = "neither" if museums is None else "both"
+        raise ValueError(
+            f"--source=hm3 needs one of --museums and --museums_package, found {found}"
+        )
+    if museums is not None:
+        museum_list = read_museum_json(Path(museums))
+    else:
+        assert package is not None
+        museum_list = read_museum_package(Path(package))
+    return read_hm3(
+        folder,
+        _FEATURE_SET.value,
+        museum_list,
+        video_pooling=_VIDEO_POOLING.value or "mean",
+        model=model,
+    )
+
+
+if __name__ == "__main__":
+    cli.run(main)

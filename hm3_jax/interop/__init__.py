@@ -1,0 +1,1 @@
+"""Files and weights of other frameworks; the only place here that imports torch."""

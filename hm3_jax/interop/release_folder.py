@@ -1,0 +1,121 @@
+"""Checkpoint folders of the published release.
+
+A folder is what the release's `save_pretrained` writes: `config.json`, the strategy,
+with `model.safetensors` or the older `pytorch_model.bin`, the weights.
+"""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hm3_jax.interop import torch_files, torch_weights
+from hm3_jax.nn.strategy import StrategyConfig, parse_strategy, strategy_text
+
+CONFIG_FILE = "config.json"
+WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
+
+# What Hugging Face's `save_pretrained` adds to any configuration; none of it says
+# anything about the towers.
+_HUGGING_FACE_KEYS = frozenset(
+    {
+        "_attn_implementation_autoset",
+        "_commit_hash",
+        "_name_or_path",
+        "architectures",
+        "auto_map",
+        "dtype",
+        "model_type",
+        "problem_type",
+        "return_dict",
+        "torch_dtype",
+        "torchscript",
+        "transformers_version",
+    }
+)
+
+
+def _read_config(path: Path) -> StrategyConfig:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path}: expected a JSON object, found {error}") from error
+    if isinstance(value, dict):
+        value = {k: v for k, v in value.items() if k not in _HUGGING_FACE_KEYS}
+    return parse_strategy(value, path)
+
+
+def _weight_file(folder: Path) -> Path:
+    for name in WEIGHT_FILES:
+        if (folder / name).is_file():
+            return folder / name
+    raise FileNotFoundError(
+        f"{folder}: expected {' or '.join(WEIGHT_FILES)}, found neither"
+    )
+
+
+def read_release_folder(folder: str | Path) -> tuple[StrategyConfig, dict[str, Any]]:
+    """Reads a checkpoint folder of the release.
+
+    Args:
+        folder: Holds `config.json` and `model.safetensors` or `pytorch_model.bin`; the
+            first is preferred where both are present.
+
+    Returns:
+        The strategy and the parameters as `from_torch` gives them.
+
+    Raises:
+        FileNotFoundError: A file is missing.
+        ValueError: A file is damaged, the strategy is unsound, or the weights do not
+            fit it; the message names the file.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder}: expected a checkpoint folder, found none")
+    config = _read_config(folder / CONFIG_FILE)
+    weights = _weight_file(folder)
+    state = torch_files.load_state_dict(weights)
+    try:
+        return config, torch_weights.from_torch(state, config)
+    except ValueError as error:
+        raise ValueError(f"{weights}: {error}") from error
+
+
+def write_release_folder(
+    folder: str | Path, config: StrategyConfig, params: Mapping[str, Any]
+) -> None:
+    """Writes a checkpoint folder that the release's `from_pretrained` takes.
+
+    Args:
+        folder: Where to write; must not exist. It is whole or absent.
+        config: The strategy.
+        params: The parameters as `from_torch` gives them.
+
+    Raises:
+        FileExistsError: `folder` exists.
+        ValueError: The parameters do not fit the strategy.
+    """
+    # Imported here, as only converting needs it.
+    from safetensors.numpy import save_file
+
+    folder = Path(folder)
+    if folder.exists():
+        raise FileExistsError(f"{folder}: expected no such folder, found one")
+    state: dict[str, np.ndarray] = torch_weights.to_torch(params, config)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    try:
+        partial.chmod(0o755)
+        # `transformers` refuses a safetensors file without this mark.
+        save_file(state, partial / WEIGHT_FILES[0], metadata={"format": "pt"})
+        text = strategy_text(config)
+        (partial / CONFIG_FILE).write_text(text, encoding="utf-8")
+        os.rename(partial, folder)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise

@@ -1,0 +1,1 @@
+"""Training: features on the device, compiled epochs, evaluation, checkpoints, runs."""

@@ -1,0 +1,180 @@
+"""An experiment: several strategies trained with the same settings."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hm3_jax.data.store import FeatureStore
+from hm3_jax.learn.run_folder import (
+    TryResult,
+    write_experiment,
+    write_test,
+)
+from hm3_jax.learn.settings import TrainSettings
+from hm3_jax.learn.trainer import EpochReport, Trainer
+from hm3_jax.nn.strategy import ConvConfig, StrategyConfig, load_strategy
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Experiment:
+    """What to train and where to put it.
+
+    Attributes:
+      strategies: in the order they are trained in.
+      settings: shared by all of them.
+      folder: of the experiment.
+      name: of the experiment.
+      description: free text.
+      tags: free words.
+      tries_at_once: tries trained as one program; None for all of them.
+    """
+
+    strategies: Sequence[StrategyConfig]
+    settings: TrainSettings
+    folder: Path
+    name: str
+    description: str = ""
+    tags: Sequence[str] = ()
+    tries_at_once: int | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Listeners:
+    """What is called while an experiment runs.
+
+    Attributes:
+      strategy: before a strategy is trained.
+      epoch: after each of its epochs.
+      tested: with the tests of all its tries.
+    """
+
+    strategy: Callable[[StrategyConfig], None]
+    epoch: Callable[[EpochReport], None]
+    tested: Callable[[StrategyConfig, Sequence[TryResult]], None]
+
+
+def load_strategies(files: Sequence[str], folder: str | None) -> list[StrategyConfig]:
+    """Strategies from files, from a folder of files, or both, in published order.
+
+    Args:
+      files: strategy JSON files.
+      folder: all its `*.json` files are taken; None for no folder.
+
+    Raises:
+      ValueError: there is none, or two have the same name.
+    """
+    paths = [Path(file) for file in files]
+    if folder is not None:
+        found = sorted(Path(folder).glob("*.json"))
+        if not found:
+            raise ValueError(f"{folder}: expected strategy files *.json, found none")
+        paths += found
+    if not paths:
+        raise ValueError("give --config_files or --config_files_dir (found neither)")
+    strategies = {}
+    for path in paths:
+        config = load_strategy(path)
+        if config.file_stem in strategies:
+            raise ValueError(f"{path}: strategy {config.file_stem} is given twice")
+        strategies[config.file_stem] = config
+    return sorted(strategies.values(), key=_published_order)
+
+
+def _published_order(config: StrategyConfig) -> tuple[Any, ...]:
+    return (
+        config.embedding_size,
+        not config.flat,
+        isinstance(config.museum, ConvConfig),
+        config.text.cell == "lstm",
+        "images" in config.uses,
+        "videos" in config.uses,
+        config.file_stem,
+    )
+
+
+def run_experiment(
+    experiment: Experiment,
+    store: FeatureStore,
+    listeners: Listeners,
+    *,
+    resume: bool = False,
+) -> None:
+    """Trains and tests every strategy, one after the other.
+
+    Everything that can be known to fail is found before the first is trained.
+
+    Args:
+      experiment: what to do.
+      store: features to train on.
+      listeners: told about the progress.
+      resume: go on with what is in the experiment's folder.
+
+    Raises:
+      FileExistsError: the folder is there and `resume` is False.
+      ValueError: the store does not serve a strategy.
+      NonFiniteLossError: training diverged.
+    """
+    if experiment.folder.exists() and not resume:
+        raise FileExistsError(
+            f"{experiment.folder}: expected no experiment there, found one (give "
+            "another --experiment_name or --workdir, or go on with --resume)"
+        )
+    settings = experiment.settings
+    attempts = range(1, settings.number_of_tries + 1)
+    at_once = experiment.tries_at_once or len(attempts)
+    chunks = [attempts[i : i + at_once] for i in range(0, len(attempts), at_once)]
+    folders = {
+        config: experiment.folder / config.file_stem for config in experiment.strategies
+    }
+    for config, folder in folders.items():
+        Trainer.check(store, config)
+    experiment.folder.mkdir(parents=True, exist_ok=True)
+    runs = []
+    for config, folder in folders.items():
+        listeners.strategy(config)
+        results: list[TryResult] = []
+        for chunk in chunks:
+            trainer = Trainer(store, config, settings, folder, chunk)
+            results += trainer.run(resume=resume, listener=listeners.epoch)
+        test = store.splits["test"]
+        write_test(
+            folder,
+            results,
+            [store.ids[i] for i in test],
+            [store.themes[t] for t in store.theme_index[test]],
+        )
+        runs.append(_run_entry(config, store, results))
+        listeners.tested(config, results)
+        write_experiment(
+            experiment.folder,
+            name=experiment.name,
+            description=experiment.description,
+            tags=experiment.tags,
+            settings=settings,
+            runs=runs,
+        )
+
+
+def _run_entry(
+    config: StrategyConfig, store: FeatureStore, results: Sequence[TryResult]
+) -> dict[str, Any]:
+    names = results[0].metrics
+    return {
+        "base_name": config.file_stem,
+        "n_tries": len(results),
+        "dataset_name": store.dataset_name,
+        "dataset_kind": store.manifest.kind,
+        "features": store.feature_facts(),
+        "test_metrics_mean": {
+            name: float(np.mean([r.metrics[name] for r in results])) for name in names
+        },
+        "test_metrics_std": {
+            name: float(np.std([r.metrics[name] for r in results], ddof=1))
+            for name in names
+        }
+        if len(results) > 1
+        else None,
+    }

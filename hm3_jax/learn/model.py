@@ -1,0 +1,132 @@
+"""A trained or fresh model: its strategy, parameters and where its features come from.
+
+Runs that train together share one graph and stack their parameters; this module goes
+between that form and the plain nested dictionaries that are saved and converted.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from hm3_jax.nn.convolution import Masking
+from hm3_jax.nn.strategy import StrategyConfig
+from hm3_jax.nn.towers import TwoTowers
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+    """One model.
+
+    Attributes:
+      config: strategy.
+      cnn1d_masking: masking of the 1-D CNN, see `nn.convolution`.
+      params: nested dictionary of float32 arrays.
+      feature_facts: what the features it was trained on come from, by kind; None where
+        that is not known (a converted checkpoint).
+    """
+
+    config: StrategyConfig
+    cnn1d_masking: Masking
+    params: Mapping[str, Any]
+    feature_facts: Mapping[str, Any] | None
+
+    @property
+    def graph(self) -> nnx.GraphDef[TwoTowers]:
+        """Graph definition, to merge with `state`."""
+        return graph_of(self.config, self.cnn1d_masking)
+
+    def stacked(self) -> dict[str, Any]:
+        """Parameters as those of one run (leading axis 1), checked and on the device.
+
+        Raises:
+          ValueError: parameters are missing, unknown or of a wrong shape.
+        """
+        return stack_params(self.config, self.cnn1d_masking, [self.params])
+
+
+@functools.cache
+def _abstract(config: StrategyConfig, masking: Masking):
+    return nnx.eval_shape(
+        lambda: TwoTowers(config, cnn1d_masking=masking, rngs=nnx.Rngs(0))
+    )
+
+
+def graph_of(config: StrategyConfig, masking: Masking) -> nnx.GraphDef[TwoTowers]:
+    """Graph definition of a strategy; equal for equal arguments."""
+    return nnx.graphdef(_abstract(config, masking))
+
+
+def draw_params(
+    config: StrategyConfig, masking: Masking, keys: jax.Array
+) -> dict[str, Any]:
+    """Initial parameters of several runs.
+
+    Args:
+      config: strategy.
+      masking: of the 1-D CNN.
+      keys: random key of each run.
+
+    Returns:
+      Nested dictionary of arrays with a leading axis of runs.
+    """
+
+    @jax.jit
+    @jax.vmap
+    def draw(key):
+        model = TwoTowers(config, cnn1d_masking=masking, rngs=nnx.Rngs(params=key))
+        return nnx.to_pure_dict(nnx.state(model, nnx.Param))
+
+    return draw(keys)
+
+
+def stack_params(
+    config: StrategyConfig, masking: Masking, runs: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Parameters with a leading axis of runs from those of each run.
+
+    Raises:
+      ValueError: parameters are missing, unknown or of a wrong shape.
+    """
+    state = nnx.state(_abstract(config, masking), nnx.Param)
+    wanted = _flat_shapes(nnx.to_pure_dict(state))
+    for params in runs:
+        found = _flat_shapes(params)
+        if found != wanted:
+            wrong = min(
+                name
+                for name in wanted.keys() | found.keys()
+                if wanted.get(name) != found.get(name)
+            )
+            raise ValueError(
+                f"parameters do not fit {config.name}: {wrong} is expected "
+                f"{_shape(wanted.get(wrong))}, found {_shape(found.get(wrong))}"
+            )
+    return stack(runs)
+
+
+def stack(runs: Sequence[Any]) -> Any:
+    """Joins equal trees along a new leading axis of runs, on the device."""
+    return jax.tree.map(lambda *leaves: jnp.asarray(np.stack(leaves)), *runs)
+
+
+def take_run(tree: Any, run: int) -> Any:
+    """One run of a tree with a leading axis of runs, on the host."""
+    return jax.tree.map(lambda x: np.asarray(x[run]), tree)
+
+
+def _flat_shapes(params: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    leaves = jax.tree_util.tree_leaves_with_path(dict(params))
+    return {
+        jax.tree_util.keystr(path, simple=True, separator="."): tuple(leaf.shape)
+        for path, leaf in leaves
+    }
+
+
+def _shape(shape: tuple[int, ...] | None) -> str:
+    return "missing" if shape is None else f"of shape {shape}"

@@ -1,0 +1,64 @@
+"""Which epoch is best and when a try ends early."""
+
+import dataclasses
+from collections.abc import Mapping
+
+from hm3_jax.learn.settings import BEST_STRATEGIES, TrainSettings
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Progress:
+    """Where the training of one try stands after an epoch.
+
+    Attributes:
+      epoch: number of finished epochs.
+      best_score: best value of `best_strategy` so far, larger is better; None before.
+      best_epoch: number of finished epochs when it was reached.
+      lowest_loss: lowest val loss that counted for `loss_patience`; None before.
+      epochs_without: epochs since then.
+      ended: whether the try has ended early.
+    """
+
+    epoch: int = 0
+    best_score: float | None = None
+    best_epoch: int | None = None
+    lowest_loss: float | None = None
+    epochs_without: int = 0
+    ended: bool = False
+
+    def after_epoch(
+        self, settings: TrainSettings, val_metrics: Mapping[str, float], val_loss: float
+    ) -> "Progress":
+        """Progress after one more epoch; the same once the try has ended.
+
+        Args:
+          settings: of the run.
+          val_metrics: published metrics on the val split.
+          val_loss: loss on the val split.
+        """
+        if self.ended:
+            return self
+        epoch = self.epoch + 1
+        best_score, best_epoch = self.best_score, self.best_epoch
+        if settings.best_strategy is not None:
+            score = _score(settings.best_strategy, val_metrics)
+            if best_score is None or score > best_score:
+                best_score, best_epoch = score, epoch
+        lowest, without = self.lowest_loss, self.epochs_without + 1
+        if lowest is None or val_loss < lowest - (settings.loss_delta or 0.0):
+            lowest, without = val_loss, 0
+        patience = settings.loss_patience
+        return Progress(
+            epoch=epoch,
+            best_score=best_score,
+            best_epoch=best_epoch,
+            lowest_loss=lowest,
+            epochs_without=without,
+            ended=patience is not None and without >= patience,
+        )
+
+
+def _score(best_strategy: str, metrics: Mapping[str, float]) -> float:
+    key = BEST_STRATEGIES[best_strategy]
+    # Ranks are better when lower.
+    return -metrics[key] if key.endswith("_rank") else metrics[key]

@@ -1,0 +1,154 @@
+"""Files of an experiment: `EXPERIMENT/STRATEGY/try_K`, in the published form."""
+
+import dataclasses
+import datetime
+import json
+import os
+import uuid
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from hm3_jax.learn.settings import TrainSettings
+from hm3_jax.nn.strategy import StrategyConfig, to_json
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class TryResult:
+    """What the test of one try gave.
+
+    Attributes:
+      attempt: number of the try, from 1.
+      epoch: number of finished epochs of the tested parameters.
+      metrics: published keys.
+      descriptions: embeddings, float32 (museums, d).
+      museums: embeddings, float32 (museums, d).
+    """
+
+    attempt: int
+    epoch: int
+    metrics: Mapping[str, float]
+    descriptions: Float[np.ndarray, "museums d"]
+    museums: Float[np.ndarray, "museums d"]
+
+
+def try_folder(strategy_folder: Path, attempt: int) -> Path:
+    """Folder of a try, counted from 1."""
+    return strategy_folder / f"try_{attempt}"
+
+
+def write_json(path: Path, value: Any, *, indent: int | None = 1) -> None:
+    """Writes a JSON file whole or not at all."""
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    temporary.write_text(json.dumps(value, indent=indent) + "\n")
+    os.replace(temporary, path)
+
+
+def read_json(path: Path) -> Any:
+    """Reads a JSON file.
+
+    Raises:
+      FileNotFoundError: there is none.
+      ValueError: it is not JSON.
+    """
+    try:
+        return json.loads(path.read_text())
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path}: expected JSON, found {error}") from None
+
+
+def write_strategy(folder: Path, config: StrategyConfig) -> None:
+    """Writes `strategy.json`."""
+    write_json(folder / "strategy.json", to_json(config))
+
+
+class MetricsLog:
+    """`metrics.jsonl` of a try: one line an epoch, nothing that depends on time."""
+
+    def __init__(self, folder: Path, finished_epochs: int):
+        """Opens the log, dropping what was written after the given epoch."""
+        self._path = folder / "metrics.jsonl"
+        lines = self._path.read_text().splitlines() if self._path.exists() else []
+        kept = "".join(line + "\n" for line in lines[:finished_epochs])
+        self._path.write_text(kept)
+
+    def write(self, line: Mapping[str, Any]) -> None:
+        """Appends one epoch."""
+        with self._path.open("a") as file:
+            file.write(json.dumps(line) + "\n")
+
+
+def write_test(
+    strategy_folder: Path,
+    results: Sequence[TryResult],
+    ids: Sequence[str],
+    themes: Sequence[str],
+) -> None:
+    """Writes each try's `test_metrics.json` and the strategy's `test_output.json`.
+
+    Args:
+      strategy_folder: of the strategy.
+      results: of every try.
+      ids: of the tested museums.
+      themes: of the tested museums.
+    """
+    for result in results:
+        write_json(
+            try_folder(strategy_folder, result.attempt) / "test_metrics.json",
+            {"epoch": result.epoch, "metrics": dict(result.metrics)},
+        )
+    write_json(
+        strategy_folder / "test_output.json",
+        [
+            {
+                "n_try": result.attempt,
+                "output_description_test": result.descriptions.tolist(),
+                "output_pov_test": result.museums.tolist(),
+                "output_categories": list(themes),
+                "ids_list": list(ids),
+                "metrics": dict(result.metrics),
+            }
+            for result in results
+        ],
+        indent=None,
+    )
+
+
+def write_experiment(
+    folder: Path,
+    *,
+    name: str,
+    description: str,
+    tags: Sequence[str],
+    settings: TrainSettings,
+    runs: Sequence[Mapping[str, Any]],
+) -> None:
+    """Writes `experiment.json`, keeping the uid of one that is there.
+
+    Args:
+      folder: of the experiment.
+      name: of the experiment.
+      description: free text.
+      tags: free words.
+      settings: shared by all runs.
+      runs: one object a strategy, see `learn.trainer`.
+    """
+    path = folder / "experiment.json"
+    uid = read_json(path)["uid"] if path.exists() else uuid.uuid4().hex
+    write_json(
+        path,
+        {
+            "name": name,
+            "uid": uid,
+            "description": description,
+            "tags": list(tags),
+            "written": datetime.datetime.now(datetime.UTC).isoformat(
+                timespec="seconds"
+            ),
+            "settings": dataclasses.asdict(settings),
+            "runs": list(runs),
+        },
+    )

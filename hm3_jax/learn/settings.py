@@ -1,0 +1,151 @@
+"""Settings of a training run, under the published names."""
+
+import dataclasses
+import math
+from typing import Any
+
+from hm3_jax.nn.convolution import Masking
+from hm3_jax.objective.loss import LossConfig, LossWeights
+
+_SCORES = {
+    "-r1": "R@1",
+    "-r5": "R@5",
+    "-r10": "R@10",
+    "-medr": "median_rank",
+    "-meanr": "mean_rank",
+    "_c_r1": "class_R@1",
+    "_c_r5": "class_R@5",
+    "_c_r10": "class_R@10",
+    "_c_p1": "class_P@1",
+    "_c_p5": "class_P@5",
+    "_c_p10": "class_P@10",
+    "_ndcg": "avg_ndcg",
+    "_c_ndcg": "avg_ndcg_by_class",
+    "_mAP": "mAP",
+    "_c_mAP": "mAP_by_class",
+}
+BEST_STRATEGIES = {
+    direction + name: f"{direction}_{metric}"
+    for direction in ("t2s", "s2t")
+    for name, metric in _SCORES.items()
+}
+"""Published names of `best_strategy` and the metric each one stands for."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class TrainSettings:
+    """How a strategy is trained; the fields are the published flags.
+
+    Raises:
+      ValueError: a value out of range, or settings that contradict each other or have
+        no effect together (both are named).
+    """
+
+    seed: int = 42
+    batch_size: int = 64
+    epochs: int = 25
+    lr: float = 1e-3
+    # The rate of epoch e (from 0) is lr * gamma ** (e // step_size).
+    scheduler_step_size: int = 27
+    scheduler_gamma: float = 0.75
+    # Repetitions with other random streams of the same seed.
+    number_of_tries: int = 1
+    # Which epoch is tested: "last", or "best" by best_strategy on val.
+    save_strategy: str = "last"
+    best_strategy: str | None = None
+    loss_margin: float = 0.25
+    use_categories_in_loss: bool = False
+    loss_within_category_margin: float | None = None
+    # None is the published default, 0.5, where there is a second component.
+    second_loss_component_weight: float | None = None
+    second_loss_component_weight_decay_factor: float | None = None
+    new_positive_samples: int | None = None
+    allow_sampling_replacement_of_new_positives: bool = False
+    filter_out_hard_negatives: bool = False
+    # Epochs without a lower val loss after which a try ends; None never ends it.
+    loss_patience: int | None = None
+    # How much lower counts.
+    loss_delta: float | None = None
+    # "channels" is the published release's masking, see `nn.convolution`.
+    cnn1d_masking: Masking = "time"
+
+    def __post_init__(self) -> None:
+        """Checks ranges and contradictions."""
+        for name in ("batch_size", "epochs", "scheduler_step_size", "number_of_tries"):
+            _check(name, getattr(self, name), at_least=1)
+        _check("seed", self.seed, at_least=0)
+        _check("lr", self.lr, above=0)
+        _check("scheduler_gamma", self.scheduler_gamma, above=0)
+        _check("loss_patience", self.loss_patience, at_least=1)
+        _check("loss_delta", self.loss_delta, at_least=0)
+        decay = self.second_loss_component_weight_decay_factor
+        _check("second_loss_component_weight_decay_factor", decay, at_least=0)
+        _check_choice("save_strategy", self.save_strategy, ("last", "best"))
+        _check_choice("cnn1d_masking", self.cnn1d_masking, ("time", "channels"))
+        if self.save_strategy == "best":
+            if self.best_strategy is None:
+                raise ValueError("save_strategy best needs best_strategy")
+            _check_choice("best_strategy", self.best_strategy, tuple(BEST_STRATEGIES))
+        elif self.best_strategy is not None:
+            raise ValueError(
+                f"best_strategy {self.best_strategy} has no effect with save_strategy "
+                f"{self.save_strategy}"
+            )
+        if self.loss_delta is not None and self.loss_patience is None:
+            raise ValueError("loss_delta has no effect without loss_patience")
+        for name in (
+            "second_loss_component_weight",
+            "second_loss_component_weight_decay_factor",
+        ):
+            second = self.loss_config.has_second_component
+            if getattr(self, name) is not None and not second:
+                raise ValueError(
+                    f"{name} has no effect without loss_within_category_margin or "
+                    "new_positive_samples"
+                )
+        self.loss_weights(0)  # checks margins and weight
+
+    @property
+    def loss_config(self) -> LossConfig:
+        """Structure of the loss."""
+        return LossConfig(
+            uses_themes=self.use_categories_in_loss,
+            within_theme=self.loss_within_category_margin is not None,
+            filter_out_hard_negatives=self.filter_out_hard_negatives,
+            new_positive_samples=self.new_positive_samples,
+            with_replacement=self.allow_sampling_replacement_of_new_positives,
+        )
+
+    def loss_weights(self, epoch: int) -> LossWeights:
+        """Margins and second weight of an epoch (from 0), as Python floats."""
+        weight = 0.5
+        if self.second_loss_component_weight is not None:
+            weight = self.second_loss_component_weight
+        factor = self.second_loss_component_weight_decay_factor
+        if factor is not None:
+            for _ in range(epoch):
+                weight = min(1.0, weight * factor)
+        margins: dict[str, Any] = {"margin": self.loss_margin}
+        if self.loss_within_category_margin is not None:
+            margins["within_theme_margin"] = self.loss_within_category_margin
+        return LossWeights.checked(second_component_weight=weight, **margins)
+
+    def learning_rate(self, epoch: int) -> float:
+        """Learning rate of an epoch (from 0)."""
+        return self.lr * self.scheduler_gamma ** (epoch // self.scheduler_step_size)
+
+
+def _check(name: str, value: Any, *, at_least: float = -math.inf, above=None) -> None:
+    if value is None:
+        return
+    good = math.isfinite(value) and value >= at_least
+    if above is not None:
+        good = good and value > above
+    if not good:
+        wanted = f"more than {above}" if above is not None else f"at least {at_least}"
+        raise ValueError(f"{name}: expected {wanted}, found {value}")
+
+
+def _check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ValueError(f"{name}: expected one of {', '.join(choices)}, found {value}")

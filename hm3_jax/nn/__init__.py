@@ -1,0 +1,1 @@
+"""Encoders of descriptions and museums, composed from a strategy."""

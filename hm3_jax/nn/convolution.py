@@ -1,0 +1,107 @@
+"""1-D convolution over a sequence (spec: `OneDimensionalCNN`)."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float
+
+from hm3_jax.nn import ragged, recurrence
+from hm3_jax.nn.layers import Linear, SequenceConv
+from hm3_jax.nn.strategy import ConvConfig
+
+Masking = Literal["time", "channels"]
+
+
+class ConvEncoder(nnx.Module):
+    """Mean over the steps of `relu(conv(step))` for each kind, kinds concatenated.
+
+    An empty sequence counts as one zero step: it gives relu(bias).
+
+    Parameters: one `SequenceConv` for each input kind under the kind's name, and `out`.
+    """
+
+    def __init__(
+        self, config: ConvConfig, *, masking: Masking = "time", rngs: nnx.Rngs
+    ):
+        """Draws the parameters.
+
+        Args:
+          config: sizes and input kinds.
+          masking: "time" leaves padded steps out. "channels" does what the published
+            release does, for its checkpoints only: see `_published_mean`.
+          rngs: source of randomness.
+        """
+        self.kinds = tuple(config.kinds)
+        self.masking = masking
+        for kind, in_size in config.kinds.items():
+            conv = SequenceConv(in_size, config.channels, config.kernel_size, rngs=rngs)
+            setattr(self, kind, conv)
+        self.out = Linear(config.concatenated_size, config.out_size, rngs=rngs)
+
+    def __call__(
+        self,
+        items: Mapping[str, ragged.Ragged],
+        packing: recurrence.Packing | None = None,
+    ) -> Float[Array, "sequences out"]:
+        """Encodes every sequence.
+
+        Args:
+          items: for each kind the steps of the same sequences.
+          packing: not used; every encoder of a museum is called alike.
+        """
+        del packing
+        mean = _mean if self.masking == "time" else _published_mean
+        joined = [mean(getattr(self, kind), items[kind]) for kind in self.kinds]
+        return self.out(jnp.concatenate(joined, axis=-1))
+
+
+def _mean(conv: SequenceConv, sequences: ragged.Ragged) -> Float[Array, "sequences c"]:
+    rows, membership = sequences.rows()
+    return ragged.set_mean(
+        jax.nn.relu(conv(rows, membership)),
+        membership,
+        sequences.lengths,
+        empty=jax.nn.relu(conv.bias[...]),
+    )
+
+
+def _published_mean(
+    conv: SequenceConv, sequences: ragged.Ragged
+) -> Float[Array, "sequences c"]:
+    """What the published release computes in place of the mean over steps.
+
+    It pads all sequences to the longest of the batch and, where the padded *steps* were
+    to be zeroed, zeroes the *channels* from the sequence's length on. So the sum runs
+    over padded steps too (the first of them see the last real ones), is divided by the
+    length, and depends on what else is in the batch.
+    """
+    lengths = jnp.maximum(sequences.lengths, 1)
+    rows, membership = sequences.rows()
+    real = ragged.set_mean(
+        jax.nn.relu(conv(rows, membership)),
+        membership,
+        sequences.lengths,
+        empty=jax.nn.relu(conv.bias[...]),
+    )
+    total = real * lengths[:, None]
+    kernel, bias = conv.kernel[...], conv.bias[...]
+    reach = (kernel.shape[0] - 1) // 2
+    padded = jnp.max(lengths) - lengths
+    for step in range(reach):
+        value = bias
+        for tap in range(reach - step):
+            # This tap of padded step `lengths + step` sees a real step.
+            back = step + tap - reach
+            place = sequences.starts + sequences.lengths + back
+            exists = sequences.lengths + back >= 0
+            seen = jnp.where(exists[:, None], rows[jnp.maximum(place, 0)], 0)
+            value = value + seen @ kernel[tap]
+        value = jax.nn.relu(value)
+        total = total + jnp.where((step < padded)[:, None], value, 0)
+    untouched = jnp.maximum(padded - reach, 0)[:, None]
+    total = total + untouched * jax.nn.relu(bias)
+    live = jnp.arange(bias.shape[0]) < lengths[:, None]
+    return jnp.where(live, total / lengths[:, None], 0)

@@ -1,0 +1,109 @@
+"""GRU and LSTM encoders of sequences (spec: `GRUNet`, `LSTMNet`)."""
+
+from collections.abc import Mapping
+
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float, Int
+
+from hm3_jax.nn import init, recurrence
+from hm3_jax.nn.layers import product
+from hm3_jax.nn.ragged import Ragged
+from hm3_jax.nn.strategy import RecurrentConfig
+
+_CELLS = {"gru": recurrence.GRUCell(), "lstm": recurrence.LSTMCell()}
+
+
+class RecurrentEncoder(nnx.Module):
+    """Last hidden state of a one-layer GRU or LSTM, both directions averaged.
+
+    Parameters, float32, in torch's gate order (GRU r, z, n; LSTM i, f, g, o), with
+    forward and reverse direction along the first axis: kernel_ih (dirs, in, gates * h),
+    kernel_hh (dirs, h, gates * h), bias_ih and bias_hh (dirs, gates * h).
+    """
+
+    def __init__(self, config: RecurrentConfig, *, rngs: nnx.Rngs):
+        """Draws the parameters.
+
+        Args:
+          config: cell, sizes, directions.
+          rngs: source of randomness.
+        """
+        self.cell = _CELLS[config.cell]
+        directions = 2 if config.bidirectional else 1
+        size = config.hidden_size
+        width = self.cell.gates * size
+
+        def draw(*shape: int):
+            return nnx.Param(init.uniform(rngs, (directions, *shape), size))
+
+        self.kernel_ih = draw(config.in_size, width)
+        self.kernel_hh = draw(size, width)
+        self.bias_ih = draw(width)
+        self.bias_hh = draw(width)
+
+    def __call__(
+        self,
+        items: Mapping[str, Ragged],
+        packing: recurrence.Packing | None,
+    ) -> Float[Array, "sequences h"]:
+        """Encodes every sequence of a batch.
+
+        Args:
+          items: the steps of the sequences, of one kind; empty ones give zero.
+          packing: layout made with `pack` from at least these lengths.
+
+        Raises:
+          ValueError: no packing, or several kinds of steps.
+        """
+        if packing is None or len(items) != 1:
+            raise ValueError(
+                "a recurrent encoder needs steps of one kind and a packing, found "
+                f"{', '.join(items)} and {'a' if packing else 'no'} packing"
+            )
+        (sequences,) = items.values()
+        lengths = sequences.lengths
+        order = jnp.argsort(-lengths, stable=True)
+        by_length = lengths[order]
+        step, rank = packing.positions()
+        length = by_length[rank]
+        valid = step < length
+        first = sequences.starts[order][rank]
+        turns = [step, length - 1 - step][: self.kernel_ih.shape[0]]
+        # Unused rows are zeroed before any product, so that NaN cannot pass.
+        steps = jnp.stack(
+            [
+                jnp.where(
+                    valid[:, None],
+                    sequences.values[jnp.where(valid, first + turn, 0)],
+                    0,
+                )
+                for turn in turns
+            ]
+        )
+        inputs = product(steps, self.kernel_ih[...]) + self.bias_ih[...][:, None]
+        last = recurrence.run(
+            self.cell,
+            inputs,
+            self.kernel_hh[...],
+            self.bias_hh[...],
+            by_length,
+            packing,
+        )
+        return jnp.mean(last, axis=0)[jnp.argsort(order)]
+
+
+def pack(
+    lengths: Int[Array, "*runs sequences"], max_length: int, capacity: int
+) -> recurrence.Packing:
+    """Layout of a batch of sequences, or of the same batch place of several runs.
+
+    Args:
+      lengths: of the sequences, in any order; with leading axes, of every run.
+      max_length: static upper bound of the lengths.
+      capacity: static upper bound of the packed steps: of the sum of the longest
+        sequence of any run, the second longest of any run, and so on.
+    """
+    by_length = jnp.sort(lengths, axis=-1, descending=True)
+    longest = by_length.reshape(-1, lengths.shape[-1]).max(axis=0)
+    return recurrence.Packing(longest, max_length, capacity)

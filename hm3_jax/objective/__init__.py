@@ -1,0 +1,1 @@
+"""What training minimises and what evaluation measures, on arrays alone."""

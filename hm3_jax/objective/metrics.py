@@ -1,0 +1,195 @@
+"""Retrieval metrics of a set of museums, as published (spec section 7).
+
+Relevant to a query is, in the metrics by theme (``class`` in the published keys), every
+item of its theme *including its own*. Among equal similarities the item with the
+smaller index ranks first. Percentages except the ranks, which count from 1.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import jax
+import numpy as np
+from jaxtyping import Float, Int
+from numpy.typing import ArrayLike
+
+from hm3_jax.objective import ranking
+from hm3_jax.objective.ranking import CUTOFFS, TILE, QueryScores
+
+# Similarities in a block: some 64 MB of temporaries in each direction.
+_BLOCK_ELEMENTS = 2**20
+
+_query_scores = jax.jit(ranking.query_scores, static_argnames="block_size")
+_own_ranks = jax.jit(ranking.own_ranks, static_argnames="block_size")
+
+
+def retrieval_metrics(
+    descriptions: Float[ArrayLike, "n d"],
+    museums: Float[ArrayLike, "n d"],
+    themes: Int[ArrayLike, " n"],
+    *,
+    block_size: int | None = None,
+) -> dict[str, float]:
+    """All metrics of a set of museums, in both directions.
+
+    ``t2s`` ranks museums for each description, ``s2t`` descriptions for each museum.
+    Means over the queries:
+
+    * ``R@k``: the own item is in the first k. ``median_rank`` (of an even number of
+      queries, the mean of the middle two) and ``mean_rank``: its rank.
+      ``avg_ndcg``: 1/log2(1 + rank). ``mAP``: 1/rank.
+    * ``class_R@k``: relevant items in the first k, over all relevant.
+      ``class_P@k``: relevant items in the first k, over k (also where there are
+      fewer than k items). ``avg_ndcg_by_class``: gain 1 for each relevant item over
+      the whole ranking, over the ideal ranking's. ``mAP_by_class``: average precision
+      over all relevant items.
+
+    Args:
+      descriptions: embeddings, any float type, on host or device; lengths are free.
+      museums: embeddings; row ``i`` belongs to description ``i``.
+      themes: integer theme of each museum.
+      block_size: queries ranked at a time, rounded up to a multiple of `TILE`; by
+        default as many as fit 2**20 similarities. It changes time and memory, not one
+        bit of the result. Memory is linear in n.
+
+    Returns:
+      The published keys, in the published order.
+
+    Raises:
+      ValueError: shapes do not match, no museum, a row that is not finite (named), or
+        themes that are not integers.
+    """
+    return summarise(*score_queries(descriptions, museums, themes, block_size))
+
+
+def score_queries(
+    descriptions: Float[ArrayLike, "n d"],
+    museums: Float[ArrayLike, "n d"],
+    themes: Int[ArrayLike, " n"],
+    block_size: int | None = None,
+) -> tuple[QueryScores, QueryScores]:
+    """Scores of every single query (t2s, s2t), as numpy arrays of length n.
+
+    Arguments and errors are those of `retrieval_metrics`. The scores of several sets
+    merge by concatenation.
+    """
+    described, shown, block = _prepare(descriptions, museums, block_size)
+    count = described.shape[0]
+    labels = np.asarray(jax.device_get(themes))
+    if labels.shape != (count,) or not np.issubdtype(labels.dtype, np.integer):
+        raise ValueError(
+            f"themes: expected integers of shape ({count},), "
+            f"found {labels.dtype} of shape {labels.shape}"
+        )
+    # Any integers are fine: only equality matters.
+    labels = np.unique(labels, return_inverse=True)[1].astype(np.int32)
+    scores = _query_scores(
+        *jax.device_put((_padded(described), _padded(shown), _padded(labels))),
+        jax.device_put(np.int32(count)),
+        block_size=block,
+    )
+    return jax.tree.map(lambda x: x[:count], jax.device_get(scores))
+
+
+def exact_ranks(
+    descriptions: Float[ArrayLike, "n d"],
+    museums: Float[ArrayLike, "n d"],
+    *,
+    block_size: int | None = None,
+) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"]]:
+    """Rank of each query's own item (t2s, s2t), from 1; cheaper than all metrics.
+
+    Arguments and errors are those of `retrieval_metrics`.
+
+    >>> t2s, s2t = exact_ranks([[1.0, 0.0], [1.0, 0.1]], [[1.0, 0.0], [0.0, 1.0]])
+    >>> t2s.tolist(), s2t.tolist()
+    ([1, 2], [1, 1])
+    """
+    described, shown, block = _prepare(descriptions, museums, block_size)
+    count = described.shape[0]
+    t2s, s2t = jax.device_get(
+        _own_ranks(
+            *jax.device_put((_padded(described), _padded(shown))),
+            jax.device_put(np.int32(count)),
+            block_size=block,
+        )
+    )
+    return t2s[:count], s2t[:count]
+
+
+def summarise(t2s: QueryScores, s2t: QueryScores) -> dict[str, float]:
+    """Means over queries, under the published keys; see `retrieval_metrics`."""
+    summary: dict[str, float] = {}
+    for direction, scores in (("t2s", t2s), ("s2t", s2t)):
+        rank = np.asarray(scores.rank)
+        hits = np.asarray(scores.hits, np.float64)
+        recall = hits / np.asarray(scores.relevant)[:, None]
+        for k in CUTOFFS:
+            summary[f"{direction}_R@{k}"] = _percent(rank <= k)
+        summary[f"{direction}_median_rank"] = float(np.median(rank))
+        summary[f"{direction}_mean_rank"] = float(np.mean(rank))
+        for column, k in enumerate(CUTOFFS):
+            summary[f"{direction}_class_R@{k}"] = _percent(recall[:, column])
+        for column, k in enumerate(CUTOFFS):
+            summary[f"{direction}_class_P@{k}"] = _percent(hits[:, column] / k)
+    # The published order of the rest, such as it is.
+    for name, order in (
+        ("avg_ndcg", (("t2s", t2s), ("s2t", s2t))),
+        ("avg_ndcg_by_class", (("s2t", s2t), ("t2s", t2s))),
+        ("mAP", (("s2t", s2t), ("t2s", t2s))),
+        ("mAP_by_class", (("s2t", s2t), ("t2s", t2s))),
+    ):
+        for direction, scores in order:
+            summary[f"{direction}_{name}"] = _percent(_per_query(name, scores))
+    return summary
+
+
+def _per_query(name: str, scores: QueryScores) -> np.ndarray:
+    rank = np.asarray(scores.rank, np.float64)
+    return {
+        "avg_ndcg": 1 / np.log2(1 + rank),
+        "avg_ndcg_by_class": np.asarray(scores.ndcg_by_theme),
+        "mAP": 1 / rank,
+        "mAP_by_class": np.asarray(scores.average_precision_by_theme),
+    }[name]
+
+
+def _percent(values: np.ndarray) -> float:
+    return 100 * float(np.mean(values, dtype=np.float64))
+
+
+def _prepare(
+    descriptions: ArrayLike, museums: ArrayLike, block_size: int | None
+) -> tuple[np.ndarray, np.ndarray, int]:
+    """Checked float32 embeddings on the host, and the block size to use."""
+    with np.errstate(over="ignore"):  # to infinity, refused below
+        described, shown = (
+            np.asarray(jax.device_get(x)).astype(np.float32, copy=False)
+            for x in (descriptions, museums)
+        )
+    if described.ndim != 2 or 0 in described.shape or described.shape != shown.shape:
+        raise ValueError(
+            "expected descriptions and museums of one shape (n, d), n and d at least "
+            f"1, found {described.shape} and {shown.shape}"
+        )
+    for name, rows in (("descriptions", described), ("museums", shown)):
+        # One number a row finds NaN, infinity, and lengths beyond float32.
+        bad = ~np.isfinite(np.einsum("nd,nd->n", rows, rows))
+        if bad.any():
+            raise ValueError(
+                f"{name}: expected finite embeddings, found row {bad.argmax()} with "
+                "NaN, infinity or a length beyond float32"
+            )
+    tiles = -(-described.shape[0] // TILE)
+    if block_size is None:
+        return described, shown, TILE * max(1, _BLOCK_ELEMENTS // (TILE * TILE * tiles))
+    if block_size < 1:
+        raise ValueError(f"block_size: expected at least 1, found {block_size}")
+    return described, shown, TILE * -(-block_size // TILE)
+
+
+def _padded(rows: np.ndarray) -> np.ndarray:
+    """Zeros up to a multiple of `TILE`: one compilation for all sizes within it."""
+    missing = -rows.shape[0] % TILE
+    return np.pad(rows, [(0, missing)] + [(0, 0)] * (rows.ndim - 1))

@@ -1,0 +1,193 @@
+"""Exact rankings of every query, a block of queries at a time, on the device.
+
+Two things shape this file. Similarities are made of products of fixed 128 x 128
+tiles, always descriptions times museums: a number is then the same in whichever
+block and direction it is needed, so ties break alike everywhere. And a ranking is one
+sort of 64-bit keys (order of the similarity, index, same theme or not): on the CPU
+several times faster than a sort of (similarity, index) pairs, and no gather follows.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import TypeVar
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Bool, Float, Int
+
+from hm3_jax.objective.similarity import unit_vectors
+
+# Museums in a tile; the number of museums is padded to a multiple of it.
+TILE = 128
+# Positions of "in the first k".
+CUTOFFS = (1, 5, 10)
+
+_Tree = TypeVar("_Tree")
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class QueryScores:
+    """What the metrics need of every query's ranking; rows of padding hold zeros."""
+
+    rank: Int[Array, " n"]  # of the query's own item, from 1
+    relevant: Int[Array, " n"]  # items of the query's theme, its own item included
+    hits: Int[Array, "n cutoffs"]  # of those, how many in the first 1, 5, 10
+    ndcg_by_theme: Float[Array, " n"]  # binary gains, over the ideal ranking's
+    average_precision_by_theme: Float[Array, " n"]
+
+
+def query_scores(
+    descriptions: Float[Array, "n d"],
+    museums: Float[Array, "n d"],
+    themes: Int[Array, " n"],
+    count: Int[Array, ""] | int,
+    *,
+    block_size: int,
+) -> tuple[QueryScores, QueryScores]:
+    """Ranks all museums for each description, and all descriptions for each museum.
+
+    Among equal similarities the smaller index ranks first. Pure; works under
+    `jax.jit` and `jax.vmap` whether or not 64-bit types are enabled outside.
+
+    Args:
+      descriptions: float32 embeddings, ``n`` a multiple of `TILE`.
+      museums: float32 embeddings; row ``i`` belongs to description ``i``.
+      themes: int32 theme of each museum.
+      count: how many leading rows hold a museum. The rest is padding and may hold
+        anything.
+      block_size: queries ranked at a time in each direction, a multiple of `TILE`.
+        Memory is about ``64 * block_size * n`` bytes. Changes no bit of the result.
+
+    Returns:
+      Scores of descriptions as queries (t2s), and of museums as queries (s2t).
+    """
+
+    def score(similarity: Array, rows: Array) -> QueryScores:
+        return _score(similarity, rows, themes, count)
+
+    return _map_blocks(score, descriptions, museums, block_size)
+
+
+def own_ranks(
+    descriptions: Float[Array, "n d"],
+    museums: Float[Array, "n d"],
+    count: Int[Array, ""] | int,
+    *,
+    block_size: int,
+) -> tuple[Int[Array, " n"], Int[Array, " n"]]:
+    """`QueryScores.rank` alone, for t2s and s2t: counts instead of sorting."""
+
+    def score(similarity: Array, rows: Array) -> Array:
+        return _own_rank(similarity, rows, count)
+
+    return _map_blocks(score, descriptions, museums, block_size)
+
+
+def _map_blocks(
+    score: Callable[[Array, Array], _Tree],
+    descriptions: Float[Array, "n d"],
+    museums: Float[Array, "n d"],
+    block_size: int,
+) -> tuple[_Tree, _Tree]:
+    size, width = descriptions.shape
+    tiles = size // TILE
+    described = unit_vectors(descriptions).reshape(tiles, TILE, width)
+    shown = unit_vectors(museums).reshape(tiles, TILE, width)
+
+    def multiply(pair: tuple[Array, Array]) -> Float[Array, "tile tile"]:
+        return jnp.matmul(
+            described[pair[0]], shown[pair[1]].T, precision=lax.Precision.HIGHEST
+        )
+
+    def rank_block(block: Int[Array, " block"]) -> tuple[_Tree, _Tree]:
+        rows = (block[:, None] * TILE + jnp.arange(TILE, dtype=jnp.int32)).reshape(-1)
+        # Pairs (tile of queries, tile of items), items fastest.
+        queries = jnp.repeat(block, tiles)
+        items = jnp.tile(jnp.arange(tiles, dtype=jnp.int32), block.size)
+        grid = (block.size, tiles, TILE, TILE)
+        t2s = lax.map(multiply, (queries, items)).reshape(grid)
+        s2t = lax.map(multiply, (items, queries)).reshape(grid)
+        # Both directions in one body: XLA runs their sorts side by side on the CPU.
+        return (
+            score(t2s.transpose(0, 2, 1, 3).reshape(-1, size), rows),
+            score(s2t.transpose(0, 3, 1, 2).reshape(-1, size), rows),
+        )
+
+    each = min(block_size // TILE, tiles)
+    blocks = -(-tiles // each)
+    # The last block repeats the last tile; what it yields for it is cut off.
+    ids = jnp.minimum(jnp.arange(blocks * each, dtype=jnp.int32), tiles - 1)
+    scores = lax.map(rank_block, ids.reshape(blocks, each))
+    return jax.tree.map(
+        lambda x: x.reshape(blocks * each * TILE, *x.shape[2:])[:size], scores
+    )
+
+
+def _own_rank(
+    similarity: Float[Array, "block n"],
+    rows: Int[Array, " block"],
+    count: Int[Array, ""] | int,
+) -> Int[Array, " block"]:
+    columns = jnp.arange(similarity.shape[1], dtype=jnp.int32)
+    own = jnp.take_along_axis(similarity, rows[:, None], axis=1)
+    ahead = (similarity > own) | ((similarity == own) & (columns < rows[:, None]))
+    rank = 1 + jnp.sum(ahead & (columns < count), axis=1, dtype=jnp.int32)
+    return jnp.where(rows < count, rank, 0)
+
+
+def _score(
+    similarity: Float[Array, "block n"],
+    rows: Int[Array, " block"],
+    themes: Int[Array, " n"],
+    count: Int[Array, ""] | int,
+) -> QueryScores:
+    valid = jnp.arange(similarity.shape[1], dtype=jnp.int32) < count
+    relevant = (themes == themes[rows][:, None]) & valid & (rows < count)[:, None]
+    # Scoped: the caller's arrays and program stay in 32 bits.
+    with jax.enable_x64(True):
+        found = _in_ranked_order(similarity, relevant, valid)
+        hits = jnp.cumsum(found, axis=1, dtype=jnp.int32)
+        total = hits[:, -1]
+        # Sums of thousands of terms: in float32 they would lose the fifth digit.
+        position = jnp.arange(1, similarity.shape[1] + 1, dtype=jnp.float64)
+        discount = 1 / jnp.log2(position + 1)
+        gain = jnp.sum(jnp.where(found, discount, 0), axis=1)
+        ideal = jnp.cumsum(discount)[jnp.maximum(total, 1) - 1]
+        precision = jnp.where(found, hits.astype(jnp.float64) / position, 0)
+        average_precision = jnp.sum(precision, axis=1) / jnp.maximum(total, 1).astype(
+            jnp.float64
+        )
+        return QueryScores(
+            rank=_own_rank(similarity, rows, count),
+            relevant=total,
+            hits=jnp.stack([hits[:, k - 1] for k in CUTOFFS], axis=1),
+            ndcg_by_theme=(gain / ideal).astype(jnp.float32),
+            average_precision_by_theme=average_precision.astype(jnp.float32),
+        )
+
+
+def _in_ranked_order(
+    similarity: Float[Array, "block n"],
+    relevant: Bool[Array, "block n"],
+    valid: Bool[Array, " n"],
+) -> Bool[Array, "block n"]:
+    """Relevance of the items in each query's ranking; invalid ones come last.
+
+    A key is, from its highest bit: 32 bits that order like ``-similarity``, 31 bits of
+    index, 1 bit of relevance. Needs 64-bit types enabled.
+    """
+    # -0.0 and 0.0 are equal similarities but different bits.
+    descending = jnp.where(similarity == 0, jnp.float32(0), -similarity)
+    bits = lax.bitcast_convert_type(descending, jnp.int32)
+    # Negative floats order backwards as integers: flip all but their sign.
+    ordered = bits ^ ((bits >> 31) & jnp.int32(0x7FFFFFFF))
+    index = lax.broadcasted_iota(jnp.int64, similarity.shape, 1)
+    key = (ordered.astype(jnp.int64) << 32) | (index << 1) | relevant.astype(jnp.int64)
+    last = jnp.int64(jnp.iinfo(jnp.int64).max - 1)
+    key = jnp.where(valid, key, last)
+    # Keys differ, so stability orders nothing; XLA's stable sort is the faster one.
+    return (lax.sort(key, dimension=1, is_stable=True) & 1) == 1

@@ -1,19 +1,22 @@
-"""HM3's `hier_by_room_rnn_meanPoolProc_video` in plain PyTorch, as an opponent.
+"""HM3's `hier_by_room_rnn_meanPoolProc_video` in plain PyTorch, to compare with.
 
 What a careful PyTorch user would write, not what the release does: no Python loop over
-museums, all features in memory as float32, the GRUs over packed sequences whose layout
-is worked out before the step, mean pools over unpadded rows, one host transfer of the
-losses an epoch. The choices below were the fastest of those tried on CPU (see
-`python benchmarks/torch_reference.py --help`).
+museums, all features on the device as float32, the GRUs over packed sequences whose
+layout is worked out before the step, mean pools over unpadded rows, fused Adam, one
+transfer of the losses to the host an epoch.
 
-The model follows spec sections 4 to 6: bidirectional GRU over sentences; rooms as mean
-pools of views and videos; bidirectional GRU over rooms; standard triplet loss; Adam.
-Parameter names are those of the release, so its states load as they are.
+On CPU the two GRUs' matrix products take nearly all of the time. Padding sentences and
+calling `pack_padded_sequence` (with sorted and unsorted batches), pooling over padded
+rooms, by a matrix product, `segment_reduce` or `embedding_bag`, and looped or foreach
+Adam all gave the same epoch time within 5 percent.
+
+The model is HM3's: a bidirectional GRU over sentences; rooms as mean pools of views and
+videos; a bidirectional GRU over rooms; standard triplet loss; Adam. Parameter names are
+those of the release, so its states load as they are.
+
+`benchmarks/time_torch.py` times it.
 """
 
-import argparse
-import dataclasses
-import time
 from collections.abc import Sequence
 
 import numpy as np
@@ -21,147 +24,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
-KINDS = ("views", "videos")
+from benchmarks.torch_data import KINDS, Batch, Museums, Sets, make_batch
+
 CUTOFFS = (1, 5, 10)
-
-
-@dataclasses.dataclass(frozen=True)
-class Rows:
-    """Ragged rows: owner i has `table[index[offsets[i]:offsets[i + 1]]]`."""
-
-    table: Tensor
-    index: np.ndarray
-    offsets: np.ndarray
-
-
-@dataclasses.dataclass(frozen=True)
-class Museums:
-    """A data set in memory; sentences by museum, views and videos by room."""
-
-    sentences: Rows
-    items: dict[str, Rows]
-    room_offsets: np.ndarray
-
-
-@dataclasses.dataclass(frozen=True)
-class Packing:
-    """Time-major layout of sequences sorted by length, for a `PackedSequence`.
-
-    Attributes:
-        rows: (steps,) position of each packed step among the unpacked ones.
-        batch_sizes: (max length,) sequences that are still running, on the host.
-        order: (sequences,) from sorted to given order.
-        inverse: (sequences,) from given to sorted order.
-    """
-
-    rows: Tensor
-    batch_sizes: Tensor
-    order: Tensor
-    inverse: Tensor
-
-    def pack(self, table: Tensor) -> PackedSequence:
-        steps = table.index_select(0, self.rows)
-        return PackedSequence(steps, self.batch_sizes, self.order, self.inverse)
-
-
-@dataclasses.dataclass(frozen=True)
-class Sets:
-    """Items of several sets: their rows, the set of each, and one over the sizes."""
-
-    rows: Tensor
-    owner: Tensor
-    weight: Tensor
-
-
-@dataclasses.dataclass(frozen=True)
-class Batch:
-    """Index arrays of a batch of museums."""
-
-    sentences: Packing
-    items: dict[str, Sets]
-    rooms: Packing
-
-
-def ragged_rows(
-    features: np.ndarray, offsets: np.ndarray, index: np.ndarray | None = None
-) -> Rows:
-    """Puts features into memory as float32, with a zero row for empty owners.
-
-    Args:
-        features: (n, d) floats.
-        offsets: (owners + 1,) each owner's place in `index`.
-        index: (items,) rows of `features`; all of them in order unless given.
-    """
-    table = np.zeros((len(features) + 1, features.shape[1]), np.float32)
-    table[:-1] = features
-    index = np.arange(len(features)) if index is None else np.asarray(index, np.int64)
-    return Rows(torch.from_numpy(table), index, np.asarray(offsets, np.int64))
-
-
-def read_museums(path: str) -> Museums:
-    """Reads a feature store with views and videos."""
-    from hm3_jax.data.store import open_store
-
-    store = open_store(path)
-    if store.videos is None:
-        raise ValueError(f"{path}: expected videos, found none")
-    hung = store.videos.hung
-    return Museums(
-        ragged_rows(store.sentences.values, store.sentences.offsets),
-        {
-            "views": ragged_rows(store.views.values, store.views.offsets),
-            "videos": ragged_rows(store.videos.table, hung.offsets, hung.values),
-        },
-        np.asarray(store.room_offsets),
-    )
-
-
-def _gathered(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """`starts[i] + 0 ... starts[i] + lengths[i] - 1` for every i, concatenated."""
-    shift = np.repeat(starts - np.cumsum(lengths) + lengths, lengths)
-    return np.arange(lengths.sum()) + shift
-
-
-def _packing(starts: np.ndarray, lengths: np.ndarray) -> Packing:
-    order = np.argsort(-lengths, kind="stable")
-    step = np.arange(lengths.max())[:, None]
-    running = step < lengths[order]
-    rows = (starts[order] + step)[running]
-    tensors = (rows, running.sum(axis=1), order, np.argsort(order))
-    return Packing(*map(torch.from_numpy, tensors))
-
-
-def _sets(items: Rows, owners: np.ndarray) -> Sets:
-    starts = items.offsets[owners]
-    lengths = items.offsets[owners + 1] - starts
-    rows = items.index[_gathered(starts, lengths)]
-    owner = np.repeat(np.arange(len(owners)), lengths)
-    # An empty set counts as one zero vector: the last row of the table.
-    empty = np.flatnonzero(lengths == 0)
-    rows = np.concatenate([rows, np.full(len(empty), len(items.table) - 1)])
-    owner = np.concatenate([owner, empty])
-    weight = (1 / np.maximum(lengths, 1)).astype(np.float32)
-    return Sets(*map(torch.from_numpy, (rows, owner, weight[:, None])))
-
-
-def make_batch(museums: Museums, chosen: np.ndarray) -> Batch:
-    """Works out the index arrays of a batch.
-
-    Args:
-        museums: The data.
-        chosen: (batch,) indices of museums.
-    """
-    sentences = museums.sentences
-    starts = sentences.offsets[chosen]
-    lengths = sentences.offsets[chosen + 1] - starts
-    first = museums.room_offsets[chosen]
-    rooms = museums.room_offsets[chosen + 1] - first
-    owners = _gathered(first, rooms)
-    return Batch(
-        _packing(starts, lengths),
-        {kind: _sets(museums.items[kind], owners) for kind in KINDS},
-        _packing(np.cumsum(rooms) - rooms, rooms),
-    )
 
 
 class Recurrence(nn.Module):
@@ -186,7 +51,9 @@ class RoomPool(nn.Module):
 
     def forward(self, tables: dict[str, Tensor], sets: dict[str, Sets]) -> Tensor:
         means = []
-        for kind, layer in zip(KINDS, (self.trf_photo, self.trf_video_art), strict=True):
+        for kind, layer in zip(
+            KINDS, (self.trf_photo, self.trf_video_art), strict=True
+        ):
             of = sets[kind]
             items = torch.relu(layer(tables[kind].index_select(0, of.rows)))
             total = items.new_zeros(len(of.weight), items.shape[1])
@@ -236,8 +103,9 @@ def triplet_loss(scores: Tensor, margin: float) -> Tensor:
     own = scores.diagonal()
     costs = torch.relu(margin + scores - own[:, None])
     costs = costs + torch.relu(margin + scores - own[None, :])
-    others = ~torch.eye(len(own), dtype=torch.bool, device=own.device)
-    return costs[others].mean() / 2
+    itself = torch.eye(len(own), dtype=torch.bool, device=own.device)
+    pairs = len(own) * (len(own) - 1)
+    return costs.masked_fill(itself, 0).sum() / (2 * pairs)
 
 
 def train_epoch(

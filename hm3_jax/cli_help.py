@@ -83,14 +83,15 @@ def _usage(module: Any, required: Sequence[flags.Flag], more: bool) -> str:
     program = f"python -m {spec.name}" if spec else f"python {sys.argv[0]}"
     words = [program, *(_syntax(flag) for flag in required)]
     if more:
-        words.append("[--flag=value ...]")
-    return textwrap.fill(
+        words.append("[--flag=value\N{NO-BREAK SPACE}...]")
+    filled = textwrap.fill(
         "Usage: " + " ".join(words),
         _WIDTH,
         subsequent_indent=" " * 4,
         break_long_words=False,
         break_on_hyphens=False,
     )
+    return filled.replace("\N{NO-BREAK SPACE}", " ")
 
 
 def _section(title: str, rows: Sequence[tuple[str, str]]) -> str:

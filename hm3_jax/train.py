@@ -1,8 +1,8 @@
 r"""Trains strategies on a feature store and tests what was saved.
 
 Writes WORKDIR/EXPERIMENT_NAME/experiment.json and, for each strategy, strategy.json,
-test_output.json and try_K/{checkpoints/, metrics.jsonl, test_metrics.json}. The tries of
-a strategy are trained together as one program.
+test_output.json and try_K/{checkpoints/, metrics.jsonl, test_metrics.json}. The
+tries of a strategy are trained together as one program.
 
   python -m hm3_jax.train --flagfile=configs/experiments/stl.cfg \
     --features=STORE --workdir=runs
@@ -199,7 +199,9 @@ def _show_test(config: StrategyConfig, results: Sequence[TryResult]) -> None:
     print(f"  test of {config.file_stem}, {len(results)} tries, %:")
     for direction, what in (("t2s", "text to museum"), ("s2t", "museum to text")):
         means = {
-            name: statistics.fmean(r.metrics[f"{direction}_{name}"] for r in results)
+            name: statistics.fmean(
+                r.tested.metrics[f"{direction}_{name}"] for r in results
+            )
             for name in ("R@1", "R@5", "R@10", "median_rank", "mAP", "mAP_by_class")
         }
         shown = "  ".join(f"{name} {value:.1f}" for name, value in means.items())

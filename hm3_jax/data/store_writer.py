@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import os
-import shutil
-import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.lib import format as npy
 
 from hm3_jax.data.museum import (
     ARTWORK_KINDS,
@@ -25,12 +21,18 @@ from hm3_jax.data.museum import (
     check_museum,
     check_table,
 )
+from hm3_jax.data.store_files import (
+    RowFile,
+    file_facts,
+    offsets_of,
+    whole_or_absent,
+    write_lines,
+)
 from hm3_jax.data.store_format import (
     DTYPES,
     MANIFEST,
     MUSEUM_IDS,
     FeatureFacts,
-    FileFacts,
     Manifest,
     artwork_ids_name,
 )
@@ -81,14 +83,14 @@ def write_store(
     artworks = artworks or {}
     source = path if source is None else source
     _check_arguments(facts, artworks, kind, dtype)
-    with _whole_or_absent(path) as folder:
+    with whole_or_absent(path) as folder:
         for name, table in artworks.items():
             check_table(table, facts[name].feature_size, name, source)
             np.save(
                 folder / f"{name}.npy",
                 _cast(table.features, dtype, f"{source}: {name}"),
             )
-            _write_lines(folder / artwork_ids_name(name), table.ids)
+            write_lines(folder / artwork_ids_name(name), table.ids)
         with ExitStack() as files:
             columns = _Columns(folder, files, facts, artworks, dtype, source)
             for museum in museums:
@@ -105,7 +107,7 @@ def write_store(
             counts=columns.counts(artworks),
             features={name: facts[name] for name in KINDS if name in facts},
             origin=dict(origin or {}),
-            files={file.name: _file_facts(file) for file in sorted(folder.iterdir())},
+            files={file.name: file_facts(file) for file in sorted(folder.iterdir())},
         )
         (folder / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
     return manifest
@@ -123,8 +125,8 @@ class _Columns:
         dtype: str,
         source: object,
     ):
-        def rows(name: str, dtype: str, *shape: int) -> _Rows:
-            return files.enter_context(_Rows(folder / f"{name}.npy", dtype, shape))
+        def rows(name: str, dtype: str, *shape: int) -> RowFile:
+            return files.enter_context(RowFile(folder / f"{name}.npy", dtype, shape))
 
         self.sizes = {kind: facts[kind].feature_size for kind in ("sentences", "views")}
         self.values = {
@@ -137,7 +139,7 @@ class _Columns:
         }
         self.hung = {kind: rows(f"{kind}_hung", "int32") for kind in self.places}
         self.open_texts = lambda: rows("sentence_texts", "uint8")
-        self.texts: _Rows | None = None
+        self.texts: RowFile | None = None
         self.text_lengths: list[int] = []
         self.lengths: dict[str, list[int]] = {
             kind: [] for kind in (*self.values, *self.hung)
@@ -193,7 +195,7 @@ class _Columns:
         """Writes the small files; returns the sorted themes."""
         themes = tuple(sorted(set(self.themes)))
         index = {theme: i for i, theme in enumerate(themes)}
-        _write_lines(folder / MUSEUM_IDS, self.ids)
+        write_lines(folder / MUSEUM_IDS, self.ids)
         np.save(
             folder / "theme_index.npy",
             np.array([index[theme] for theme in self.themes], np.int32),
@@ -203,12 +205,14 @@ class _Columns:
         }
         for name, indices in self.splits.items():
             np.save(folder / f"split_{name}.npy", np.array(indices, np.int64))
-        np.save(folder / "room_offsets.npy", _offsets(self.rooms))
+        np.save(folder / "room_offsets.npy", offsets_of(self.rooms))
         for kind, lengths in self.lengths.items():
             name = f"{kind}_hung" if kind in self.hung else kind
-            np.save(folder / f"{name}_offsets.npy", _offsets(lengths))
+            np.save(folder / f"{name}_offsets.npy", offsets_of(lengths))
         if self.texts is not None:
-            np.save(folder / "sentence_texts_offsets.npy", _offsets(self.text_lengths))
+            np.save(
+                folder / "sentence_texts_offsets.npy", offsets_of(self.text_lengths)
+            )
         return themes
 
     def counts(self, artworks: Mapping[str, ArtworkTable]) -> dict[str, int]:
@@ -219,41 +223,6 @@ class _Columns:
         if self.texts is not None:
             counts["sentence_texts"] = self.texts.length
         return counts
-
-
-class _Rows:
-    """A .npy file that is appended to; its length enters the header at the end."""
-
-    def __init__(self, path: Path, dtype: str, shape: tuple[int, ...]):
-        self._dtype = np.dtype(dtype)
-        self._shape = shape
-        self._file = path.open("wb")
-        self.length = 0
-
-    def __enter__(self) -> _Rows:
-        self._header_size = self._write_header()
-        return self
-
-    def append(self, rows: np.ndarray) -> None:
-        self._file.write(np.ascontiguousarray(rows, self._dtype).data)
-        self.length += len(rows)
-
-    def __exit__(self, error: type | None, *_: object) -> None:
-        with self._file:
-            if error is None:
-                self._file.seek(0)
-                # numpy leaves room in the header for the first axis to grow.
-                if self._write_header() != self._header_size:
-                    raise RuntimeError("numpy wrote a .npy header of another length")
-
-    def _write_header(self) -> int:
-        description = {
-            "descr": npy.dtype_to_descr(self._dtype),
-            "fortran_order": False,
-            "shape": (self.length, *self._shape),
-        }
-        npy.write_array_header_1_0(self._file, description)
-        return self._file.tell()
 
 
 def _check_arguments(
@@ -292,49 +261,3 @@ def _cast(features: np.ndarray, dtype: str, what: str) -> np.ndarray:
             f"{bad[1]}"
         )
     return cast
-
-
-def _offsets(lengths: Sequence[int]) -> np.ndarray:
-    return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
-
-
-def _write_lines(path: Path, lines: Iterable[str]) -> None:
-    path.write_bytes("".join(f"{line}\n" for line in lines).encode())
-
-
-def _file_facts(path: Path) -> FileFacts:
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256")
-    return FileFacts(path.stat().st_size, digest.hexdigest())
-
-
-@contextmanager
-def _whole_or_absent(path: Path) -> Iterator[Path]:
-    """A temporary folder that becomes `path` if the block ends without error."""
-    if path.exists():
-        raise FileExistsError(f"{path}: expected a path to make a store at, it exists")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.partial-", dir=path.parent))
-    try:
-        # mkdtemp's folders are the user's alone; a store is as open as other folders.
-        umask = os.umask(0)
-        os.umask(umask)
-        folder.chmod(0o777 & ~umask)
-        yield folder
-        for file in [*folder.iterdir(), folder]:
-            _sync(file)
-        if path.exists():
-            raise FileExistsError(f"{path}: made by another process in the meantime")
-        folder.rename(path)
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
-    _sync(path.parent)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

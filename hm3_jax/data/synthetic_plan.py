@@ -35,11 +35,13 @@ SLOTS = (
 MUSEUM_SLOTS = 2
 
 # Share of museums that are made after another one.
-SIBLINGS = 0.4
+SIBLINGS = 0.15
 # Share of concepts that are drawn with no regard to the theme.
 STRAY = 0.2
-# Concepts of each of the rooms' slots that a museum has to choose from.
-PALETTE = 3
+# Exhibits of a theme: what its museums' rooms are variations of.
+EXHIBITS = 12
+# Share of an exhibit's concepts that a room changes.
+VARIATION = 0.25
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -159,6 +161,9 @@ class _ThemedPick:
             group: np.stack([rng.permutation(len(words)) for _ in THEMES])
             for group, words in space.concepts.items()
         }
+        self._exhibits = [
+            self(theme, SLOTS[MUSEUM_SLOTS:], EXHIBITS) for theme in range(len(THEMES))
+        ]
 
     def __call__(self, theme: int, slots: tuple[str, ...], rooms: int) -> np.ndarray:
         """(rooms, slots) concept numbers."""
@@ -173,6 +178,16 @@ class _ThemedPick:
                 is_stray, stray, ranked[favoured]
             )
         return drawn
+
+    def rooms(self, theme: int, count: int) -> np.ndarray:
+        """(count, own slots) concepts of rooms: different exhibits, each varied."""
+        own = SLOTS[MUSEUM_SLOTS:]
+        exhibits = self._exhibits[theme]
+        chosen = exhibits[
+            self._rng.choice(len(exhibits), size=count, replace=count > len(exhibits))
+        ]
+        varied = self._rng.random(chosen.shape) < VARIATION
+        return np.where(varied, self(theme, own, count), chosen)
 
 
 def _make_split(
@@ -192,9 +207,7 @@ def _make_split(
             rooms.append(_make_sibling(rooms[-1], rng))
             continue
         whole = pick(themes[i], SLOTS[:MUSEUM_SLOTS], 1).repeat(counts[i], axis=0)
-        palette = pick(themes[i], SLOTS[MUSEUM_SLOTS:], PALETTE)
-        choice = rng.integers(PALETTE, size=(counts[i], palette.shape[1]))
-        own = np.take_along_axis(palette, choice, axis=0)
+        own = pick.rooms(themes[i], counts[i])
         rooms.append(np.concatenate([whole, own], axis=1))
     # Siblings are no neighbours in the published order.
     order = rng.permutation(size)

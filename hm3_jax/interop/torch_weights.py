@@ -2,9 +2,9 @@
 
 Both sides are described once, as a list of `_Leaf`s derived from a strategy: which
 torch tensors, of which shape, make which leaf of our parameters. Importing and
-exporting read the same list. Every torch weight has our axes reversed: linear (out, in),
-convolution (out, in, k) and recurrent (gates * hidden, in) against (in, out),
-(k, in, out) and (in, gates * hidden).
+exporting read the same list. Every torch weight has our axes reversed: linear
+(out, in), convolution (out, in, k) and recurrent (gates * hidden, in) against
+(in, out), (k, in, out) and (in, gates * hidden).
 """
 
 import dataclasses

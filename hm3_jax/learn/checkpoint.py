@@ -144,7 +144,7 @@ def load_model(folder: Path) -> Checkpoint:
         if epochs:
             return load(folder, slot, epochs[-1])
     raise FileNotFoundError(
-        f"{folder}: expected a checkpoint (a try_K folder of a run, or a folder made by "
+        f"{folder}: expected a checkpoint (a try_K folder of a run, or one made by "
         f"convert), found no {folder / 'checkpoints'} with one"
     )
 
@@ -166,13 +166,14 @@ def check_features(model: Model, store_facts: Mapping[str, Any], where: str) -> 
     if model.feature_facts is None:
         return False
     for kind in ("sentences", *model.config.uses):
-        wanted, found = model.feature_facts.get(kind), store_facts.get(kind)
+        wanted = model.feature_facts.get(kind, {})
+        found = store_facts.get(kind)
         if found is None:
             raise ValueError(
                 f"{where}: expected features of kind {kind}, which the model reads, "
                 f"found {', '.join(store_facts)}"
             )
-        for fact in wanted or ():
+        for fact in wanted:
             if wanted[fact] != found.get(fact):
                 raise ValueError(
                     f"{where}: the model was trained on {kind} with {fact} "

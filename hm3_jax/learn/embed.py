@@ -63,9 +63,12 @@ def plan_embedding(
     lengths = np.zeros_like(counts.rooms) if steps is None else steps
     text, text_place = _by_length(counts.sentences, museums, batch_size)
     scene, scene_place = _by_length(lengths, museums, batch_size)
-    capacity = counts.capacity(np.concatenate([text, scene])[None])
     return EmbeddingPlan(
-        *map(jnp.asarray, (text, scene, text_place, scene_place)), capacity
+        text=jnp.asarray(text),
+        scene=jnp.asarray(scene),
+        text_place=jnp.asarray(text_place),
+        scene_place=jnp.asarray(scene_place),
+        capacity=counts.capacity(np.concatenate([text, scene])[None]),
     )
 
 

@@ -7,7 +7,7 @@ parameters, optimiser state and hyper-parameters. The features are shared.
 import dataclasses
 import functools
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -68,7 +68,8 @@ def fresh_state(params: Mapping[str, Any]) -> TrainState:
     Args:
       params: parameters with a leading axis of runs.
     """
-    return TrainState(params, jax.vmap(_ADAM.init)(params))
+    optimizer = cast(optax.ScaleByAdamState, jax.vmap(_ADAM.init)(params))
+    return TrainState(params, optimizer)
 
 
 @functools.partial(
@@ -112,17 +113,23 @@ def train_epoch(
         loss, grads = jax.value_and_grad(loss_of)(
             params, museums, packings, hyper.loss, key
         )
-        updates, new_optimizer = _ADAM.update(grads, optimizer)
+        # Optax raises a float to the power of an integer step count.
+        with jax.numpy_dtype_promotion("standard"):
+            updates, new_optimizer = _ADAM.update(grads, optimizer)
         updates = jax.tree.map(lambda u: -hyper.lr * u, updates)
-        return optax.apply_updates(params, updates), new_optimizer, loss
+        params = cast(Mapping[str, Any], optax.apply_updates(params, updates))
+        return params, cast(optax.ScaleByAdamState, new_optimizer), loss
 
     steps_of_runs = jax.vmap(one_step, in_axes=(0, 0, 0, 0, None, None))
 
     def step(carry, x):
         step, museums = x
         packings = pack_batches(features, museums, capacity)
-        *carry, loss = steps_of_runs(*carry, hyper, museums, packings, step)
-        return tuple(carry), loss
+        params, optimizer = carry
+        params, optimizer, loss = steps_of_runs(
+            params, optimizer, hyper, museums, packings, step
+        )
+        return (params, optimizer), loss
 
     steps = jnp.arange(batches.shape[1], dtype=jnp.int32)
     (params, optimizer), losses = jax.lax.scan(

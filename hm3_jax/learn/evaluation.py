@@ -14,6 +14,7 @@ from jaxtyping import Array, Float, Int
 from hm3_jax.learn import order
 from hm3_jax.learn.embed import EmbeddingPlan, embed, plan_embedding
 from hm3_jax.learn.features import Counts, Features
+from hm3_jax.learn.model import Model
 from hm3_jax.objective.loss import LossConfig, LossWeights, retrieval_loss
 from hm3_jax.objective.metrics import retrieval_metrics
 from hm3_jax.objective.similarity import cosine_similarity
@@ -37,6 +38,21 @@ class Embeddings:
     def host(self) -> tuple[np.ndarray, np.ndarray]:
         """Both as numpy arrays."""
         return jax.device_get((self.descriptions, self.museums))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Tested:
+    """What one model makes of a split.
+
+    Attributes:
+      metrics: published keys.
+      descriptions: embeddings, float32 (museums, d).
+      museums: embeddings, float32 (museums, d).
+    """
+
+    metrics: Mapping[str, float]
+    descriptions: Float[np.ndarray, "museums d"]
+    museums: Float[np.ndarray, "museums d"]
 
 
 class Split:
@@ -70,6 +86,12 @@ class Split:
             retrieval_metrics(descriptions, museums, self.themes)
             for descriptions, museums in zip(*embeddings.host(), strict=True)
         ]
+
+    def test(self, model: Model) -> Tested:
+        """Embeds the split with one model and scores it."""
+        embeddings = self.embed(model.stacked(), model.graph)
+        descriptions, museums = embeddings.host()
+        return Tested(self.metrics(embeddings)[0], descriptions[0], museums[0])
 
     def loss(
         self,

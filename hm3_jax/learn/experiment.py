@@ -129,7 +129,7 @@ def run_experiment(
     folders = {
         config: experiment.folder / config.file_stem for config in experiment.strategies
     }
-    for config, folder in folders.items():
+    for config in experiment.strategies:
         Trainer.check(store, config)
     experiment.folder.mkdir(parents=True, exist_ok=True)
     runs = []
@@ -161,7 +161,7 @@ def run_experiment(
 def _run_entry(
     config: StrategyConfig, store: FeatureStore, results: Sequence[TryResult]
 ) -> dict[str, Any]:
-    names = results[0].metrics
+    names = results[0].tested.metrics
     return {
         "base_name": config.file_stem,
         "n_tries": len(results),
@@ -169,10 +169,11 @@ def _run_entry(
         "dataset_kind": store.manifest.kind,
         "features": store.feature_facts(),
         "test_metrics_mean": {
-            name: float(np.mean([r.metrics[name] for r in results])) for name in names
+            name: float(np.mean([r.tested.metrics[name] for r in results]))
+            for name in names
         },
         "test_metrics_std": {
-            name: float(np.std([r.metrics[name] for r in results], ddof=1))
+            name: float(np.std([r.tested.metrics[name] for r in results], ddof=1))
             for name in names
         }
         if len(results) > 1

@@ -9,9 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from jaxtyping import Float
-
+from hm3_jax.learn.evaluation import Tested
 from hm3_jax.learn.settings import TrainSettings
 from hm3_jax.nn.strategy import StrategyConfig, to_json
 
@@ -23,16 +21,12 @@ class TryResult:
     Attributes:
       attempt: number of the try, from 1.
       epoch: number of finished epochs of the tested parameters.
-      metrics: published keys.
-      descriptions: embeddings, float32 (museums, d).
-      museums: embeddings, float32 (museums, d).
+      tested: metrics and embeddings.
     """
 
     attempt: int
     epoch: int
-    metrics: Mapping[str, float]
-    descriptions: Float[np.ndarray, "museums d"]
-    museums: Float[np.ndarray, "museums d"]
+    tested: Tested
 
 
 def try_folder(strategy_folder: Path, attempt: int) -> Path:
@@ -98,18 +92,18 @@ def write_test(
     for result in results:
         write_json(
             try_folder(strategy_folder, result.attempt) / "test_metrics.json",
-            {"epoch": result.epoch, "metrics": dict(result.metrics)},
+            {"epoch": result.epoch, "metrics": dict(result.tested.metrics)},
         )
     write_json(
         strategy_folder / "test_output.json",
         [
             {
                 "n_try": result.attempt,
-                "output_description_test": result.descriptions.tolist(),
-                "output_pov_test": result.museums.tolist(),
+                "output_description_test": result.tested.descriptions.tolist(),
+                "output_pov_test": result.tested.museums.tolist(),
                 "output_categories": list(themes),
                 "ids_list": list(ids),
-                "metrics": dict(result.metrics),
+                "metrics": dict(result.tested.metrics),
             }
             for result in results
         ],

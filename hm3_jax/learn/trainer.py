@@ -170,7 +170,7 @@ class Trainer:
                 tries.save(folders, current, self._identity())
                 saved_at = time.monotonic()
         return [
-            self.test(folder, attempt)
+            self._test_saved(folder, attempt)
             for folder, attempt in zip(folders, self._attempts, strict=True)
         ]
 
@@ -243,7 +243,7 @@ class Trainer:
             val_metrics = self._val.metrics(val)
             train_metrics = self._train.metrics(self._train.embed(state.params, graph))
         train_losses = losses.mean(axis=1, dtype=np.float64)
-        for run in np.flatnonzero(active):
+        for run in np.flatnonzero(active).tolist():
             logs[run].write(
                 {
                     "epoch": epoch + 1,
@@ -287,21 +287,7 @@ class Trainer:
                 f"saved epochs are in {self._folder}"
             )
 
-    def test(self, folder: Path, attempt: int) -> TryResult:
-        """Tests what was saved of a try, not what is in memory.
-
-        Args:
-          folder: of the try.
-          attempt: number of the try.
-        """
+    def _test_saved(self, folder: Path, attempt: int) -> TryResult:
+        """Tests what was saved of a try, not what is in memory."""
         saved = checkpoint.load_model(folder)
-        model = saved.model
-        embeddings = self._test.embed(model.stacked(), model.graph)
-        descriptions, museums = embeddings.host()
-        return TryResult(
-            attempt=attempt,
-            epoch=saved.epoch,
-            metrics=self._test.metrics(embeddings)[0],
-            descriptions=descriptions[0],
-            museums=museums[0],
-        )
+        return TryResult(attempt, saved.epoch, self._test.test(saved.model))

@@ -86,7 +86,8 @@ def _published_mean(
         sequences.lengths,
         empty=jax.nn.relu(conv.bias[...]),
     )
-    total = real * lengths[:, None]
+    count = lengths.astype(real.dtype)[:, None]
+    total = real * count
     kernel, bias = conv.kernel[...], conv.bias[...]
     reach = (kernel.shape[0] - 1) // 2
     padded = jnp.max(lengths) - lengths
@@ -101,7 +102,7 @@ def _published_mean(
             value = value + seen @ kernel[tap]
         value = jax.nn.relu(value)
         total = total + jnp.where((step < padded)[:, None], value, 0)
-    untouched = jnp.maximum(padded - reach, 0)[:, None]
+    untouched = jnp.maximum(padded - reach, 0).astype(real.dtype)[:, None]
     total = total + untouched * jax.nn.relu(bias)
     live = jnp.arange(bias.shape[0]) < lengths[:, None]
-    return jnp.where(live, total / lengths[:, None], 0)
+    return jnp.where(live, total / count, 0)

@@ -66,7 +66,8 @@ class Packing:
         A loop body reads as many rows as any of its steps has, so up to one part of the
         sequences more than a step has, behind the last step too.
         """
-        return self.capacity + -(-self.lengths.shape[0] // self._parts)
+        sequences = self.lengths.shape[0]
+        return max(self.capacity + -(-sequences // self._parts), sequences)
 
     @property
     def _parts(self) -> int:
@@ -220,7 +221,6 @@ class LSTMCell(Cell):
         return d_total, d_total, (jnp.zeros_like(dh), dc * f)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def run(
     cell: Cell,
     inputs: Float[Array, "dirs rows gates_h"],
@@ -242,6 +242,11 @@ def run(
     Returns:
       Hidden state after the last step of each sequence; zero where its length is 0.
     """
+    return _run(cell, inputs, kernel, bias, lengths, packing)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _run(cell, inputs, kernel, bias, lengths, packing):
     return _forward(cell, inputs, kernel, bias, lengths, packing, keep=False)[0]
 
 
@@ -336,7 +341,7 @@ def _run_backward(cell, residuals, grad):
     return d_inputs, d_kernel, d_bias, no_grad(lengths), no_grad(packing)
 
 
-run.defvjp(_run_forward, _run_backward)
+_run.defvjp(_run_forward, _run_backward)
 
 
 def _slice_rows(x: Array, start: Any, rows: int) -> Array:

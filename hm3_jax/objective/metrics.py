@@ -7,8 +7,6 @@ smaller index ranks first. Percentages except the ranks, which count from 1.
 
 from __future__ import annotations
 
-import functools
-
 import jax
 import numpy as np
 from jaxtyping import Float, Int
@@ -17,7 +15,7 @@ from numpy.typing import ArrayLike
 from hm3_jax.objective import ranking
 from hm3_jax.objective.ranking import CUTOFFS, TILE, QueryScores
 
-# Similarities in a block: some 64 MB of temporaries in each direction.
+# Similarities in a block and direction: some 90 MB of temporaries.
 _BLOCK_ELEMENTS = 2**20
 
 _query_scores = jax.jit(ranking.query_scores, static_argnames="block_size")

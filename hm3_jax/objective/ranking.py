@@ -60,7 +60,7 @@ def query_scores(
       count: how many leading rows hold a museum. The rest is padding and may hold
         anything.
       block_size: queries ranked at a time in each direction, a multiple of `TILE`.
-        Memory is about ``64 * block_size * n`` bytes. Changes no bit of the result.
+        Memory is about ``90 * block_size * n`` bytes. Changes no bit of the result.
 
     Returns:
       Scores of descriptions as queries (t2s), and of museums as queries (s2t).

@@ -1,6 +1,5 @@
-import importlib.util
+import importlib
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,16 +12,21 @@ GOLDEN = ROOT / "tests" / "golden"
 
 
 @pytest.fixture(scope="module")
-def reference():
-    path = ROOT / "benchmarks" / "torch_reference.py"
-    spec = importlib.util.spec_from_file_location("torch_reference", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    # Dataclasses look their module up by name.
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules[spec.name]
+def on_path():
+    """Benchmarks are run from the repository's root and are not installed."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(ROOT)
+        yield
+
+
+@pytest.fixture(scope="module")
+def reference(on_path):
+    return importlib.import_module("benchmarks.torch_reference")
+
+
+@pytest.fixture(scope="module")
+def data(on_path):
+    return importlib.import_module("benchmarks.torch_data")
 
 
 def arrays(stem):
@@ -43,10 +47,10 @@ def state(found, prefix):
 
 
 @pytest.fixture(scope="module")
-def museums(reference):
+def museums(data):
     found = arrays("museums")
-    rows = reference.ragged_rows
-    return reference.Museums(
+    rows = data.ragged_rows
+    return data.Museums(
         rows(found["desc"], offsets(found["desc_len"])),
         {
             "views": rows(found["povs"], offsets(found["povs_per_room"])),

@@ -29,7 +29,7 @@ def refusal(value, *words):
 
 
 def changed(stem, **args):
-    """The golden strategy with changes in `ee_args` or, by a dict, below; None drops."""
+    """The golden strategy with changed `ee_args` (dict: changes below; None: drops)."""
     value = golden(stem)
     for key, new in args.items():
         target = value["ee_args"]

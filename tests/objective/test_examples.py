@@ -1,0 +1,14 @@
+"""The examples in the docstrings of this room hold."""
+
+import doctest
+import importlib
+
+import pytest
+
+
+@pytest.mark.parametrize("name", ["loss", "metrics", "similarity"])
+def test_docstring_examples(name: str) -> None:
+    module = importlib.import_module(f"hm3_jax.objective.{name}")
+    failed, attempted = doctest.testmod(module)
+    assert attempted > 0
+    assert failed == 0

@@ -5,7 +5,6 @@ import dataclasses
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.utils.rnn import PackedSequence
 
 from hm3_jax.data.store import FeatureStore
 
@@ -32,23 +31,21 @@ class Museums:
 
 @dataclasses.dataclass(frozen=True)
 class Packing:
-    """Time-major layout of sequences sorted by length, for a `PackedSequence`.
+    """Time-major layout of sequences sorted by length, as a `PackedSequence` has it.
 
     Attributes:
         rows: (steps,) position of each packed step among the unpacked ones.
         batch_sizes: (max length,) sequences that are still running, on the host.
         order: (sequences,) from sorted to given order.
         inverse: (sequences,) from given to sorted order.
+        turned: (steps,) packed place of the step that the reverse direction reads.
     """
 
     rows: Tensor
     batch_sizes: Tensor
     order: Tensor
     inverse: Tensor
-
-    def pack(self, table: Tensor) -> PackedSequence:
-        steps = table.index_select(0, self.rows)
-        return PackedSequence(steps, self.batch_sizes, self.order, self.inverse)
+    turned: Tensor
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,10 +121,13 @@ def _packing(starts: np.ndarray, lengths: np.ndarray, device: torch.device) -> P
     step = np.arange(lengths.max())[:, None]
     running = step < lengths[order]
     rows = (starts[order] + step)[running]
+    batch_sizes = running.sum(axis=1)
+    at, rank = np.nonzero(running)
+    first = np.cumsum(batch_sizes) - batch_sizes
+    turned = first[lengths[order][rank] - 1 - at] + rank
+    rows, order, inverse, turned = _to(device, rows, order, np.argsort(order), turned)
     # Packed sequences want their batch sizes on the host.
-    batch_sizes = torch.from_numpy(running.sum(axis=1))
-    rows, order, inverse = _to(device, rows, order, np.argsort(order))
-    return Packing(rows, batch_sizes, order, inverse)
+    return Packing(rows, torch.from_numpy(batch_sizes), order, inverse, turned)
 
 
 def _sets(items: Rows, owners: np.ndarray) -> Sets:

@@ -1,14 +1,14 @@
 """HM3's `hier_by_room_rnn_meanPoolProc_video` in plain PyTorch, to compare with.
 
 What a careful PyTorch user would write, not what the release does: no Python loop over
-museums, all features on the device as float32, the GRUs over packed sequences whose
+museums, all features on the device as float32, recurrences over packed sequences whose
 layout is worked out before the step, mean pools over unpadded rows, fused Adam, one
 transfer of the losses to the host an epoch.
 
-On CPU the two GRUs' matrix products take nearly all of the time. Padding sentences and
-calling `pack_padded_sequence` (with sorted and unsorted batches), pooling over padded
-rooms, by a matrix product, `segment_reduce` or `embedding_bag`, and looped or foreach
-Adam all gave the same epoch time within 5 percent.
+There are two recurrences with the same parameters and numbers. "gru" is `nn.GRU`, the
+obvious choice and cuDNN's on a GPU. On CPU the backward pass of its packed form fills a
+buffer of all steps with zeros for each step; "loop" splits the steps once instead and
+runs both directions as one product, which is faster there. Compare with both.
 
 The model is HM3's: a bidirectional GRU over sentences; rooms as mean pools of views and
 videos; a bidirectional GRU over rooms; standard triplet loss; Adam. Parameter names are
@@ -18,26 +18,60 @@ those of the release, so its states load as they are.
 """
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
-from benchmarks.torch_data import KINDS, Batch, Museums, Sets, make_batch
+from benchmarks.torch_data import KINDS, Batch, Museums, Packing, Sets, make_batch
 
+RecurrenceKind = Literal["gru", "loop"]
 CUTOFFS = (1, 5, 10)
 
 
 class Recurrence(nn.Module):
     """Bidirectional GRU; the mean of the two directions' last states."""
 
-    def __init__(self, in_size: int, hidden_size: int) -> None:
+    def __init__(self, in_size: int, hidden_size: int, kind: RecurrenceKind) -> None:
         super().__init__()
         self.gru = nn.GRU(in_size, hidden_size, batch_first=True, bidirectional=True)
+        self.run = {"gru": self._run_gru, "loop": self._run_loop}[kind]
 
-    def forward(self, packed: PackedSequence) -> Tensor:
-        return self.gru(packed)[1].mean(dim=0)
+    def forward(self, table: Tensor, packing: Packing) -> Tensor:
+        return self.run(table.index_select(0, packing.rows), packing)
+
+    def _run_gru(self, steps: Tensor, packing: Packing) -> Tensor:
+        layout = (packing.batch_sizes, packing.order, packing.inverse)
+        return self.gru(PackedSequence(steps, *layout))[1].mean(dim=0)
+
+    def _run_loop(self, steps: Tensor, packing: Packing) -> Tensor:
+        def both(name: str) -> Tensor:
+            names = (f"{name}_l0", f"{name}_l0_reverse")
+            return torch.stack([getattr(self.gru, each) for each in names])
+
+        kernel, bias = both("weight_hh").mT, both("bias_hh")[:, None]
+        steps = torch.stack([steps, steps.index_select(0, packing.turned)])
+        inputs = torch.baddbmm(both("bias_ih")[:, None], steps, both("weight_ih").mT)
+        state = inputs.new_zeros(2, len(packing.order), self.gru.hidden_size)
+        ended = []
+        for gates in inputs.split(packing.batch_sizes.tolist(), dim=1):
+            running = gates.shape[1]
+            if running < state.shape[1]:
+                ended.append(state[:, running:])
+                state = state[:, :running]
+            state = _gru_cell(gates, torch.baddbmm(bias, state, kernel), state)
+        last = torch.cat([state, *reversed(ended)], dim=1).mean(dim=0)
+        return last.index_select(0, packing.inverse)
+
+
+def _gru_cell(from_input: Tensor, from_state: Tensor, state: Tensor) -> Tensor:
+    reset_x, update_x, new_x = from_input.chunk(3, dim=-1)
+    reset_h, update_h, new_h = from_state.chunk(3, dim=-1)
+    reset, update = torch.sigmoid(reset_x + reset_h), torch.sigmoid(update_x + update_h)
+    new = torch.tanh(new_x + reset * new_h)
+    return new + update * (state - new)
 
 
 class RoomPool(nn.Module):
@@ -64,29 +98,35 @@ class RoomPool(nn.Module):
 class ByRoom(nn.Module):
     """Rooms, then the sequence of rooms."""
 
-    def __init__(self, in_size: int, room_size: int, size: int) -> None:
+    def __init__(
+        self, in_size: int, room_size: int, size: int, kind: RecurrenceKind
+    ) -> None:
         super().__init__()
         self.roomModel = RoomPool(in_size, room_size)
-        self.sequenceModel = Recurrence(room_size, size)
+        self.sequenceModel = Recurrence(room_size, size, kind)
 
     def forward(self, tables: dict[str, Tensor], batch: Batch) -> Tensor:
         rooms = self.roomModel(tables, batch.items)
-        return self.sequenceModel(batch.rooms.pack(rooms))
+        return self.sequenceModel(rooms, batch.rooms)
 
 
 class TwoTowers(nn.Module):
     """Both towers, with the release's parameter names."""
 
     def __init__(
-        self, in_size: int = 512, room_size: int = 256, size: int = 256
+        self,
+        in_size: int = 512,
+        room_size: int = 256,
+        size: int = 256,
+        kind: RecurrenceKind = "gru",
     ) -> None:
         super().__init__()
-        self.model_desc_pov = Recurrence(in_size, size)
-        self.model_pov = ByRoom(in_size, room_size, size)
+        self.model_desc_pov = Recurrence(in_size, size, kind)
+        self.model_pov = ByRoom(in_size, room_size, size, kind)
 
     def forward(self, museums: Museums, batch: Batch) -> tuple[Tensor, Tensor]:
         tables = {kind: rows.table for kind, rows in museums.items.items()}
-        described = self.model_desc_pov(batch.sentences.pack(museums.sentences.table))
+        described = self.model_desc_pov(museums.sentences.table, batch.sentences)
         return described, self.model_pov(tables, batch)
 
 

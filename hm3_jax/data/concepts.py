@@ -196,7 +196,8 @@ class ConceptEncoder:
             facts: The store's `feature_facts()["sentences"]`.
 
         Raises:
-            ValueError: If they are of another model, or not of this version's space.
+            ValueError: If they are of another model, of pictures, or of a space that
+                this version does not make.
         """
         if facts.get("model") != MODEL:
             raise ValueError(
@@ -204,6 +205,10 @@ class ConceptEncoder:
                 f"{facts.get('model')!r}"
             )
         details = facts["details"]
+        if details["modality"] != "words":
+            raise ValueError(
+                f"expected facts of sentences, found those of {details['modality']}"
+            )
         for name, value in (("norm", NORM), ("gap", GAP), ("filler", FILLER)):
             if details[name] != value:
                 raise ValueError(

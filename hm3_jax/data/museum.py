@@ -90,6 +90,10 @@ def check_features(features: np.ndarray, size: int | None, what: str) -> None:
         ValueError: If `features` is not a matrix of finite floats, has no row, has
             another size, or has a row of zeros (which has no direction).
     """
+    if not isinstance(features, np.ndarray):
+        raise ValueError(
+            f"{what}: expected a matrix of floats, found {type(features).__name__}"
+        )
     if features.ndim != 2 or features.dtype.kind != "f":
         raise ValueError(
             f"{what}: expected a matrix of floats, found {features.dtype} of shape "

@@ -260,7 +260,10 @@ def _map_array(path: Path, manifest: Manifest, name: str, length: int) -> np.nda
     try:
         # The plain view spares every slice the bookkeeping of np.memmap.
         array = np.load(file, mmap_mode="r", allow_pickle=False).view(np.ndarray)
-    except (ValueError, EOFError) as error:
+    except OSError:
+        raise
+    except Exception as error:
+        # numpy evaluates the header as Python, which fails in as many ways.
         raise ValueError(f"{file}: expected a .npy array, found {error}") from None
     facts = manifest.features.get(name)
     shape = (length,) if facts is None else (length, facts.feature_size)

@@ -23,6 +23,8 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Int
 
+from hm3_jax.nn.layers import turned
+
 # Row counts of the loop bodies: all sequences, the longest 7/8 of them, ... More parts
 # mean less padding and a longer compilation.
 _PARTS = 4
@@ -295,7 +297,7 @@ def _run_backward(cell, residuals, grad):
     dtype = grad.dtype
     starts = packing.starts
     # The loop multiplies by the transpose at every step: turn it once.
-    transposed = jnp.swapaxes(kernel, 1, 2)
+    transposed = turned(kernel)
     grads = (grad, *(jnp.zeros_like(grad) for _ in range(cell.carries - 1)))
     buffers = tuple(
         jnp.zeros((directions, packing.rows, width), dtype)
@@ -335,7 +337,7 @@ def _run_backward(cell, residuals, grad):
         grads, buffers = lax.fori_loop(0, end - first, step, (grads, buffers))
     d_hidden, d_inputs = buffers[0], buffers[-1]
     before = kept[..., cell.saved * size : (cell.saved + 1) * size]
-    d_kernel = jnp.einsum("dth,dtk->dhk", before, d_hidden)
+    d_kernel = turned(before) @ d_hidden
     d_bias = jnp.sum(d_hidden, axis=1)
     no_grad = functools.partial(jax.tree.map, _no_gradient)
     return d_inputs, d_kernel, d_bias, no_grad(lengths), no_grad(packing)

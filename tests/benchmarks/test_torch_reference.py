@@ -60,9 +60,10 @@ def museums(data):
     )
 
 
-def test_embeddings_are_those_of_the_release(reference, museums):
+@pytest.mark.parametrize("kind", ["gru", "loop"])
+def test_embeddings_are_those_of_the_release(reference, museums, kind):
     found = arrays("hier_by_room_rnn_meanPoolProc_video")
-    model = reference.TwoTowers(24, 10, 12)
+    model = reference.TwoTowers(24, 10, 12, kind)
     model.load_state_dict(state(found, "param/"))
     for batch_size in (5, 12):
         described, shown = reference.embed(model, museums, np.arange(12), batch_size)
@@ -70,9 +71,10 @@ def test_embeddings_are_those_of_the_release(reference, museums):
         np.testing.assert_allclose(shown, found["scene_out"], rtol=0, atol=1e-6)
 
 
-def test_24_steps_are_those_of_the_release(reference, museums):
+@pytest.mark.parametrize("kind", ["gru", "loop"])
+def test_24_steps_are_those_of_the_release(reference, museums, kind):
     found = arrays("train_hier_by_room_rnn_meanPoolProc_video_stl")
-    model = reference.TwoTowers(24, 10, 12)
+    model = reference.TwoTowers(24, 10, 12, kind)
     model.load_state_dict(state(found, "init/"))
     optimizer = torch.optim.Adam(model.parameters(), lr=5e-3)
     scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 4, gamma=0.75)

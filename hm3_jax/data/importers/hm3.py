@@ -257,7 +257,12 @@ def _museums(
     for split, museums in museum_list.splits.items():
         for museum in museums:
             here = f"{museum_list.source}: museum {museum!r}"
-            views = list(rooms.pop(museum))
+            views = rooms.pop(museum)
+            if not isinstance(views, (list, tuple)):
+                raise ValueError(
+                    f"{here}: expected rooms as a list of tensors, found "
+                    f"{type(views).__name__}"
+                )
             hung = {
                 kind: museum_list.hung[kind].get(museum, [()] * len(views))
                 for kind in kinds

@@ -80,7 +80,11 @@ def read_museum_json(path: Path) -> MuseumList:
     return MuseumList(
         source=path,
         splits={name: values["splits"][name] for name in _by_order(values["splits"])},
-        hung={kind: values[kind] for kind in ARTWORK_KINDS if kind in values},
+        hung={
+            kind: values[kind]
+            for kind in ARTWORK_KINDS
+            if _any_hung(values.get(kind, {}))
+        },
         sentences=values.get("sentences"),
     )
 
@@ -101,31 +105,44 @@ def read_museum_package(folder: Path) -> MuseumList:
     if not file.is_file():
         raise FileNotFoundError(f"{file}: expected a data set's utils.py, found none")
     package = _ask(file, "its import", _load_package, file)
-
-    def ask(name: str, *args: Any) -> Any:
-        return _ask(file, f"{name}{args}", getattr(package, name), *args)
-
     splits = {
-        split: [str(museum) for museum in ask("getMuseumList", split)]
+        split: _ask(file, f"getMuseumList({split!r})", _museums, package, split)
         for split in SPLITS
     }
     hung: dict[str, dict[str, Rooms]] = {kind: {} for kind in ARTWORK_KINDS}
     for museum in (museum for ids in splits.values() for museum in ids):
-        rooms_by_kind = ask("getMuseumArtWorksPerRoom", museum)
-        for kind, rooms in zip(ARTWORK_KINDS, rooms_by_kind, strict=True):
-            hung[kind][museum] = [[str(artwork) for artwork in room] for room in rooms]
+        question = f"getMuseumArtWorksPerRoom({museum!r})"
+        by_kind = _ask(file, question, _artworks_by_room, package, museum)
+        for kind, rooms in by_kind.items():
+            hung[kind][museum] = rooms
     sentences = None
     if hasattr(package, "loadDesc"):
-        sentences = {
-            str(museum): list(ask("flattenDescriptionList", nested))
-            for museum, nested in ask("loadDesc").items()
-        }
+        sentences = _ask(file, "loadDesc()", _sentences, package)
     return MuseumList(
         source=file,
         splits={split: ids for split, ids in splits.items() if ids},
         hung={kind: by_id for kind, by_id in hung.items() if _any_hung(by_id)},
         sentences=sentences,
     )
+
+
+def _museums(package: Any, split: str) -> list[str]:
+    return [str(museum) for museum in package.getMuseumList(split)]
+
+
+def _artworks_by_room(package: Any, museum: str) -> dict[str, Rooms]:
+    images, videos = package.getMuseumArtWorksPerRoom(museum)
+    return {
+        kind: [[str(artwork) for artwork in room] for room in rooms]
+        for kind, rooms in (("images", images), ("videos", videos))
+    }
+
+
+def _sentences(package: Any) -> dict[str, list[str]]:
+    return {
+        str(museum): [str(text) for text in package.flattenDescriptionList(nested)]
+        for museum, nested in package.loadDesc().items()
+    }
 
 
 def _load_package(file: Path) -> Any:

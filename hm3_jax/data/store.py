@@ -174,7 +174,7 @@ def open_store(path: str | os.PathLike[str]) -> FeatureStore:
             has not the size or shape that the manifest gives it.
     """
     path = Path(path)
-    manifest = read_manifest(path)
+    manifest = Manifest.from_json(manifest_text(path), path / MANIFEST)
     _check_files(path, manifest)
 
     def array(name: str, length: int) -> np.ndarray:
@@ -221,12 +221,12 @@ def open_store(path: str | os.PathLike[str]) -> FeatureStore:
         ) from None
 
 
-def read_manifest(path: Path) -> Manifest:
-    """Reads the manifest of the store at `path`.
+def manifest_text(path: Path) -> str:
+    """The text of the manifest of the store at `path`.
 
     Raises:
         FileNotFoundError: If there is none.
-        ValueError: If it cannot be read; see `Manifest.from_json`.
+        ValueError: If it is not UTF-8.
     """
     file = path / MANIFEST
     if not file.is_file():
@@ -234,10 +234,9 @@ def read_manifest(path: Path) -> Manifest:
             f"{path}: expected a feature store, found no {MANIFEST} there"
         )
     try:
-        text = file.read_bytes().decode()
+        return file.read_bytes().decode()
     except UnicodeDecodeError as error:
         raise ValueError(f"{file}: expected UTF-8 text, found {error}") from None
-    return Manifest.from_json(text, file)
 
 
 def _check_files(path: Path, manifest: Manifest) -> None:

@@ -81,6 +81,7 @@ class _Maker:
     def __init__(self, config: SyntheticConfig, space: ConceptSpace):
         self._config = config
         self._plan: Plan = make_plan(config, space)
+        self._clip_offsets = np.concatenate([[0], np.cumsum(self._plan.clips)])
         self._words = tuple(space.index)
         self._encoder = ConceptEncoder(space)
         self._pictures = space.in_pictures()
@@ -120,7 +121,6 @@ class _Maker:
             rng,
             np.repeat(self._surroundings(start, stop, rng), views, axis=0),
         ).reshape(-1, views, self._config.feature_size)
-        clip_offsets = np.concatenate([[0], np.cumsum(plan.clips)])
         for i, text, features in zip(
             range(start, stop), texts, np.split(sentences, ends), strict=True
         ):
@@ -130,25 +130,21 @@ class _Maker:
                 theme=THEMES[plan.themes[i]],
                 sentences=features,
                 rooms=tuple(
-                    RoomRecord(
-                        rooms[room - first_room],
-                        images=tuple(
-                            f"painting{number:06d}"
-                            for number in plan.paintings[
-                                plan.painting_offsets[room] : plan.painting_offsets[
-                                    room + 1
-                                ]
-                            ]
-                        ),
-                        videos=tuple(
-                            f"clip{number:06d}"
-                            for number in range(*clip_offsets[room : room + 2])
-                        ),
-                    )
+                    self._room(room, rooms[room - first_room])
                     for room in range(*plan.room_offsets[i : i + 2])
                 ),
                 sentence_texts=tuple(text),
             )
+
+    def _room(self, room: int, views: np.ndarray) -> RoomRecord:
+        plan = self._plan
+        paintings = plan.paintings[slice(*plan.painting_offsets[room : room + 2])]
+        clips = range(*self._clip_offsets[room : room + 2])
+        return RoomRecord(
+            views,
+            images=tuple(_name("painting", number) for number in paintings),
+            videos=tuple(_name("clip", number) for number in clips),
+        )
 
     def _surroundings(
         self, start: int, stop: int, rng: np.random.Generator
@@ -183,9 +179,8 @@ class _Maker:
             features[some] = self._pictures_of(
                 shown[some], noise, self._rng(stream, start)
             )
-        return ArtworkTable(
-            tuple(f"{name}{i:06d}" for i in range(len(shown))), features
-        )
+        names = tuple(_name(name, number) for number in range(len(shown)))
+        return ArtworkTable(names, features)
 
     def _pictures_of(
         self,
@@ -217,3 +212,7 @@ class _Maker:
 
     def _rng(self, stream: int, start: int) -> np.random.Generator:
         return np.random.default_rng([self._config.seed, stream, start])
+
+
+def _name(artwork: str, number: int) -> str:
+    return f"{artwork}{number:06d}"

@@ -71,7 +71,7 @@ class SyntheticConfig:
     clips: float = 1.5
     images: int = 4
     feature_size: int = 512
-    noise: float = 1.0
+    noise: float = 1.5
 
     def __post_init__(self) -> None:
         """Raises ValueError for a number that makes no museums."""

@@ -10,7 +10,13 @@ from pathlib import Path
 import numpy as np
 
 from hm3_jax.data.museum import ARTWORK_KINDS, bad_row, first_repeated
-from hm3_jax.data.store import Artworks, FeatureStore, Ragged, open_store
+from hm3_jax.data.store import (
+    Artworks,
+    FeatureStore,
+    Ragged,
+    manifest_text,
+    open_store,
+)
 from hm3_jax.data.store_format import (
     MANIFEST,
     MUSEUM_IDS,
@@ -37,15 +43,9 @@ def verify_store(path: str | os.PathLike[str]) -> list[str]:
     """
     path = Path(path)
     file = path / MANIFEST
-    if not file.is_file():
-        raise FileNotFoundError(
-            f"{path}: expected a feature store, found no {MANIFEST} there"
-        )
     try:
-        text = file.read_bytes().decode()
+        text = manifest_text(path)
         manifest = Manifest.from_json(text, file)
-    except UnicodeDecodeError as error:
-        return [f"{file}: expected UTF-8 text, found {error}"]
     except ValueError as error:
         return [str(error)]
     problems = list(_changed_files(path, manifest))

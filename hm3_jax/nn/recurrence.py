@@ -99,14 +99,14 @@ class Cell(abc.ABC):
     Attributes:
       gates: number of gate blocks of the weights.
       carries: number of hidden-size blocks of the state; the first is the output.
-      saved: number of hidden-size blocks that `forward` keeps for `backward`.
+      saved: hidden-size blocks of each array that `forward` keeps for `backward`.
       shares_gate_gradient: whether the gradients of the input products and of the
         hidden products are always equal.
     """
 
     gates: int
     carries: int
-    saved: int
+    saved: tuple[int, ...]
     shares_gate_gradient: bool
 
     @abc.abstractmethod
@@ -158,7 +158,7 @@ class GRUCell(Cell):
 
     gates: int = 3
     carries: int = 1
-    saved: int = 4
+    saved: tuple[int, ...] = (2, 1, 1)
     shares_gate_gradient: bool = False
 
     def forward(self, inputs, hidden, state):
@@ -175,7 +175,8 @@ class GRUCell(Cell):
 
     def backward(self, saved, previous, grads):
         """See `Cell.backward`."""
-        r, z, n, hidden_n = saved
+        rz, n, hidden_n = saved
+        r, z = jnp.split(rz, 2, axis=-1)
         (h,), (dh,) = previous, grads
         dn = dh * (1 - z) * (1 - n * n)
         dz = dh * (h - n) * z * (1 - z)
@@ -191,7 +192,7 @@ class LSTMCell(Cell):
 
     gates: int = 4
     carries: int = 2
-    saved: int = 5
+    saved: tuple[int, ...] = (1, 1, 1, 1, 1)
     shares_gate_gradient: bool = True
 
     def forward(self, inputs, hidden, state):
@@ -261,8 +262,11 @@ def _forward(cell, inputs, kernel, bias, lengths, packing, *, keep):
     state = tuple(
         jnp.zeros((directions, sequences, size), dtype) for _ in range(cell.carries)
     )
-    kept_size = (cell.saved + cell.carries) * size if keep else 0
-    kept = jnp.zeros((directions, packing.rows, kept_size), dtype)
+    # An array each, so that a step's rows are read and written in one piece.
+    kept = tuple(
+        jnp.zeros((directions, packing.rows, blocks * size), dtype)
+        for blocks in ((*cell.saved, *(1,) * cell.carries) if keep else ())
+    )
     for rows, first, end in packing.loops():
 
         def step(t, carry, rows=rows):
@@ -276,8 +280,9 @@ def _forward(cell, inputs, kernel, bias, lengths, packing, *, keep):
                 jnp.where(running, a, b) for a, b in zip(after, before, strict=True)
             )
             if keep:
-                kept = _put_rows(
-                    kept, jnp.concatenate([*saved, *before], axis=-1), starts[t]
+                kept = tuple(
+                    _put_rows(k, rows_of_step, starts[t])
+                    for k, rows_of_step in zip(kept, (*saved, *before), strict=True)
                 )
             state = tuple(_put_rows(s, a, 0) for s, a in zip(state, after, strict=True))
             return state, kept
@@ -308,8 +313,8 @@ def _run_backward(cell, residuals, grad):
         def step(i, carry, rows=rows, end=end):
             grads, buffers = carry
             t = end - 1 - i
-            blocks = _blocks(_slice_rows(kept, starts[t], rows), size)
-            saved, before = blocks[: cell.saved], blocks[cell.saved :]
+            of_step = tuple(_slice_rows(k, starts[t], rows) for k in kept)
+            saved, before = of_step[: len(cell.saved)], of_step[len(cell.saved) :]
             after = tuple(g[:, :rows] for g in grads)
             running = (t < lengths[:rows])[None, :, None]
             d_inputs, d_hidden, passed = cell.backward(
@@ -336,7 +341,7 @@ def _run_backward(cell, residuals, grad):
 
         grads, buffers = lax.fori_loop(0, end - first, step, (grads, buffers))
     d_hidden, d_inputs = buffers[0], buffers[-1]
-    before = kept[..., cell.saved * size : (cell.saved + 1) * size]
+    before = kept[len(cell.saved)]
     d_kernel = turned(before) @ d_hidden
     d_bias = jnp.sum(d_hidden, axis=1)
     no_grad = functools.partial(jax.tree.map, _no_gradient)
@@ -353,10 +358,6 @@ def _slice_rows(x: Array, start: Any, rows: int) -> Array:
 
 def _put_rows(x: Array, rows: Array, start: Any) -> Array:
     return lax.dynamic_update_slice(x, rows, (0, start, 0))
-
-
-def _blocks(x: Array, size: int) -> tuple[Array, ...]:
-    return tuple(x[..., i : i + size] for i in range(0, x.shape[-1], size))
 
 
 def _no_gradient(x: Array) -> np.ndarray:

@@ -28,9 +28,12 @@ _OUTPUT = flags.DEFINE_string(
 
 def main() -> None:
     """Reads the flags and evaluates."""
+    output = Path(_OUTPUT.value)
+    if output.exists():
+        raise FileExistsError(f"{output}: expected no such folder, found one")
     store = open_store(_FEATURES.value)
     evaluation = evaluate_checkpoint(Path(_CHECKPOINT.value), store, _SPLIT.value)
-    evaluation.write(Path(_OUTPUT.value))
+    evaluation.write(output)
     print(
         f"{evaluation.strategy}, epoch {evaluation.epoch}, on {_SPLIT.value} of "
         f"{store.dataset_name} ({store.manifest.kind} features, "
@@ -38,7 +41,7 @@ def main() -> None:
     )
     for name, value in evaluation.tested.metrics.items():
         print(f"  {name:24s} {value:8.3f}")
-    print(f"written to {_OUTPUT.value}")
+    print(f"written to {output}")
 
 
 if __name__ == "__main__":

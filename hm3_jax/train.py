@@ -156,7 +156,7 @@ def main() -> None:
         }
     )
     name = _EXPERIMENT_NAME.value
-    if not name or Path(name).name != name:
+    if name in ("", "..") or Path(name).name != name:
         raise ValueError(f"experiment_name: expected a folder's name, found {name!r}")
     experiment = Experiment(
         strategies=load_strategies(_CONFIG_FILES.value, _CONFIG_FILES_DIR.value),

@@ -33,7 +33,8 @@ class Checkpoint:
 
     Attributes:
       model: parameters, strategy, feature facts.
-      epoch: number of finished epochs.
+      epoch: number of finished epochs; of a loaded checkpoint, those that went into
+        its parameters (a try that has ended is saved along with those that go on).
       optimizer: nested state of the optimiser; None where not saved or not loaded.
       progress: position of the training loop, as JSON; None for converted models.
       settings: of the training, as JSON; None for converted models.
@@ -82,6 +83,16 @@ def saved_epochs(folder: Path, slot: Slot) -> list[int]:
         return sorted(manager.all_steps())
 
 
+def forget_after(folder: Path, epoch: int) -> None:
+    """Deletes what a try has saved of later epochs."""
+    for slot in ("best", "last"):
+        later = [saved for saved in saved_epochs(folder, slot) if saved > epoch]
+        if later:
+            with _manager(folder, slot) as manager:
+                for saved in later:
+                    manager.delete(saved)
+
+
 def load(
     folder: Path, slot: Slot, epoch: int, *, optimizer: bool = False
 ) -> Checkpoint:
@@ -120,11 +131,12 @@ def load(
         params=jax.tree.map(np.asarray, restored["params"]),
         feature_facts=meta["feature_facts"],
     )
+    progress = meta["progress"]
     return Checkpoint(
         model=model,
-        epoch=epoch,
+        epoch=min(epoch, progress["epoch"]) if progress else epoch,
         optimizer=restored["optimizer"] if optimizer else None,
-        progress=meta["progress"],
+        progress=progress,
         settings=meta["settings"],
     )
 
@@ -152,6 +164,8 @@ def load_model(folder: Path) -> Checkpoint:
 def check_features(model: Model, store_facts: Mapping[str, Any], where: str) -> bool:
     """Refuses features of another origin than those a model was trained on.
 
+    What one side does not know (published files say little) is not compared.
+
     Args:
       model: the model.
       store_facts: `FeatureStore.feature_facts()`.
@@ -173,13 +187,24 @@ def check_features(model: Model, store_facts: Mapping[str, Any], where: str) -> 
                 f"{where}: expected features of kind {kind}, which the model reads, "
                 f"found {', '.join(store_facts)}"
             )
-        for fact in wanted:
-            if wanted[fact] != found.get(fact):
-                raise ValueError(
-                    f"{where}: the model was trained on {kind} with {fact} "
-                    f"{wanted[fact]!r}, found {found.get(fact)!r}"
-                )
+        for fact, before, now in sorted(_differences(wanted, found)):
+            raise ValueError(
+                f"{where}: the model was trained on {kind} with {fact} {before!r}, "
+                f"found {now!r}"
+            )
     return True
+
+
+def _differences(
+    wanted: Mapping[str, Any], found: Mapping[str, Any]
+) -> Iterator[tuple[str, Any, Any]]:
+    """Facts that both sides know and that differ, with both values."""
+    for fact in wanted.keys() & found.keys():
+        before, now = wanted[fact], found[fact]
+        if isinstance(before, Mapping) and isinstance(now, Mapping):
+            yield from _differences(before, now)
+        elif None not in (before, now) and before != now:
+            yield fact, before, now
 
 
 def _slot_folder(folder: Path, slot: Slot) -> Path:

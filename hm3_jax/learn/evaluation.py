@@ -59,7 +59,11 @@ class Split:
     """Some museums of a store, planned once and evaluated many times."""
 
     def __init__(
-        self, features: Features, counts: Counts, museums: Int[np.ndarray, " museums"]
+        self,
+        features: Features,
+        counts: Counts,
+        museums: Int[np.ndarray, " museums"],
+        name: str,
     ):
         """Plans the batches.
 
@@ -67,10 +71,12 @@ class Split:
           features: of the store.
           counts: of the same features.
           museums: numbers of the museums, in the order results are wanted in.
+          name: what messages call the split.
 
         Raises:
           ValueError: there is no museum.
         """
+        self._name = name
         self.themes = np.asarray(features.themes)[museums]
         self._museums = museums
         self._features = features
@@ -81,14 +87,21 @@ class Split:
         return Embeddings(*embed(params, self._features, self._plan, graph=graph))
 
     def metrics(self, embeddings: Embeddings) -> list[dict[str, float]]:
-        """Retrieval metrics of every run, published keys, see `retrieval_metrics`."""
-        return [
-            retrieval_metrics(descriptions, museums, self.themes)
-            for descriptions, museums in zip(*embeddings.host(), strict=True)
-        ]
+        """Retrieval metrics of every run, published keys, see `retrieval_metrics`.
+
+        Raises:
+          ValueError: an embedding is not finite; the message names split and row.
+        """
+        try:
+            return [
+                retrieval_metrics(descriptions, museums, self.themes)
+                for descriptions, museums in zip(*embeddings.host(), strict=True)
+            ]
+        except ValueError as error:
+            raise ValueError(f"{self._name}: {error}") from error
 
     def test(self, model: Model) -> Tested:
-        """Embeds the split with one model and scores it."""
+        """Embeds the split with one model and scores it; errors as for `metrics`."""
         embeddings = self.embed(model.stacked(), model.graph)
         descriptions, museums = embeddings.host()
         return Tested(self.metrics(embeddings)[0], descriptions[0], museums[0])

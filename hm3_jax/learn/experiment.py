@@ -1,6 +1,7 @@
 """An experiment: several strategies trained with the same settings."""
 
 import dataclasses
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,9 @@ from hm3_jax.learn.run_folder import (
 from hm3_jax.learn.settings import TrainSettings
 from hm3_jax.learn.trainer import EpochReport, Trainer
 from hm3_jax.nn.strategy import ConvConfig, StrategyConfig, load_strategy
+
+# Themes that a warning names.
+_NAMED = 5
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -114,7 +118,7 @@ def run_experiment(
 
     Raises:
       FileExistsError: the folder is there and `resume` is False.
-      ValueError: the store does not serve a strategy.
+      ValueError: the store or the settings do not serve a strategy.
       NonFiniteLossError: training diverged.
     """
     if experiment.folder.exists() and not resume:
@@ -131,6 +135,9 @@ def run_experiment(
     }
     for config in experiment.strategies:
         Trainer.check(store, config)
+    _check_masking(experiment)
+    if settings.use_categories_in_loss:
+        _warn_of_untrained_themes(store)
     experiment.folder.mkdir(parents=True, exist_ok=True)
     runs = []
     for config, folder in folders.items():
@@ -155,6 +162,30 @@ def run_experiment(
             tags=experiment.tags,
             settings=settings,
             runs=runs,
+        )
+
+
+def _check_masking(experiment: Experiment) -> None:
+    masking = experiment.settings.cnn1d_masking
+    convolutions = [isinstance(c.museum, ConvConfig) for c in experiment.strategies]
+    if masking != "time" and not any(convolutions):
+        raise ValueError(
+            f"cnn1d_masking {masking} has no effect on strategies without a 1-D CNN: "
+            + ", ".join(config.file_stem for config in experiment.strategies)
+        )
+
+
+def _warn_of_untrained_themes(store: FeatureStore) -> None:
+    """Says which themes the loss will never see, if museums share themes at all."""
+    trained = np.unique(store.theme_index[store.splits["train"]])
+    unseen = np.delete(np.array(store.themes), trained).tolist()
+    if unseen and len(store.themes) < len(store.theme_index):
+        more = f" and {len(unseen) - _NAMED} more" if len(unseen) > _NAMED else ""
+        warnings.warn(
+            f"{store.path}: no museum of split train has the themes "
+            f"{', '.join(unseen[:_NAMED])}{more}, which use_categories_in_loss "
+            "will not learn",
+            stacklevel=2,
         )
 
 

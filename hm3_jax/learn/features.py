@@ -15,9 +15,8 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from hm3_jax.data.store import FeatureStore
+from hm3_jax.nn.packing import Packing, pack
 from hm3_jax.nn.ragged import Ragged, take_sets
-from hm3_jax.nn.recurrence import Packing
-from hm3_jax.nn.recurrent import pack
 from hm3_jax.nn.strategy import RecurrentConfig, StrategyConfig, input_kinds
 from hm3_jax.nn.towers import Descriptions, Scenes
 

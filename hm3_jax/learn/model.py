@@ -62,6 +62,12 @@ def graph_of(config: StrategyConfig, masking: Masking) -> nnx.GraphDef[TwoTowers
     return nnx.graphdef(_abstract(config, masking))
 
 
+# Drawing runs once, but its many small random streams take long to optimise.
+@functools.partial(
+    jax.jit,
+    static_argnames=("config", "masking"),
+    compiler_options={"xla_backend_optimization_level": 1},
+)
 def draw_params(
     config: StrategyConfig, masking: Masking, keys: jax.Array
 ) -> dict[str, Any]:
@@ -76,13 +82,11 @@ def draw_params(
       Nested dictionary of arrays with a leading axis of runs.
     """
 
-    @jax.jit
-    @jax.vmap
     def draw(key):
         model = TwoTowers(config, cnn1d_masking=masking, rngs=nnx.Rngs(params=key))
         return nnx.to_pure_dict(nnx.state(model, nnx.Param))
 
-    return draw(keys)
+    return jax.vmap(draw)(keys)
 
 
 def stack_params(

@@ -81,7 +81,8 @@ def evaluate_checkpoint(folder: Path, store: FeatureStore, split: str) -> Evalua
         )
     features = load_features(store, model.config)
     chosen = store.splits[split]
-    tested = Split(features, Counts.of(features), chosen).test(model)
+    name = f"{store.path}, split {split}"
+    tested = Split(features, Counts.of(features), chosen, name).test(model)
     return Evaluation(
         strategy=model.config.file_stem,
         epoch=saved.epoch,

@@ -73,7 +73,8 @@ class TrainSettings:
         """Checks ranges and contradictions."""
         for name in ("batch_size", "epochs", "scheduler_step_size", "number_of_tries"):
             _check(name, getattr(self, name), at_least=1)
-        _check("seed", self.seed, at_least=0)
+        # JAX would take the rest of its bits for none.
+        _check("seed", self.seed, at_least=0, at_most=2**32 - 1)
         _check("lr", self.lr, above=0)
         _check("scheduler_gamma", self.scheduler_gamma, above=0)
         _check("loss_patience", self.loss_patience, at_least=1)
@@ -135,15 +136,18 @@ class TrainSettings:
         return self.lr * self.scheduler_gamma ** (epoch // self.scheduler_step_size)
 
 
-def _check(name: str, value: Any, *, at_least: float = -math.inf, above=None) -> None:
+def _check(name: str, value: Any, *, at_least=None, above=None, at_most=None) -> None:
     if value is None:
         return
-    good = math.isfinite(value) and value >= at_least
-    if above is not None:
-        good = good and value > above
-    if not good:
-        wanted = f"more than {above}" if above is not None else f"at least {at_least}"
-        raise ValueError(f"{name}: expected {wanted}, found {value}")
+    rules = (
+        (f"more than {above}", above is None or value > above),
+        (f"at least {at_least}", at_least is None or value >= at_least),
+        (f"at most {at_most}", at_most is None or value <= at_most),
+        ("a finite number", math.isfinite(value)),
+    )
+    for wanted, held in rules:
+        if not held:
+            raise ValueError(f"{name}: expected {wanted}, found {value}")
 
 
 def _check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:

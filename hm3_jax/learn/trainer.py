@@ -33,7 +33,7 @@ _PARAMETERS, _TRAIN_LOSS, _VAL_LOSS = range(3)
 
 
 class NonFiniteLossError(ArithmeticError):
-    """The loss of a step was NaN or infinite."""
+    """The loss of a step, or an embedding after an epoch, was NaN or infinite."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -86,7 +86,12 @@ class Trainer:
         self._features = load_features(store, config)
         counts = Counts.of(self._features)
         self._train, self._val, self._test = (
-            Split(self._features, counts, store.splits[name])
+            Split(
+                self._features,
+                counts,
+                store.splits[name],
+                f"{store.path}, split {name}",
+            )
             for name in ("train", "val", "test")
         )
         self._batches = self._plan()
@@ -144,7 +149,7 @@ class Trainer:
           The test of every try.
 
         Raises:
-          NonFiniteLossError: names epoch and step.
+          NonFiniteLossError: names epoch and step, and the last epoch saved.
           FileExistsError: there is a run already and `resume` is False.
           ValueError: the run that is there has other settings or features.
         """
@@ -155,9 +160,10 @@ class Trainer:
                     f"{folder}: expected no run there, found one (give another "
                     "--experiment_name or --workdir, or go on with --resume)"
                 )
+        current = self._start(folders)
+        for folder in folders:
             folder.mkdir(parents=True, exist_ok=True)
         write_strategy(self._folder, self._config)
-        current = self._start(folders)
         logs = [
             MetricsLog(folder, progress.epoch)
             for folder, progress in zip(folders, current.progress, strict=True)
@@ -240,8 +246,12 @@ class Trainer:
             val_losses = self._val.loss(
                 val, settings.batch_size, settings.loss_config, weights, val_keys
             )
-            val_metrics = self._val.metrics(val)
-            train_metrics = self._train.metrics(self._train.embed(state.params, graph))
+            train = self._train.embed(state.params, graph)
+            try:
+                val_metrics = self._val.metrics(val)
+                train_metrics = self._train.metrics(train)
+            except ValueError as error:
+                raise self._diverged(str(error), f"after epoch {epoch + 1}") from error
         train_losses = losses.mean(axis=1, dtype=np.float64)
         for run in np.flatnonzero(active).tolist():
             logs[run].write(
@@ -281,11 +291,18 @@ class Trainer:
         wrong = ~np.isfinite(losses) & active[:, None]
         if wrong.any():
             step, run = np.argwhere(wrong.T)[0]
-            raise NonFiniteLossError(
-                f"the loss of {self._config.file_stem}, try {self._attempts[run]}, "
-                f"became {losses[run, step]} in epoch {epoch + 1}, step {step + 1}; "
-                f"saved epochs are in {self._folder}"
+            raise self._diverged(
+                f"loss of try {self._attempts[run]} became {losses[run, step]}",
+                f"in epoch {epoch + 1}, step {step + 1}",
             )
+
+    def _diverged(self, what: str, when: str) -> NonFiniteLossError:
+        first = try_folder(self._folder, self._attempts[0])
+        epochs = checkpoint.saved_epochs(first, "last")
+        saved = f"epoch {epochs[-1]} is saved" if epochs else "no epoch was saved"
+        return NonFiniteLossError(
+            f"{self._config.file_stem}: {what} {when}; {saved} in {self._folder}"
+        )
 
     def _test_saved(self, folder: Path, attempt: int) -> TryResult:
         """Tests what was saved of a try, not what is in memory."""

@@ -133,7 +133,7 @@ def save(folders: Sequence[Path], current: Tries, identity: Identity) -> None:
 
 
 def load(folders: Sequence[Path], fresh: Tries, identity: Identity) -> Tries | None:
-    """Loads the newest epoch that every try has saved.
+    """Loads the newest epoch that every try has saved, and forgets later ones.
 
     Args:
       folders: of the tries.
@@ -147,14 +147,19 @@ def load(folders: Sequence[Path], fresh: Tries, identity: Identity) -> Tries | N
       ValueError: the run that is there differs in settings or features (named), or a
         checkpoint cannot be read.
     """
-    common = set.intersection(
-        *(set(checkpoint.saved_epochs(folder, "last")) for folder in folders)
-    )
-    if not common:
+    epochs = [checkpoint.saved_epochs(folder, "last") for folder in folders]
+    newest = max(set.intersection(*map(set, epochs)), default=0)
+    for folder, of_try in zip(folders, epochs, strict=True):
+        if of_try:
+            found = checkpoint.load(folder, "last", newest or of_try[-1])
+            _check_same(folder, found, identity)
+    # A run that was killed between two tries would else be left with the later epoch
+    # of one of them for good, and might one day have none in common.
+    for folder in folders:
+        checkpoint.forget_after(folder, newest)
+    if newest == 0:
         return None
-    saved = [checkpoint.load(f, "last", max(common), optimizer=True) for f in folders]
-    for folder, found in zip(folders, saved, strict=True):
-        _check_same(folder, found, identity)
+    saved = [checkpoint.load(f, "last", newest, optimizer=True) for f in folders]
     progress = tuple(Progress(**(found.progress or {})) for found in saved)
 
     def stacked(checkpoints: Sequence[Checkpoint]) -> dict[str, Any]:
@@ -172,7 +177,7 @@ def load(folders: Sequence[Path], fresh: Tries, identity: Identity) -> Tries | N
                 for folder, last, p in zip(folders, saved, progress, strict=True)
             ]
         )
-    return Tries(max(common), state, best, progress)
+    return Tries(newest, state, best, progress)
 
 
 def _check_same(folder: Path, found: Checkpoint, identity: Identity) -> None:

@@ -8,8 +8,9 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from hm3_jax.nn import ragged, recurrence
+from hm3_jax.nn import ragged
 from hm3_jax.nn.layers import Linear, SequenceConv
+from hm3_jax.nn.packing import Packing
 from hm3_jax.nn.strategy import ConvConfig
 
 Masking = Literal["time", "channels"]
@@ -44,7 +45,7 @@ class ConvEncoder(nnx.Module):
     def __call__(
         self,
         items: Mapping[str, ragged.Ragged],
-        packing: recurrence.Packing | None = None,
+        packing: Packing | None = None,
     ) -> Float[Array, "sequences out"]:
         """Encodes every sequence.
 

@@ -7,8 +7,9 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from hm3_jax.nn import ragged, recurrence
+from hm3_jax.nn import ragged
 from hm3_jax.nn.layers import Linear
+from hm3_jax.nn.packing import Packing
 from hm3_jax.nn.strategy import PoolConfig
 
 
@@ -37,7 +38,7 @@ class SetPool(nnx.Module):
     def __call__(
         self,
         items: Mapping[str, ragged.Ragged],
-        packing: recurrence.Packing | None = None,
+        packing: Packing | None = None,
     ) -> Float[Array, "sets out"]:
         """Pools every set.
 

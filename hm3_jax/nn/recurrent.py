@@ -4,14 +4,16 @@ from collections.abc import Mapping
 
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from hm3_jax.nn import init, recurrence
+from hm3_jax.nn.cells import GRUCell, LSTMCell
 from hm3_jax.nn.layers import product
+from hm3_jax.nn.packing import Packing
 from hm3_jax.nn.ragged import Ragged
 from hm3_jax.nn.strategy import RecurrentConfig
 
-_CELLS = {"gru": recurrence.GRUCell(), "lstm": recurrence.LSTMCell()}
+_CELLS = {"gru": GRUCell(), "lstm": LSTMCell()}
 
 
 class RecurrentEncoder(nnx.Module):
@@ -45,7 +47,7 @@ class RecurrentEncoder(nnx.Module):
     def __call__(
         self,
         items: Mapping[str, Ragged],
-        packing: recurrence.Packing | None,
+        packing: Packing | None,
     ) -> Float[Array, "sequences h"]:
         """Encodes every sequence of a batch.
 
@@ -91,19 +93,3 @@ class RecurrentEncoder(nnx.Module):
             packing,
         )
         return jnp.mean(last, axis=0)[jnp.argsort(order)]
-
-
-def pack(
-    lengths: Int[Array, "*runs sequences"], max_length: int, capacity: int
-) -> recurrence.Packing:
-    """Layout of a batch of sequences, or of the same batch place of several runs.
-
-    Args:
-      lengths: of the sequences, in any order; with leading axes, of every run.
-      max_length: static upper bound of the lengths.
-      capacity: static upper bound of the packed steps: of the sum of the longest
-        sequence of any run, the second longest of any run, and so on.
-    """
-    by_length = jnp.sort(lengths, axis=-1, descending=True)
-    longest = by_length.reshape(-1, lengths.shape[-1]).max(axis=0)
-    return recurrence.Packing(longest, max_length, capacity)

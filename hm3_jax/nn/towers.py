@@ -8,9 +8,9 @@ from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from hm3_jax.nn.convolution import ConvEncoder, Masking
+from hm3_jax.nn.packing import Packing
 from hm3_jax.nn.pooling import SetPool
 from hm3_jax.nn.ragged import Ragged, merge_sets
-from hm3_jax.nn.recurrence import Packing
 from hm3_jax.nn.recurrent import RecurrentEncoder
 from hm3_jax.nn.strategy import (
     ConvConfig,

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from hm3_jax.nn.packing import pack
 from hm3_jax.nn.ragged import Ragged
-from hm3_jax.nn.recurrent import RecurrentEncoder, pack
+from hm3_jax.nn.recurrent import RecurrentEncoder
 from hm3_jax.nn.strategy import RecurrentConfig
 
 LENGTHS = [3, 0, 7, 1, 7, 2, 5, 4, 0, 1]
@@ -73,7 +74,7 @@ def test_values_and_gradients_equal_torch(cell, bidirectional):
             for direction, suffix in enumerate(suffixes):
                 value = torch.tensor(np.asarray(ours[name][direction]).T)
                 getattr(layer, torch_name + suffix).copy_(value)
-    total = 0
+    total = torch.zeros(())
     starts = np.cumsum(LENGTHS) - LENGTHS
     rows = torch.tensor(np.asarray(batch.values), requires_grad=True)
     for i, length in enumerate(LENGTHS):
@@ -162,10 +163,10 @@ def test_a_missing_packing_is_refused():
 
 
 def test_loop_parts_do_not_matter(monkeypatch):
-    from hm3_jax.nn import recurrence
+    from hm3_jax.nn import packing
 
     model, batch = encoder("gru", True), sequences(LENGTHS)
     wanted = encode(model, batch)
     for parts in (1, 3, 10):
-        monkeypatch.setattr(recurrence, "_PARTS", parts)
+        monkeypatch.setattr(packing, "_PARTS", parts)
         np.testing.assert_allclose(encode(model, batch), wanted, atol=1e-6)

@@ -2,6 +2,8 @@
 
 python -m benchmarks.results_table --runs=WORKDIR --reference=residences_reference.json
 
+WORKDIR is what launch/residences_results.sh wrote.
+
 A figure agrees where the means differ by at most twice the spread of tries: the
 standard deviations of both sides, combined; where the reference has one try, it is
 taken to spread as ours do.
@@ -20,12 +22,9 @@ EXPERIMENTS = {"STL": "STL", "theme": "theme-aware"}
 
 
 def ours(runs: Path, experiment: str, strategy: str) -> list[dict[str, float]]:
-    """Test metrics of every try."""
-    folder = runs / experiment / strategy
-    return [
-        json.loads(file.read_text())["metrics"]
-        for file in sorted(folder.glob("try_*/test_metrics.json"))
-    ]
+    """Test metrics of every try, of all seeds."""
+    files = runs.glob(f"seed_*/{experiment}/{strategy}/try_*/test_metrics.json")
+    return [json.loads(file.read_text())["metrics"] for file in sorted(files)]
 
 
 def rows(reference: dict[str, Any], runs: Path) -> list[tuple[str, str, list, list]]:
@@ -61,8 +60,8 @@ def main() -> None:
     args = parser.parse_args()
     reference = json.loads(args.reference.read_text())
     columns = [f"t2s_{name}" for name in SHOWN]
-    print(f"| strategy | loss | {' | '.join(columns)} | all metrics that agree |")
-    print("|---" * (len(columns) + 3) + "|")
+    print(f"| strategy | loss | tries | {' | '.join(columns)} | agree |")
+    print("|---" * (len(columns) + 4) + "|")
     for strategy, experiment, theirs, tries in rows(reference, args.runs):
         compared = {name: agreement(theirs, tries, name) for name in tries[0]}
         cells = []
@@ -72,7 +71,8 @@ def main() -> None:
             cells.append(f"{our_mean:.2f} ± {spread:.2f} ({mean:.2f}){mark}")
         agreeing = sum(agrees for *_, agrees in compared.values())
         print(
-            f"| `{strategy}` | {experiment} | {' | '.join(cells)} | "
+            f"| `{strategy}` | {experiment} | {len(tries)} ({len(theirs)}) | "
+            f"{' | '.join(cells)} | "
             f"{agreeing} of {len(compared)} |"
         )
 

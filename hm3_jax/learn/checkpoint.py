@@ -3,7 +3,9 @@
 `FOLDER/checkpoints/last/EPOCH` holds parameters and optimiser after that many epochs,
 `FOLDER/checkpoints/best/EPOCH` the parameters of the best epoch where runs are tested
 with those. Beside the arrays lies `meta`: strategy, settings, position, and the facts
-of the features the model was trained on.
+of the features the model was trained on; and `files.json`, the size and checksum of
+every other file, as Orbax takes flipped bits for numbers and reports missing bytes at
+great length.
 """
 
 import contextlib
@@ -17,10 +19,14 @@ import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 
+from hm3_jax.data.store_files import file_facts
 from hm3_jax.learn.model import Model
+from hm3_jax.learn.run_folder import read_json, write_json
 from hm3_jax.nn.strategy import parse_strategy, to_json
 
 FORMAT_VERSION = 1
+
+_FILES = "files.json"
 
 Slot = Literal["last", "best"]
 # Two of each: a run that is killed between saving its tries goes back one.
@@ -73,6 +79,15 @@ def save(folder: Path, slot: Slot, checkpoint: Checkpoint) -> None:
         if checkpoint.epoch in manager.all_steps():
             manager.delete(checkpoint.epoch)
         manager.save(checkpoint.epoch, args=ocp.args.Composite(**items), force=True)
+    where = _slot_folder(folder, slot) / str(checkpoint.epoch)
+    files = [file for file in sorted(where.rglob("*")) if file.is_file()]
+    write_json(
+        where / _FILES,
+        {
+            str(file.relative_to(where)): dataclasses.asdict(file_facts(file))
+            for file in files
+        },
+    )
 
 
 def saved_epochs(folder: Path, slot: Slot) -> list[int]:
@@ -108,6 +123,7 @@ def load(
       ValueError: the checkpoint is damaged, or of a newer format.
     """
     where = _slot_folder(folder, slot) / str(epoch)
+    _check_files(where)
     items = {"params": ocp.args.StandardRestore(), "meta": ocp.args.JsonRestore()}
     if optimizer:
         items["optimizer"] = ocp.args.StandardRestore()
@@ -205,6 +221,16 @@ def _differences(
             yield from _differences(before, now)
         elif None not in (before, now) and before != now:
             yield fact, before, now
+
+
+def _check_files(where: Path) -> None:
+    if not (where / _FILES).exists():
+        return  # killed between Orbax's last rename and ours: whole all the same
+    for name, wanted in read_json(where / _FILES).items():
+        file = where / name
+        found = dataclasses.asdict(file_facts(file)) if file.is_file() else "no file"
+        if found != wanted:
+            raise ValueError(f"{file}: expected {wanted}, found {found}")
 
 
 def _slot_folder(folder: Path, slot: Slot) -> Path:

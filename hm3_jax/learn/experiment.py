@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
 from hm3_jax.data.store import FeatureStore
@@ -127,9 +128,6 @@ def run_experiment(
             "another --experiment_name or --workdir, or go on with --resume)"
         )
     settings = experiment.settings
-    attempts = range(1, settings.number_of_tries + 1)
-    at_once = experiment.tries_at_once or len(attempts)
-    chunks = [attempts[i : i + at_once] for i in range(0, len(attempts), at_once)]
     folders = {
         config: experiment.folder / config.file_stem for config in experiment.strategies
     }
@@ -142,10 +140,7 @@ def run_experiment(
     runs = []
     for config, folder in folders.items():
         listeners.strategy(config)
-        results: list[TryResult] = []
-        for chunk in chunks:
-            trainer = Trainer(store, config, settings, folder, chunk)
-            results += trainer.run(resume=resume, listener=listeners.epoch)
+        results = _run_tries(experiment, store, config, listeners, resume=resume)
         test = store.splits["test"]
         write_test(
             folder,
@@ -163,6 +158,39 @@ def run_experiment(
             settings=settings,
             runs=runs,
         )
+
+
+def _run_tries(
+    experiment: Experiment,
+    store: FeatureStore,
+    config: StrategyConfig,
+    listeners: Listeners,
+    *,
+    resume: bool,
+) -> list[TryResult]:
+    """Trains as many tries together as the device's memory allows."""
+    settings = experiment.settings
+    folder = experiment.folder / config.file_stem
+    waiting = list(range(1, settings.number_of_tries + 1))
+    at_once = experiment.tries_at_once or len(waiting)
+    results: list[TryResult] = []
+    while waiting:
+        together = waiting[:at_once]
+        try:
+            trainer = Trainer(store, config, settings, folder, together)
+            results += trainer.run(resume=resume, listener=listeners.epoch)
+        except jax.errors.JaxRuntimeError as error:
+            if "RESOURCE_EXHAUSTED" not in str(error) or len(together) == 1:
+                raise
+            at_once, resume = len(together) // 2, True
+            warnings.warn(
+                f"{config.file_stem}: {len(together)} tries at once do not fit the "
+                f"memory; going on with {at_once} at once",
+                stacklevel=2,
+            )
+            continue
+        waiting = waiting[len(together) :]
+    return results
 
 
 def _check_masking(experiment: Experiment) -> None:

@@ -92,10 +92,11 @@ def save(folder: Path, slot: Slot, checkpoint: Checkpoint) -> None:
 
 def saved_epochs(folder: Path, slot: Slot) -> list[int]:
     """Epochs saved in a slot, ascending; empty without any."""
-    if not _slot_folder(folder, slot).is_dir():
+    where = _slot_folder(folder, slot)
+    if not where.is_dir():
         return []
-    with _manager(folder, slot) as manager:
-        return sorted(manager.all_steps())
+    # Orbax calls unfinished ones otherwise, and logs about damaged ones.
+    return sorted(int(path.name) for path in where.iterdir() if path.name.isdecimal())
 
 
 def forget_after(folder: Path, epoch: int) -> None:
@@ -230,7 +231,7 @@ def _check_files(where: Path) -> None:
         file = where / name
         found = dataclasses.asdict(file_facts(file)) if file.is_file() else "no file"
         if found != wanted:
-            raise ValueError(f"{file}: expected {wanted}, found {found}")
+            raise ValueError(f"{file}: damaged: expected {wanted}, found {found}")
 
 
 def _slot_folder(folder: Path, slot: Slot) -> Path:

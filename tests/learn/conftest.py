@@ -1,10 +1,12 @@
 """What the tests of training share: a store, its features, and a finished run."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 
 from hm3_jax.data.store import FeatureStore, open_store
+from hm3_jax.learn import trainer
 from hm3_jax.learn.features import Counts, Features, load_features
 from tests.learn import small
 
@@ -30,3 +32,20 @@ def finished(store: FeatureStore, tmp_path_factory: pytest.TempPathFactory) -> P
     folder = tmp_path_factory.mktemp("finished") / "experiment"
     small.train(store, folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def folder(finished: Path) -> Path:
+    """Its strategy's folder."""
+    return finished / small.BY_ROOM.file_stem
+
+
+@pytest.fixture
+def copy(finished: Path, tmp_path: Path) -> Path:
+    """A copy of the finished experiment."""
+    return shutil.copytree(finished, tmp_path / "copy")
+
+
+@pytest.fixture
+def saves_every_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trainer, "_SAVE_EVERY", -1.0)

@@ -6,6 +6,7 @@ than any other: what is compiled once serves most tests.
 """
 
 import dataclasses
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -170,3 +171,20 @@ def train(
     silent = Listeners(lambda config: None, listener, lambda config, results: None)
     run_experiment(experiment, store, silent, resume=resume)
     return folder / experiment.strategies[0].file_stem
+
+
+def log(folder: Path, attempt: int) -> list[dict[str, Any]]:
+    """Lines of `metrics.jsonl` of a try, `folder` being the strategy's."""
+    text = (folder / f"try_{attempt}" / "metrics.jsonl").read_text()
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def outcome(folder: Path, attempt: int) -> dict[str, Any]:
+    """`test_metrics.json` of a try."""
+    return json.loads((folder / f"try_{attempt}" / "test_metrics.json").read_text())
+
+
+def results(folder: Path) -> dict[str, bytes]:
+    """Every file below a strategy's folder but the checkpoints."""
+    files = contents(folder)
+    return {name: data for name, data in files.items() if "checkpoints" not in name}

@@ -28,9 +28,9 @@ from tests.learn import small
 EPOCHS = 3
 RATES = (0.01, 0.01, 0.005)
 # Of two runs that differ in everything an epoch is told.
-MARGINS = np.float32([0.25, 0.3])
-WITHIN = np.float32([0.15, 0.05])
-SECOND = np.float32([0.2, 0.6])
+MARGINS = np.array([0.25, 0.3], np.float32)
+WITHIN = np.array([0.15, 0.05], np.float32)
+SECOND = np.array([0.2, 0.6], np.float32)
 GRAPH = graph_of(small.BY_ROOM, "time")
 
 

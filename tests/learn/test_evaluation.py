@@ -14,9 +14,9 @@ from tests.learn import small
 
 RUNS = 3
 MARGINS, WITHIN, SECOND = (
-    np.float32([0.25, 0.4, 0.1]),
-    np.float32([0.15, 0.3, 0.0]),
-    np.float32([0.05, 1.0, 0.5]),
+    np.array([0.25, 0.4, 0.1], np.float32),
+    np.array([0.15, 0.3, 0.0], np.float32),
+    np.array([0.05, 1.0, 0.5], np.float32),
 )
 
 
@@ -42,7 +42,7 @@ def component(similarity: np.ndarray, margin: float, pairs: list[tuple[int, int]
 
 def numpy_loss(embeddings: Embeddings, run: int, themes, settings: TrainSettings):
     """Mean over the batches of one run, pair by pair."""
-    text, scene = (np.float64(x[run]) for x in embeddings.host())
+    text, scene = (np.asarray(x[run], np.float64) for x in embeddings.host())
     text /= np.linalg.norm(text, axis=1)[:, None]
     scene /= np.linalg.norm(scene, axis=1)[:, None]
     losses = []

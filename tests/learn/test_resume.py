@@ -1,0 +1,139 @@
+"""Going on with a run: to the byte as if it had never stopped, or refused."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+
+from hm3_jax.data.store import FeatureStore, open_store
+from hm3_jax.learn import checkpoint
+from tests.learn import small
+
+
+def same(found: Path, wanted: Path) -> None:
+    assert small.results(found) == small.results(wanted)
+    for attempt in (1, 2):
+        models = [
+            checkpoint.load_model(folder / f"try_{attempt}").model
+            for folder in (found, wanted)
+        ]
+        jax.tree.map(np.testing.assert_array_equal, *[m.params for m in models])
+
+
+def interrupt(store: FeatureStore, folder: Path, epoch: int, **how: Any) -> Path:
+    """Trains until the end of an epoch, before it is saved."""
+
+    def listener(report):
+        if report.epoch == epoch:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        small.train(store, folder, listener=listener, **how)
+    return folder / small.BY_ROOM.file_stem
+
+
+def test_an_interruption_changes_nothing(store, folder, tmp_path, saves_every_epoch):
+    found = interrupt(store, tmp_path / "run", epoch=3)
+    assert len(small.log(found, 1)) == 3
+    assert checkpoint.saved_epochs(found / "try_1", "last") == [1, 2]
+    heard = []
+    small.train(store, tmp_path / "run", resume=True, listener=heard.append)
+    assert [report.epoch for report in heard] == [3, 4, 5]
+    same(found, folder)
+
+
+def test_nor_does_one_before_anything_was_saved(store, folder, tmp_path):
+    found = interrupt(store, tmp_path / "run", epoch=2)
+    assert checkpoint.saved_epochs(found / "try_1", "last") == []
+    small.train(store, tmp_path / "run", resume=True)
+    same(found, folder)
+
+
+def test_nor_does_one_between_the_saves_of_two_tries(
+    store, folder, tmp_path, saves_every_epoch, monkeypatch
+):
+    save = checkpoint.save
+
+    def killed(to, slot, what):
+        if (to.name, slot, what.epoch) == ("try_2", "last", 3):
+            raise KeyboardInterrupt
+        save(to, slot, what)
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(checkpoint, "save", killed)
+        small.train(store, tmp_path / "run")
+    found = tmp_path / "run" / small.BY_ROOM.file_stem
+    assert checkpoint.saved_epochs(found / "try_1", "last") == [2, 3]
+    assert checkpoint.saved_epochs(found / "try_2", "last") == [1, 2]
+    # The epoch that only one try has saved is not kept in wait of the other.
+    interrupt(store, tmp_path / "run", epoch=3, resume=True)
+    assert checkpoint.saved_epochs(found / "try_1", "last") == [2]
+    small.train(store, tmp_path / "run", resume=True)
+    same(found, folder)
+
+
+def test_a_finished_run_is_only_tested_again(store, folder, copy):
+    heard = []
+    small.train(store, copy, resume=True, listener=heard.append)
+    assert heard == []
+    same(copy / small.BY_ROOM.file_stem, folder)
+
+
+def test_there_may_be_nothing_to_go_on_with(store, folder, tmp_path):
+    same(small.train(store, tmp_path / "run", resume=True), folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("lr", 0.02),
+        ("epochs", 6),
+        ("seed", 8),
+        ("number_of_tries", 3),
+        ("number_of_tries", 1),
+        ("loss_margin", 0.3),
+        ("best_strategy", "s2t-r1"),
+    ],
+)
+def test_other_settings_are_refused(store, copy, name, value):
+    before = small.contents(copy)
+    with pytest.raises(ValueError) as raised:
+        small.train(store, copy, resume=True, **{name: value})
+    was = getattr(small.SETTINGS, name)
+    assert f"the run there has {name} {was!r}, asked is {value!r}" in str(raised.value)
+    assert small.contents(copy) == before
+
+
+def test_another_strategy_of_that_name_is_refused(store, copy):
+    before = small.contents(copy)
+    text = dataclasses.replace(small.BY_ROOM.text, bidirectional=False)
+    other = dataclasses.replace(small.BY_ROOM, text=text)
+    with pytest.raises(ValueError, match="bidirectional=False.*bidirectional=True"):
+        small.train(store, copy, other, resume=True)
+    assert small.contents(copy) == before
+
+
+def test_other_features_are_refused(copy, tmp_path):
+    facts = small.facts()
+    facts["views"] = dataclasses.replace(facts["views"], weights="laion2b")
+    other = open_store(small.write(tmp_path / "store", facts=facts))
+    before = small.contents(copy)
+    with pytest.raises(ValueError, match="views with weights 'openai', found 'la"):
+        small.train(other, copy, resume=True)
+    assert small.contents(copy) == before
+
+
+def test_another_data_set_is_refused(copy, tmp_path):
+    other = open_store(small.write(tmp_path / "store", dataset_name="large"))
+    with pytest.raises(ValueError, match="dataset_name 'small', asked is 'large'"):
+        small.train(other, copy, resume=True)
+
+
+def test_without_it_what_is_there_is_left_alone(store, copy):
+    before = small.contents(copy)
+    with pytest.raises(FileExistsError, match=f"^{copy}: .*--resume"):
+        small.train(store, copy)
+    assert small.contents(copy) == before

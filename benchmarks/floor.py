@@ -24,10 +24,10 @@ def epoch_flops(
     if config.room is None or not isinstance(config.museum, RecurrentConfig):
         raise ValueError(f"expected HM3's own strategy, found {config.name}")
     sentences = store.sentences.lengths[museums].sum()
-    rooms_of = [
-        np.arange(store.room_offsets[i], store.room_offsets[i + 1]) for i in museums
-    ]
-    rooms = np.concatenate(rooms_of)
+    offsets = store.room_offsets.tolist()
+    rooms = np.concatenate(
+        [np.arange(offsets[i], offsets[i + 1]) for i in museums.tolist()]
+    )
     items = {"views": store.views.lengths[rooms].sum()}
     for kind in config.uses[1:]:
         art = store.artworks(kind)

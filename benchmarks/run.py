@@ -90,7 +90,7 @@ def main() -> None:
     print(f"|{'-' * 36}|{'-' * 11}|{'-' * 9}|")
 
     def row(name: str, seconds: float, reference: float) -> None:
-        print(f"| {name:34s} | {seconds:9.4f} | {reference / seconds:6.2f}x |")
+        print(f"| {name:34s} | {seconds:9.4f} | {reference / seconds:6.3g}x |")
 
     row("training epoch, ours", ours, ours)
     for case in torch_cases:

@@ -8,6 +8,7 @@ folder that evaluate takes: a try_K folder of a run, or what this command writes
     --output=DIR
 """
 
+import warnings
 from pathlib import Path
 from typing import cast
 
@@ -18,6 +19,7 @@ from hm3_jax.interop.release_folder import read_release_folder, write_release_fo
 from hm3_jax.learn import checkpoint
 from hm3_jax.learn.model import Model
 from hm3_jax.nn.convolution import Masking
+from hm3_jax.nn.strategy import ConvConfig
 
 _FORMS = ["pytorch", "orbax"]
 _FROM = flags.DEFINE_enum("from", None, _FORMS, "Form of --input.", required=True)
@@ -51,7 +53,20 @@ def main() -> None:
         model = Model(config, masking, params, feature_facts=None)
         checkpoint.save(output, "best", checkpoint.Checkpoint(model, epoch=0))
     else:
+        if flags.FLAGS["cnn1d_masking"].present:
+            raise ValueError(
+                "--cnn1d_masking is for --from=pytorch, found --from=orbax"
+            )
         model = checkpoint.load_model(source).model
+        if (
+            isinstance(model.config.museum, ConvConfig)
+            and model.cnn1d_masking == "time"
+        ):
+            warnings.warn(
+                f"{source}: this 1-D CNN masks time; the published release masks "
+                "channels and will embed the same museums otherwise",
+                stacklevel=2,
+            )
         write_release_folder(output, model.config, model.params)
     print(f"{model.config.file_stem}: written to {output}")
 

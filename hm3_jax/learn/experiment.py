@@ -66,13 +66,13 @@ def load_strategies(files: Sequence[str], folder: str | None) -> list[StrategyCo
 
     Args:
       files: strategy JSON files.
-      folder: all its `*.json` files are taken; None for no folder.
+      folder: all its `*.json` files are taken; None or empty for no folder.
 
     Raises:
       ValueError: there is none, or two have the same name.
     """
     paths = [Path(file) for file in files]
-    if folder is not None:
+    if folder:
         found = sorted(Path(folder).glob("*.json"))
         if not found:
             raise ValueError(f"{folder}: expected strategy files *.json, found none")

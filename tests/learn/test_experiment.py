@@ -45,48 +45,49 @@ WITH_VIDEO, WITH_IMAGES = (
 )
 
 
-class TestLoading:
-    # By size of the embedding, by room, with a CNN, with LSTM, images, videos.
-    ORDER = [
-        small.FLAT,
-        with_cell(small.FLAT, "lstm"),
-        small.CONVOLUTION,
-        WITH_VIDEO,
-        WITH_IMAGES,
-        with_cell(small.CONVOLUTION, "lstm"),
-        small.BY_ROOM,
-        LARGE,
-    ]
+# By size of the embedding, by room, with a CNN, with LSTM, images, videos.
+PUBLISHED_ORDER = [
+    small.FLAT,
+    with_cell(small.FLAT, "lstm"),
+    small.CONVOLUTION,
+    WITH_VIDEO,
+    WITH_IMAGES,
+    with_cell(small.CONVOLUTION, "lstm"),
+    small.BY_ROOM,
+    LARGE,
+]
 
-    def test_strategies_come_in_the_published_order(self, tmp_path):
-        for config in reversed(self.ORDER):
-            write_strategy(tmp_path, config)
-        assert load_strategies([], str(tmp_path)) == self.ORDER
 
-    def test_files_and_a_folder_may_both_be_given(self, tmp_path):
-        (tmp_path / "folder").mkdir()
-        write_strategy(tmp_path / "folder", small.FLAT)
-        files = [write_strategy(tmp_path, small.BY_ROOM)]
-        found = load_strategies(files, str(tmp_path / "folder"))
-        assert found == [small.FLAT, small.BY_ROOM]
-        assert load_strategies(files, None) == [small.BY_ROOM]
+def test_strategies_come_in_the_published_order(tmp_path):
+    for config in reversed(PUBLISHED_ORDER):
+        write_strategy(tmp_path, config)
+    assert load_strategies([], str(tmp_path)) == PUBLISHED_ORDER
 
-    def test_a_strategy_given_twice_is_refused(self, tmp_path):
-        files = [
-            write_strategy(tmp_path, small.FLAT, name) for name in ("first", "second")
-        ]
-        wanted = "second.json: strategy rnn_meanPoolProc is given twice"
-        with pytest.raises(ValueError, match=wanted):
-            load_strategies(files, None)
 
-    def test_none_is_refused(self, tmp_path):
-        with pytest.raises(ValueError, match="--config_files or --config_files_dir"):
-            load_strategies([], None)
-        wanted = f"{tmp_path}: expected strategy files"
-        with pytest.raises(ValueError, match=wanted):
-            load_strategies([], str(tmp_path))
-        with pytest.raises(FileNotFoundError, match="nowhere.json"):
-            load_strategies([str(tmp_path / "nowhere.json")], None)
+def test_files_and_a_folder_may_both_be_given(tmp_path):
+    (tmp_path / "folder").mkdir()
+    write_strategy(tmp_path / "folder", small.FLAT)
+    files = [write_strategy(tmp_path, small.BY_ROOM)]
+    found = load_strategies(files, str(tmp_path / "folder"))
+    assert found == [small.FLAT, small.BY_ROOM]
+    assert load_strategies(files, None) == [small.BY_ROOM]
+
+
+def test_a_strategy_given_twice_is_refused(tmp_path):
+    files = [write_strategy(tmp_path, small.FLAT, name) for name in ("first", "second")]
+    wanted = "second.json: strategy rnn_meanPoolProc is given twice"
+    with pytest.raises(ValueError, match=wanted):
+        load_strategies(files, None)
+
+
+def test_no_strategy_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="--config_files or --config_files_dir"):
+        load_strategies([], None)
+    wanted = f"{tmp_path}: expected strategy files"
+    with pytest.raises(ValueError, match=wanted):
+        load_strategies([], str(tmp_path))
+    with pytest.raises(FileNotFoundError, match="nowhere.json"):
+        load_strategies([str(tmp_path / "nowhere.json")], None)
 
 
 def test_experiment_json_has_the_published_form(store, finished, folder):
@@ -165,62 +166,62 @@ def with_themes(tmp_path, theme, **changes):
     return open_store(small.write(tmp_path / "store", museums, **changes))
 
 
-class TestRefusals:
+def refused(store, folder, wanted, *strategies, **changes):
     """Everything is found before anything is written."""
-
-    def refused(self, store, folder, wanted, *strategies, **changes):
-        with pytest.raises(ValueError, match=wanted):
-            small.train(store, folder, *strategies, **changes)
-        assert not folder.exists()
-
-    def test_a_strategy_that_the_store_does_not_serve(self, store, tmp_path):
-        text = dataclasses.replace(small.FLAT.text, in_size=512)
-        large = dataclasses.replace(small.FLAT, text=text)
-        wanted = "rnn_meanPoolProc expects sentences features of 512 floats"
-        self.refused(store, tmp_path / "run", wanted, small.BY_ROOM, large)
-
-    @pytest.mark.parametrize("split", ["train", "val", "test"])
-    def test_a_missing_split(self, tmp_path, split):
-        museums = [
-            museum
-            if museum.split != split
-            else dataclasses.replace(museum, split="test" if split != "test" else "val")
-            for museum in small.records()
-        ]
-        store = open_store(small.write(tmp_path / "store", museums))
-        wanted = f"{store.path}: expected museums in split {split}, found none"
-        self.refused(store, tmp_path / "run", wanted)
-
-    def test_a_masking_that_nothing_asks_for(self, store, tmp_path):
-        wanted = "cnn1d_masking channels has no effect .*: rnn_meanPoolProc, hier"
-        strategies = (small.FLAT, small.BY_ROOM)
-        self.refused(
-            store, tmp_path / "run", wanted, *strategies, cnn1d_masking="channels"
-        )
+    with pytest.raises(ValueError, match=wanted):
+        small.train(store, folder, *strategies, **changes)
+    assert not folder.exists()
 
 
-class TestThemes:
-    def test_themes_that_training_never_sees_are_named_once(self, tmp_path):
-        store = with_themes(
-            tmp_path, lambda i: {0: "surreal", 3: "abstract"}.get(i, f"theme-{i % 2}")
-        )
-        with pytest.warns(UserWarning) as caught:
-            folder = small.train(store, tmp_path / "run", epochs=1)
-        (warning,) = caught
-        message = str(warning.message)
-        assert message.startswith(f"{store.path}: ")
-        assert "the themes abstract, surreal," in message
-        assert "use_categories_in_loss" in message
-        assert "\n" not in message
-        assert small.outcome(folder, 1)["epoch"] == 1
+def test_a_strategy_that_the_store_does_not_serve_is_refused(store, tmp_path):
+    text = dataclasses.replace(small.FLAT.text, in_size=512)
+    large = dataclasses.replace(small.FLAT, text=text)
+    wanted = "rnn_meanPoolProc expects sentences features of 512 floats"
+    refused(store, tmp_path / "run", wanted, small.BY_ROOM, large)
 
-    def test_many_are_counted(self, tmp_path):
-        store = with_themes(tmp_path, lambda i: f"{small.SPLITS[i % 3]}-{i // 9}")
-        with pytest.warns(UserWarning, match="test-0, .*test-4 and 5 more,"):
-            small.train(store, tmp_path / "run", epochs=1)
 
-    def test_nothing_is_said_where_every_museum_is_its_own_theme(self, tmp_path):
-        store = with_themes(tmp_path, lambda i: f"theme-{i}")
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            small.train(store, tmp_path / "run", epochs=1)
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+def test_a_missing_split_is_refused(tmp_path, split):
+    museums = [
+        museum
+        if museum.split != split
+        else dataclasses.replace(museum, split="test" if split != "test" else "val")
+        for museum in small.records()
+    ]
+    store = open_store(small.write(tmp_path / "store", museums))
+    wanted = f"{store.path}: expected museums in split {split}, found none"
+    refused(store, tmp_path / "run", wanted)
+
+
+def test_a_masking_that_nothing_asks_for_is_refused(store, tmp_path):
+    wanted = "cnn1d_masking channels has no effect .*: rnn_meanPoolProc, hier"
+    strategies = (small.FLAT, small.BY_ROOM)
+    refused(store, tmp_path / "run", wanted, *strategies, cnn1d_masking="channels")
+
+
+def test_themes_that_training_never_sees_are_named_once(tmp_path):
+    store = with_themes(
+        tmp_path, lambda i: {0: "surreal", 3: "abstract"}.get(i, f"theme-{i % 2}")
+    )
+    with pytest.warns(UserWarning) as caught:
+        folder = small.train(store, tmp_path / "run", epochs=1)
+    (warning,) = caught
+    message = str(warning.message)
+    assert message.startswith(f"{store.path}: ")
+    assert "the themes abstract, surreal," in message
+    assert "use_categories_in_loss" in message
+    assert "\n" not in message
+    assert small.outcome(folder, 1)["epoch"] == 1
+
+
+def test_many_themes_are_counted(tmp_path):
+    store = with_themes(tmp_path, lambda i: f"{small.SPLITS[i % 3]}-{i // 9}")
+    with pytest.warns(UserWarning, match="test-0, .*test-4 and 5 more,"):
+        small.train(store, tmp_path / "run", epochs=1)
+
+
+def test_nothing_is_said_where_every_museum_is_its_own_theme(tmp_path):
+    store = with_themes(tmp_path, lambda i: f"theme-{i}")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        small.train(store, tmp_path / "run", epochs=1)

@@ -3,10 +3,18 @@
 import json
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
+from hm3_jax.learn import checkpoint, order
+from hm3_jax.learn.epoch import Hyper, TrainState, train_epoch
+from hm3_jax.learn.evaluation import Split
+from hm3_jax.learn.model import stack, take_run
 from hm3_jax.learn.saved_model import evaluate_checkpoint
+from hm3_jax.objective.loss import LossWeights
 from hm3_jax.objective.metrics import retrieval_metrics
 from tests import golden_data
 from tests.learn import small
@@ -45,6 +53,62 @@ def test_metrics_of_every_epoch_are_logged(folder, attempt):
         assert line["train"] != line["val"]
     losses = [(line["train_loss"], line["val_loss"]) for line in lines]
     assert len(set(losses)) == 5 and np.isfinite(losses).all() and np.min(losses) > 0
+
+
+def test_an_epoch_is_given_its_own_rate_weight_and_order(
+    store, features, counts, tmp_path, saves_every_epoch
+):
+    folder = small.train(store, tmp_path / "run", epochs=3)
+    before, after = (
+        [
+            checkpoint.load(folder / f"try_{k}", "last", epoch, optimizer=True)
+            for k in (1, 2)
+        ]
+        for epoch in (2, 3)
+    )
+    weights = LossWeights(
+        margin=jnp.full(2, 0.25, jnp.float32),
+        within_theme_margin=jnp.full(2, 0.15, jnp.float32),
+        second_component_weight=jnp.full(2, 0.2 * 0.5**2, jnp.float32),
+    )
+    keys = jax.random.split(jax.random.key(0), 2)  # this loss draws nothing
+    batches = np.stack(
+        [
+            order.epoch_batches(
+                store.splits["train"], small.BATCH, seed=7, attempt=k, epoch=2
+            )
+            for k in (1, 2)
+        ]
+    )
+    state, losses = train_epoch(
+        TrainState(
+            stack([found.model.params for found in before]),
+            optax.ScaleByAdamState(**stack([found.optimizer for found in before])),
+        ),
+        Hyper(jnp.full(2, 0.12, jnp.float32), weights, keys, jnp.ones(2, bool)),
+        jnp.asarray(batches),
+        features,
+        graph=before[0].model.graph,
+        capacity=counts.capacity(batches),
+        loss_config=small.SETTINGS.loss_config,
+    )
+    val = Split(features, counts, store.splits["val"], "val")
+    val_losses = val.loss(
+        val.embed(state.params, before[0].model.graph),
+        small.BATCH,
+        small.SETTINGS.loss_config,
+        weights,
+        keys,
+    )
+    for run, found in enumerate(after):
+        line = small.log(folder, run + 1)[2]
+        assert line["train_loss"] == pytest.approx(np.mean(losses[run]), rel=1e-6)
+        assert line["val_loss"] == pytest.approx(val_losses[run], rel=1e-6)
+        jax.tree.map(
+            np.testing.assert_array_equal,
+            take_run(state.params, run),
+            found.model.params,
+        )
 
 
 def test_output_has_the_published_form(store, folder):

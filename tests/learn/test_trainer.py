@@ -92,6 +92,7 @@ def test_an_epoch_is_given_its_own_rate_weight_and_order(
         capacity=counts.capacity(batches),
         loss_config=small.SETTINGS.loss_config,
     )
+    losses = np.asarray(losses)
     val = Split(features, counts, store.splits["val"], "val")
     val_losses = val.loss(
         val.embed(state.params, before[0].model.graph),

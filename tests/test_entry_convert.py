@@ -138,7 +138,6 @@ def test_weights_that_do_not_fit_are_refused(run_module, tmp_path, change, compl
     ("forms", "complaint"),
     [
         ({"to": "pytorch"}, "expected two forms, found --from=pytorch --to=pytorch"),
-        ({}, "nowhere: expected a checkpoint folder, found none"),
         (
             {"from": "orbax", "to": "pytorch"},
             "nowhere: expected a checkpoint (a try_K folder of a run, or one made by",

@@ -204,7 +204,7 @@ def check_features(model: Model, store_facts: Mapping[str, Any], where: str) -> 
                 f"{where}: expected features of kind {kind}, which the model reads, "
                 f"found {', '.join(store_facts)}"
             )
-        for fact, before, now in sorted(_differences(wanted, found)):
+        for fact, before, now in _differences(wanted, found):
             raise ValueError(
                 f"{where}: the model was trained on {kind} with {fact} {before!r}, "
                 f"found {now!r}"
@@ -216,7 +216,7 @@ def _differences(
     wanted: Mapping[str, Any], found: Mapping[str, Any]
 ) -> Iterator[tuple[str, Any, Any]]:
     """Facts that both sides know and that differ, with both values."""
-    for fact in wanted.keys() & found.keys():
+    for fact in sorted(wanted.keys() & found.keys()):
         before, now = wanted[fact], found[fact]
         if isinstance(before, Mapping) and isinstance(now, Mapping):
             yield from _differences(before, now)

@@ -5,7 +5,7 @@ import math
 from typing import Any
 
 from hm3_jax.nn.convolution import Masking
-from hm3_jax.objective.loss import LossConfig, LossWeights
+from hm3_jax.objective.loss import LossConfig, LossWeights, decay_second_weight
 
 _SCORES = {
     "-r1": "R@1",
@@ -125,7 +125,7 @@ class TrainSettings:
         factor = self.second_loss_component_weight_decay_factor
         if factor is not None:
             for _ in range(epoch):
-                weight = min(1.0, weight * factor)
+                weight = decay_second_weight(weight, factor)
         margins: dict[str, Any] = {"margin": self.loss_margin}
         if self.loss_within_category_margin is not None:
             margins["within_theme_margin"] = self.loss_within_category_margin

@@ -126,13 +126,15 @@ class LossTerms(NamedTuple):
     museums: Int[Array, ""]  # valid museums in the batch
 
 
-def decay_second_weight(weight: Scalar, factor: Scalar) -> Float[Array, ""]:
+def decay_second_weight(weight: float, factor: float) -> float:
     """Second component's weight of the next epoch, ``min(1, weight * factor)``.
 
-    >>> float(decay_second_weight(0.5, 1.5)), float(decay_second_weight(0.5, 3.0))
+    Between epochs, on the host: under `jax.jit` it is a number that is passed in.
+
+    >>> decay_second_weight(0.5, 1.5), decay_second_weight(0.5, 3.0)
     (0.75, 1.0)
     """
-    return jnp.minimum(1.0, jnp.asarray(weight) * factor)
+    return min(1.0, weight * factor)
 
 
 def retrieval_loss(

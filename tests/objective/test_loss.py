@@ -331,13 +331,13 @@ def test_gradient_through_padded_embeddings_is_that_of_the_smaller_batch() -> No
 
 
 def test_second_weight_grows_to_one_at_most() -> None:
-    weight = jnp.asarray(0.5)
+    weight = 0.5
     seen = []
     for _ in range(4):
         weight = decay_second_weight(weight, 1.3)
-        seen.append(float(weight))
+        seen.append(weight)
     np.testing.assert_allclose(seen, [0.65, 0.845, 1.0, 1.0], rtol=1e-6)
-    assert float(decay_second_weight(0.5, 0.5)) == 0.25
+    assert decay_second_weight(0.5, 0.5) == 0.25
 
 
 @pytest.mark.parametrize(

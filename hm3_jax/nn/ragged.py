@@ -109,7 +109,9 @@ def set_mean(
     return jnp.where((lengths > 0)[:, None], mean, empty)
 
 
-def merge_sets(lengths: Int[Array, " sets"], groups: Int[Array, " groups"]):
+def merge_sets(
+    lengths: Int[Array, " sets"], groups: Int[Array, " groups"]
+) -> Int[Array, " groups"]:
     """Row counts after joining neighbouring sets into groups.
 
     Args:

@@ -73,14 +73,14 @@ def file_facts(path: Path) -> FileFacts:
 
 
 @contextmanager
-def whole_or_absent(path: Path) -> Iterator[Path]:
+def whole_or_absent(path: Path, what: str = "a store") -> Iterator[Path]:
     """A temporary folder that becomes `path` if the block ends without error.
 
     Raises:
         FileExistsError: If `path` exists, before the block or after it.
     """
     if path.exists():
-        raise FileExistsError(f"{path}: expected a path to make a store at, it exists")
+        raise FileExistsError(f"{path}: expected a path to make {what} at, it exists")
     path.parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.partial-", dir=path.parent))
     try:

@@ -13,13 +13,13 @@ from pathlib import Path
 from absl import flags
 
 from hm3_jax import cli
-from hm3_jax.data.store import open_store
+from hm3_jax.data.open_features import FEATURES_HELP, open_features
 from hm3_jax.learn.saved_model import evaluate_checkpoint
 
 _CHECKPOINT = flags.DEFINE_string(
     "checkpoint", None, "A try_K folder, or one made by convert.", required=True
 )
-_FEATURES = flags.DEFINE_string("features", None, "Feature store.", required=True)
+_FEATURES = flags.DEFINE_string("features", None, FEATURES_HELP, required=True)
 _SPLIT = flags.DEFINE_string("split", "test", "Split to evaluate.")
 _OUTPUT = flags.DEFINE_string(
     "output", None, "Folder to write to; must not exist.", required=True
@@ -31,7 +31,7 @@ def main() -> None:
     output = Path(_OUTPUT.value)
     if output.exists():
         raise FileExistsError(f"{output}: expected no such folder, found one")
-    store = open_store(_FEATURES.value)
+    store = open_features(_FEATURES.value)
     evaluation = evaluate_checkpoint(Path(_CHECKPOINT.value), store, _SPLIT.value)
     evaluation.write(output)
     print(

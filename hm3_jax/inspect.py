@@ -11,11 +11,12 @@ import sys
 from absl import flags
 
 from hm3_jax import cli
+from hm3_jax.data.open_features import FEATURES_HELP, store_folder
 from hm3_jax.data.store import open_store
 from hm3_jax.data.summary import render, summarize
 from hm3_jax.data.verify import verify_store
 
-_FEATURES = flags.DEFINE_string("features", None, "The store.", required=True)
+_FEATURES = flags.DEFINE_string("features", None, FEATURES_HELP, required=True)
 _VERIFY = flags.DEFINE_bool(
     "verify",
     False,
@@ -27,14 +28,15 @@ _JSON = flags.DEFINE_bool("json", False, "Print JSON.")
 
 def main() -> int:
     """Prints the store's summary, or its problems; returns the exit code."""
-    problems = verify_store(_FEATURES.value) if _VERIFY.value else []
+    path = store_folder(_FEATURES.value)
+    problems = verify_store(path) if _VERIFY.value else []
     if problems:
         if _JSON.value:
-            print(json.dumps({"path": _FEATURES.value, "problems": problems}, indent=1))
+            print(json.dumps({"path": str(path), "problems": problems}, indent=1))
         for problem in problems:
             print(f"problem: {problem}", file=sys.stderr)
         return 1
-    summary = summarize(open_store(_FEATURES.value))
+    summary = summarize(open_store(path))
     if _JSON.value:
         print(json.dumps(summary, indent=1))
         return 0

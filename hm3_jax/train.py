@@ -16,7 +16,7 @@ from pathlib import Path
 from absl import flags
 
 from hm3_jax import cli
-from hm3_jax.data.store import open_store
+from hm3_jax.data.open_features import open_features
 from hm3_jax.learn.experiment import (
     Experiment,
     Listeners,
@@ -167,7 +167,7 @@ def main() -> None:
         tags=_TAGS.value,
         tries_at_once=_TRIES_AT_ONCE.value,
     )
-    store = open_store(_FEATURES.value)
+    store = open_features(_FEATURES.value)
     print(
         f"{store.dataset_name} ({store.manifest.kind} features): "
         + ", ".join(f"{len(ids)} {split}" for split, ids in store.splits.items())

@@ -81,7 +81,7 @@ class Artworks:
     @functools.cached_property
     def ids(self) -> tuple[str, ...]:
         """Names of the artworks, in the order of `table`; read when first asked."""
-        return _read_lines(self.ids_path)
+        return read_lines(self.ids_path)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -125,7 +125,7 @@ class FeatureStore:
     @functools.cached_property
     def ids(self) -> tuple[str, ...]:
         """Museum ids; read when first asked."""
-        return _read_lines(self.path / MUSEUM_IDS)
+        return read_lines(self.path / MUSEUM_IDS)
 
     def artworks(self, kind: str) -> Artworks | None:
         """The artworks of `kind`, "images" or "videos"."""
@@ -273,5 +273,6 @@ def _map_array(path: Path, manifest: Manifest, name: str, length: int) -> np.nda
     return array
 
 
-def _read_lines(path: Path) -> tuple[str, ...]:
+def read_lines(path: Path) -> tuple[str, ...]:
+    """The lines of a file that `hm3_jax.data.store_files.write_lines` wrote."""
     return tuple(path.read_bytes().decode().split("\n")[:-1])

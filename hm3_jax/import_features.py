@@ -4,6 +4,7 @@
       --museums=DIR/museums.json --output=STORE
   python -m hm3_jax.import_features --source=museums3k --input=DIR --output=STORE
   python -m hm3_jax.import_features --source=apartments --input=DIR --output=STORE
+  python -m hm3_jax.import_features --source=tfds --input=DATA_DIR/NAME --output=STORE
 
 Pickles are opened by a reader that rebuilds tensors and runs nothing. The one thing
 that runs code of the data set is --museums_package, which imports its utils.py.
@@ -22,19 +23,28 @@ from hm3_jax.data.importers.common import ImportedSet, ModelFacts
 from hm3_jax.data.importers.hm3 import VIDEO_POOLINGS, read_hm3
 from hm3_jax.data.importers.museum_list import read_museum_json, read_museum_package
 from hm3_jax.data.importers.museums3k import read_museums3k
+from hm3_jax.data.progress_lines import ProgressLines
 from hm3_jax.data.store import write_store
-from hm3_jax.data.store_format import DTYPES
+from hm3_jax.data.store_format import DTYPES, Manifest
 from hm3_jax.data.summary import summary_line
+from hm3_jax.data.tfds_find import find_published
+from hm3_jax.data.tfds_reader import unpack
 
 _SOURCE = flags.DEFINE_enum(
     "source",
     None,
-    ["hm3", "museums3k", "apartments"],
+    ["hm3", "museums3k", "apartments", "tfds"],
     "Layout of the files: hm3 (a folder with featureSets/NAME.json, as for "
-    "genMuseums), museums3k, apartments (AdOCTeRA, FArMARe).",
+    "genMuseums), museums3k, apartments (AdOCTeRA, FArMARe), tfds (what "
+    "export_features made).",
     required=True,
 )
-_INPUT = flags.DEFINE_string("input", None, "Folder of the files.", required=True)
+_INPUT = flags.DEFINE_string(
+    "input",
+    None,
+    "Folder of the files; tfds: PATH_OR_NAME[:VERSION] of the data set.",
+    required=True,
+)
 _OUTPUT = flags.DEFINE_string(
     "output", None, "Store to make; must not exist.", required=True
 )
@@ -82,6 +92,7 @@ _OWN_FLAGS = {
     "hm3": (_FEATURE_SET, _MUSEUMS, _MUSEUMS_PACKAGE, _VIDEO_POOLING),
     "museums3k": (),
     "apartments": (_APARTMENTS_MODEL,),
+    "tfds": (),
 }
 
 
@@ -100,6 +111,23 @@ def main() -> None:
         raise FileExistsError(
             f"{output}: expected a path to make a store at, it exists"
         )
+    manifest = _unpack(output) if _SOURCE.value == "tfds" else _import(output)
+    seconds = time.perf_counter() - start
+    print(f"{output}: {summary_line(manifest)}; imported in {seconds:.1f} s")
+
+
+def _unpack(output: Path) -> Manifest:
+    for flag in (_DTYPE, _MODEL, _PRETRAINED):
+        if flag.present:
+            raise ValueError(
+                f"--{flag.name} is for other sources, found --source=tfds, which makes "
+                "the store that was published"
+            )
+    published = find_published(_INPUT.value)
+    return unpack(published, output, watch=ProgressLines("imported"))
+
+
+def _import(output: Path) -> Manifest:
     imported = _read()
     manifest = write_store(
         output,
@@ -113,8 +141,7 @@ def main() -> None:
     )
     for note in imported.notes:
         print(f"note: {note}")
-    seconds = time.perf_counter() - start
-    print(f"{output}: {summary_line(manifest)}; imported in {seconds:.1f} s")
+    return manifest
 
 
 def _read() -> ImportedSet:

@@ -13,6 +13,7 @@ A store is a folder. `manifest.json` says what is in it; the other files are
 | `views.npy`, `views_offsets.npy` | features by room |
 | `images.npy`, `image_ids.txt` | each image once: feature, id (videos likewise) |
 | `images_hung.npy`, `images_hung_offsets.npy` | int32 rows of `images.npy` by room |
+| `extraction_report.json` | what `extract` left out, and why (optional) |
 
 A ragged column is `values` beside `offsets` (int64, one more than there are owners):
 the values of owner i are `values[offsets[i]:offsets[i + 1]]`.
@@ -31,6 +32,8 @@ FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
 MUSEUM_IDS = "museum_ids.txt"
 DTYPES = ("float16", "float32")
+ATTACHMENTS = ("extraction_report.json",)
+"""Files that a store may have besides, which nothing but people reads."""
 
 
 def artwork_ids_name(kind: str) -> str:

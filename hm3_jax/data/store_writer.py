@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from hm3_jax.data.store_files import (
     write_lines,
 )
 from hm3_jax.data.store_format import (
+    ATTACHMENTS,
     DTYPES,
     MANIFEST,
     MUSEUM_IDS,
@@ -49,6 +50,7 @@ def write_store(
     dtype: str = "float16",
     origin: Mapping[str, Any] | None = None,
     source: object = None,
+    attachments: Mapping[str, str] | None = None,
 ) -> Manifest:
     """Writes a feature store.
 
@@ -69,6 +71,7 @@ def write_store(
         dtype: "float16" or "float32", for all features.
         origin: How the data came about (JSON values), kept in the manifest.
         source: Path to name in messages about the museums; `path` if None.
+        attachments: Texts of files of `store_format.ATTACHMENTS`, by name.
 
     Returns:
         The store's manifest.
@@ -82,7 +85,8 @@ def write_store(
     path = Path(path)
     artworks = artworks or {}
     source = path if source is None else source
-    _check_arguments(facts, artworks, kind, dtype)
+    attachments = attachments or {}
+    _check_arguments(facts, artworks, kind, dtype, attachments)
     with whole_or_absent(path) as folder:
         for name, table in artworks.items():
             check_table(table, facts[name].feature_size, name, source)
@@ -98,6 +102,8 @@ def write_store(
         if not columns.ids:
             raise ValueError(f"{source}: expected at least one museum, found none")
         themes = columns.finish(folder)
+        for name, text in attachments.items():
+            (folder / name).write_text(text, encoding="utf-8")
         manifest = Manifest(
             dataset_name=dataset_name,
             kind=kind,
@@ -230,7 +236,14 @@ def _check_arguments(
     artworks: Mapping[str, ArtworkTable],
     kind: str,
     dtype: str,
+    attachments: Collection[str],
 ) -> None:
+    unknown = set(attachments) - set(ATTACHMENTS)
+    if unknown:
+        raise ValueError(
+            f"expected attachments of {', '.join(ATTACHMENTS)}, found "
+            f"{', '.join(sorted(unknown))}"
+        )
     if kind not in ("real", "synthetic"):
         raise ValueError(f"expected kind 'real' or 'synthetic', found {kind!r}")
     if dtype not in DTYPES:

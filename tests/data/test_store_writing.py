@@ -15,6 +15,7 @@ from hm3_jax.data.verify import verify_store
 from tests.data.museum_sets import contents, museums, write
 
 REPOSITORY = Path(__file__).parents[2]
+REPORT = "extraction_report.json"
 
 # Writes museums until it is stopped, and says when it has begun.
 ENDLESS = """
@@ -128,3 +129,18 @@ def test_museums_are_let_go_of_as_they_are_written(tmp_path):
 
     write(tmp_path / "store", watched())
     assert most <= 2
+
+
+def test_a_report_is_part_of_the_store(tmp_path):
+    write(tmp_path / "store", museums(3), attachments={REPORT: "{}\n"})
+    assert (tmp_path / "store" / REPORT).read_text() == "{}\n"
+    assert verify_store(tmp_path / "store") == []
+    (tmp_path / "store" / REPORT).write_text("[]\n")
+    (problem,) = verify_store(tmp_path / "store")
+    assert REPORT in problem
+
+
+def test_other_attachments_are_refused(tmp_path):
+    with pytest.raises(ValueError, match=f"attachments of {REPORT}, found other.txt"):
+        write(tmp_path / "store", museums(3), attachments={"other.txt": ""})
+    assert list(tmp_path.iterdir()) == []

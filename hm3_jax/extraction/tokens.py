@@ -1,0 +1,93 @@
+"""Texts to the tokens that a CLIP model reads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int
+
+from hm3_jax.extraction.texts import TextPiece
+
+
+class ClipTokenizer:
+    """A model's tokenizer, with numpy instead of PyTorch; can be pickled.
+
+    Attributes:
+        context_length: Tokens of a text, with those of start and end and the padding.
+        own: Whether it is CLIP's own byte-pair tokenizer. Others, from Hugging Face,
+            tokenize whole texts only.
+    """
+
+    def __init__(self, tokenizer: Any):
+        """Wraps what `open_clip.get_tokenizer` returned."""
+        from open_clip.tokenizer import SimpleTokenizer
+
+        self._tokenizer = tokenizer
+        self.context_length: int = tokenizer.context_length
+        self.own = (
+            isinstance(tokenizer, SimpleTokenizer) and tokenizer.reduction_fn is None
+        )
+
+    def __call__(self, texts: Sequence[str]) -> Int[np.ndarray, "n context"]:
+        """Tokenizes texts, each cut to the context length.
+
+        Args:
+            texts: The texts.
+
+        Returns:
+            (n, context_length) int64, padded after the end token.
+        """
+        return self.pieces([TextPiece(text) for text in texts])[0]
+
+    def pieces(
+        self, pieces: Sequence[TextPiece]
+    ) -> tuple[Int[np.ndarray, "n context"], Int[np.ndarray, "n"]]:
+        """Tokenizes pieces of descriptions, and says which are too long.
+
+        Args:
+            pieces: Sentences or windows.
+
+        Returns:
+            (n, context_length) int64 tokens, padded after the end token; (n,) int64,
+            how many tokens of each piece were cut off (0 for tokenizers other than
+            CLIP's own, which do not say).
+        """
+        if not self.own:
+            texts = [piece.text for piece in pieces]
+            tokens = np.asarray(self._tokenizer(texts), np.int64)
+            return tokens, np.zeros(len(pieces), np.int64)
+        tokens = np.zeros((len(pieces), self.context_length), np.int64)
+        cut = np.zeros(len(pieces), np.int64)
+        room = self.context_length - 2
+        for number, piece in enumerate(pieces):
+            row = piece.tokens
+            if row is None:
+                encoded = self.encode(piece.text)
+                cut[number] = max(len(encoded) - room, 0)
+                row = self.frame(encoded[:room])
+            tokens[number, : len(row)] = row
+        return tokens, cut
+
+    def encode(self, text: str) -> list[int]:
+        """All tokens of a text, without those of start and end.
+
+        Raises:
+            ValueError: If the tokenizer is not CLIP's own.
+        """
+        if not self.own:
+            raise ValueError(
+                "expected a model with CLIP's own tokenizer for cutting texts by "
+                f"tokens, found one with {type(self._tokenizer).__name__}"
+            )
+        return self._tokenizer.encode(text)
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """The text of tokens of CLIP's own tokenizer, in its lower-case spelling."""
+        return self._tokenizer.decode(tokens).strip()
+
+    def frame(self, tokens: Sequence[int]) -> tuple[int, ...]:
+        """Tokens of CLIP's own tokenizer between those of start and end."""
+        start, end = self._tokenizer.sot_token_id, self._tokenizer.eot_token_id
+        return (start, *tokens, end)

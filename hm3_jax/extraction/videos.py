@@ -1,0 +1,254 @@
+"""Takes frames of videos at even times, as CLIP4Clip does.
+
+Which frames are taken follows from the times of all frames, and these are in the
+container: it is read through once without decoding, and then decoded once, keeping the
+chosen frames only. Where a container is wrong about its frames, it is decoded again.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TypeVar, get_args
+
+import numpy as np
+from jaxtyping import Float
+
+from hm3_jax.extraction.errors import UnreadableInput, first_line, require_packages
+
+if TYPE_CHECKING:
+    from av import VideoFrame
+    from av.container import InputContainer
+    from av.video.stream import VideoStream
+    from PIL import Image
+
+T = TypeVar("T")
+VideoPooling = Literal["mean", "first_frame"]
+VIDEO_POOLINGS: tuple[str, ...] = get_args(VideoPooling)
+
+# Containers round times, to milliseconds at worst: a frame this much late is in time.
+_LATE = 0.0005
+
+
+def sample_frames(
+    path: Path, *, frames_per_second: float = 1.0, max_frames: int = 32
+) -> list[Image.Image]:
+    """Takes frames of a video; `map_frames` without doing anything to them.
+
+    Args:
+        path: The video.
+        frames_per_second: Frames taken a second.
+        max_frames: Most frames taken.
+
+    Returns:
+        The frames in mode RGB, in order; at least one.
+
+    Raises:
+        UnreadableInput, ValueError, ModuleNotFoundError: As `map_frames`.
+    """
+    return map_frames(
+        path,
+        lambda frame: frame,
+        frames_per_second=frames_per_second,
+        max_frames=max_frames,
+    )
+
+
+def map_frames(
+    path: Path,
+    each: Callable[[Image.Image], T],
+    *,
+    frames_per_second: float = 1.0,
+    max_frames: int = 32,
+) -> list[T]:
+    """Takes frames of a video and does something to each, one after another.
+
+    One after another, because the frames of a video in full size take much memory.
+
+    The frames taken are those on the screen 0, 1, 2, ... / `frames_per_second` seconds
+    after the first, by their timestamps, whatever the frame rate does. If these are
+    more than `max_frames`, that many of them are taken evenly from first to last:
+    `linspace` over their numbers, both ends included, rounded down (CLIP4Clip's
+    `--slice_framepos 2`).
+
+    Args:
+        path: The video, in any format that FFmpeg reads.
+        each: Called with each frame in mode RGB, turned as its metadata say.
+        frames_per_second: Frames taken a second.
+        max_frames: Most frames taken.
+
+    Returns:
+        What `each` made of the frames, in order; at least one.
+
+    Raises:
+        UnreadableInput: If there is no such file, it is damaged, cut short or no video,
+            or there is no frame in it.
+        ValueError: If a number is not positive.
+        ModuleNotFoundError: If PyAV or Pillow is not installed.
+    """
+    require_packages("av", "PIL")
+    if not frames_per_second > 0 or max_frames < 1:
+        raise ValueError(
+            "expected more than 0 frames per second and at least 1 frame, found "
+            f"frames_per_second {frames_per_second} and max_frames {max_frames}"
+        )
+    expected = choose_frames(*_packet_times(path), frames_per_second, max_frames)
+    times, end, kept = _decode(path, set(expected), each)
+    if not times:
+        raise UnreadableInput(path, "expected a video, found no frame in it")
+    chosen = choose_frames(times, end, frames_per_second, max_frames)
+    if not kept.keys() >= set(chosen):
+        _, _, kept = _decode(path, set(chosen), each)
+    return [kept[number] for number in chosen]
+
+
+def choose_frames(
+    times: list[float], end: float, frames_per_second: float, max_frames: int
+) -> list[int]:
+    """Which frames `map_frames` takes.
+
+    Args:
+        times: When each frame appears, in seconds, ascending.
+        end: When the last one disappears.
+        frames_per_second: Frames taken a second.
+        max_frames: Most frames taken.
+
+    Returns:
+        Numbers of frames, ascending; one may occur more than once.
+    """
+    if not times:
+        return []
+    count = max(1, math.ceil((end - times[0] - _LATE) * frames_per_second))
+    samples = (
+        np.arange(count)
+        if count <= max_frames
+        else np.linspace(0, count - 1, max_frames).astype(np.int64)
+    )
+    moments = times[0] + samples / frames_per_second
+    shown = np.searchsorted(times, moments + _LATE, side="right") - 1
+    return shown.tolist()
+
+
+def pool_frames(
+    features: Float[np.ndarray, "frames d"], pooling: VideoPooling
+) -> Float[np.ndarray, "d"]:
+    """Makes one feature of those of a video's frames.
+
+    Args:
+        features: (frames, d) float32, at least one frame.
+        pooling: "mean", or "first_frame" as in the published features (spec 8).
+
+    Returns:
+        (d,) float32.
+
+    Raises:
+        ValueError: If the pooling is unknown or there is no frame.
+    """
+    if pooling not in VIDEO_POOLINGS or not len(features):
+        raise ValueError(
+            f"expected a pooling of {', '.join(VIDEO_POOLINGS)} and at least one "
+            f"frame, found {pooling!r} and {len(features)} frames"
+        )
+    if pooling == "first_frame":
+        return features[0]
+    return features.mean(axis=0, dtype=np.float64).astype(np.float32)
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
+    """Opens a video; what FFmpeg finds wrong with it becomes `UnreadableInput`."""
+    import av
+    from av.error import FFmpegError
+    from av.stream import Disposition
+
+    if not path.is_file():
+        raise UnreadableInput(path, "expected a video, found no such file")
+    if path.stat().st_size == 0:
+        raise UnreadableInput(path, "expected a video, found an empty file")
+    try:
+        # A playlist could name files elsewhere, and a file a protocol.
+        with av.open(f"file:{path}", options={"protocol_whitelist": "file"}) as video:
+            streams = [
+                stream
+                for stream in video.streams.video
+                if not stream.disposition & Disposition.attached_pic
+            ]
+            if not streams:
+                found = "sound only" if video.streams.audio else "no moving pictures"
+                raise UnreadableInput(path, f"expected a video, found {found}")
+            # Videos are decoded side by side, each in a process of its own.
+            streams[0].codec_context.thread_count = 1
+            yield video, streams[0]
+    except FFmpegError as error:
+        raise UnreadableInput(
+            path,
+            "expected a whole video, found it damaged, cut short or of another kind "
+            f"({first_line(error)})",
+        ) from None
+
+
+def _packet_times(path: Path) -> tuple[list[float], float]:
+    """Times of a video's frames and of its end, in seconds, as its container says."""
+    with _open(path) as (video, stream):
+        base = float(stream.time_base or 0)
+        spans = sorted(
+            (packet.pts * base, (packet.duration or 0) * base)
+            for packet in video.demux(stream)
+            if packet.pts is not None and not packet.is_discard
+        )
+    times = [start for start, _ in spans]
+    return times, sum(spans[-1]) if spans else 0.0
+
+
+def _decode(
+    path: Path, wanted: Collection[int], each: Callable[[Image.Image], T]
+) -> tuple[list[float], float, dict[int, T]]:
+    """Decodes a video.
+
+    Args:
+        path: The video.
+        wanted: Numbers of the frames to keep.
+        each: Called with each of these.
+
+    Returns:
+        Times of all frames and of the end, in seconds; what `each` made of the frames
+        in `wanted`, as far as there are so many.
+    """
+    times: list[float] = []
+    kept: dict[int, T] = {}
+    end = 0.0
+    with _open(path) as (video, stream):
+        step = 1 / float(stream.guessed_rate or stream.average_rate or 25)
+        for number, frame in enumerate(video.decode(stream)):
+            # Some old containers have no times: frames follow one another evenly.
+            time = end if frame.time is None else frame.time
+            times.append(max([time, *times[-1:]]))
+            end = times[-1] + (float(frame.duration * (frame.time_base or 0)) or step)
+            if number in wanted:
+                kept[number] = each(_to_picture(frame))
+    return times, end, kept
+
+
+def _to_picture(frame: VideoFrame) -> Image.Image:
+    """A frame in mode RGB, turned and mirrored as its metadata say."""
+    from PIL import Image
+
+    picture = frame.to_image()
+    side = frame.side_data.get("DISPLAYMATRIX")
+    if side is None:
+        return picture
+    # Rows (a, b, u), (c, d, v), (x, y, w) of 16.16 fixed-point numbers: a pixel at
+    # (x, y) is shown at (a x + c y, b x + d y). Screens can do eight of these.
+    matrix = np.frombuffer(bytes(side), np.int32).reshape(3, 3)[:2, :2]
+    turn = {
+        (-1, 0, 0, -1): Image.Transpose.ROTATE_180,
+        (0, 1, -1, 0): Image.Transpose.ROTATE_270,
+        (0, -1, 1, 0): Image.Transpose.ROTATE_90,
+        (-1, 0, 0, 1): Image.Transpose.FLIP_LEFT_RIGHT,
+        (1, 0, 0, -1): Image.Transpose.FLIP_TOP_BOTTOM,
+        (0, 1, 1, 0): Image.Transpose.TRANSPOSE,
+        (0, -1, -1, 0): Image.Transpose.TRANSVERSE,
+    }.get(tuple(np.rint(matrix / 65536).astype(int).ravel().tolist()))
+    return picture if turn is None else picture.transpose(turn)

@@ -31,10 +31,10 @@ def find_published(spec: str) -> PublishedStore:
     """Finds a published store; needs no TFDS to do so.
 
     Args:
-        spec: PATH or NAME, and :VERSION where it is not to be the newest. A word
-            without a slash is a NAME in TFDS's data_dir (the environment variable
-            TFDS_DATA_DIR, or ~/tensorflow_datasets) if there is such a data set. A PATH
-            is the folder of a version, or one with versions in it.
+        spec: PATH or NAME, and :VERSION where it is not to be the newest. A PATH is
+            the folder of a version, or one with versions in it. A NAME is one in TFDS's
+            data_dir (the environment variable TFDS_DATA_DIR, or ~/tensorflow_datasets).
+            What may be either is a NAME first where it has no slash.
 
     Raises:
         FileNotFoundError: If there is no such data set or no such version of it.
@@ -63,15 +63,17 @@ def _version_folder(spec: str) -> Path:
     if match and not Path(spec).is_dir():
         name, version = match[1], match[2]
     data_dir = Path(os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets")
-    places = [Path(name), data_dir / name]
-    if "/" not in name:
-        places.reverse()
-    places = [place.expanduser() for place in places]
+    path, named = Path(name).expanduser(), data_dir.expanduser() / name
+    if name.startswith((".", "~", "/")):
+        places = [path]
+    else:
+        # NAME/VERSION is a path too, and one that users of TFDS write.
+        places = [path, named] if "/" in name else [named, path]
     place = next((place for place in places if place.is_dir()), None)
     if place is None:
         raise FileNotFoundError(
-            f"{spec}: expected a TFDS data set, found neither "
-            f"{' nor '.join(map(str, places))}"
+            f"{spec}: expected a TFDS data set, found no "
+            f"{' and no '.join(map(str, places))}"
         )
     if (place / DATASET_INFO).is_file():
         if version is not None and place.resolve().name != version:

@@ -98,6 +98,7 @@ def _open_splits(published: PublishedStore) -> Mapping[str, Any]:
         builder = tfds.builder_from_directory(folder)
         sizes = {name: info.num_examples for name, info in builder.info.splits.items()}
         files = [f for info in builder.info.splits.values() for f in info.filepaths]
+        sources = {name: builder.as_data_source(name) for name in sizes}
     except Exception as error:
         # TFDS fails in as many ways as its files can be wrong.
         raise ValueError(
@@ -110,12 +111,7 @@ def _open_splits(published: PublishedStore) -> Mapping[str, Any]:
     for file in files:
         if not Path(file).is_file():
             raise FileNotFoundError(f"{file}: expected an ArrayRecord file, found none")
-    try:
-        return {name: builder.as_data_source(name) for name in expected}
-    except Exception as error:
-        raise ValueError(
-            f"{folder}: expected ArrayRecord files, found {error}"
-        ) from error
+    return sources
 
 
 def _tables(published: PublishedStore) -> dict[str, ArtworkTable]:

@@ -7,18 +7,13 @@ either from a `museums.json`, or from that repository's `utils.py`, which is cod
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
-import inspect
-import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from hm3_jax.data.importers.common import read_json, refuse_duplicates
+from hm3_jax.data.importers.museum_package import MuseumPackage, Rooms
 from hm3_jax.data.museum import ARTWORK_KINDS, SPLITS
-
-Rooms = Sequence[Sequence[str]]
-"""Artwork ids by room."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -101,91 +96,22 @@ def read_museum_package(folder: Path) -> MuseumList:
         FileNotFoundError: If there is no `utils.py` in the folder.
         ValueError: If it does not offer these, fails, or answers with other things.
     """
-    file = folder / "utils.py"
-    if not file.is_file():
-        raise FileNotFoundError(f"{file}: expected a data set's utils.py, found none")
-    package = _ask(file, "its import", _load_package, file)
-    splits = {
-        split: _ask(file, f"getMuseumList({split!r})", _museums, package, split)
-        for split in SPLITS
-    }
+    package = MuseumPackage(folder)
+    splits = {split: package.museums(split) for split in SPLITS}
     hung: dict[str, dict[str, Rooms]] = {kind: {} for kind in ARTWORK_KINDS}
     for museum in (museum for ids in splits.values() for museum in ids):
-        question = f"getMuseumArtWorksPerRoom({museum!r})"
-        by_kind = _ask(file, question, _artworks_by_room, package, museum)
-        for kind, rooms in by_kind.items():
+        for kind, rooms in package.artworks_by_room(museum).items():
             hung[kind][museum] = rooms
     sentences = None
-    if hasattr(package, "loadDesc"):
-        sentences = _ask(file, "loadDesc()", _sentences, package)
+    if package.has_descriptions():
+        descriptions = package.descriptions()
+        sentences = {museum: texts for museum, (texts, _) in descriptions.items()}
     return MuseumList(
-        source=file,
+        source=package.file,
         splits={split: ids for split, ids in splits.items() if ids},
         hung={kind: by_id for kind, by_id in hung.items() if _any_hung(by_id)},
         sentences=sentences,
     )
-
-
-def _museums(package: Any, split: str) -> list[str]:
-    return [str(museum) for museum in package.getMuseumList(split)]
-
-
-def _artworks_by_room(package: Any, museum: str) -> dict[str, Rooms]:
-    images, videos = package.getMuseumArtWorksPerRoom(museum)
-    return {
-        kind: [[str(artwork) for artwork in room] for room in rooms]
-        for kind, rooms in (("images", images), ("videos", videos))
-    }
-
-
-def _sentences(package: Any) -> dict[str, list[str]]:
-    return {
-        str(museum): [str(text) for text in package.flattenDescriptionList(nested)]
-        for museum, nested in package.loadDesc().items()
-    }
-
-
-def _load_package(file: Path) -> Any:
-    """The module, or an instance of the class in it, that answers the questions."""
-    # Such a file imports its neighbours as if its folder were the working one.
-    sys.path.insert(0, str(file.parent))
-    try:
-        spec = importlib.util.spec_from_file_location("hm3_museum_package", file)
-        assert spec is not None and spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        if _answers(module):
-            return module
-        classes = [
-            member
-            for _, member in inspect.getmembers(module, inspect.isclass)
-            if _answers(member) and member.__module__ == module.__name__
-        ]
-        if len(classes) != 1:
-            raise ValueError(
-                "expected getMuseumList and getMuseumArtWorksPerRoom as functions or "
-                f"methods of one class, found {len(classes)} such classes"
-            )
-        return classes[0]()
-    finally:
-        sys.path.remove(str(file.parent))
-
-
-def _answers(candidate: object) -> bool:
-    return all(
-        hasattr(candidate, name)
-        for name in ("getMuseumList", "getMuseumArtWorksPerRoom")
-    )
-
-
-def _ask(file: Path, question: str, function: Callable[..., Any], *args: Any) -> Any:
-    try:
-        return function(*args)
-    except Exception as error:
-        raise ValueError(
-            f"{file}: expected an answer to {question}, found "
-            f"{type(error).__name__}: {error}"
-        ) from error
 
 
 def _any_hung(by_id: Mapping[str, Rooms]) -> bool:

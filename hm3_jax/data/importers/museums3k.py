@@ -13,6 +13,7 @@ from hm3_jax.data.importers.common import (
 from hm3_jax.data.importers.tensor_files import MuseumFiles, read_tensor_files
 
 VIEWS_PER_ROOM = 12
+INDICES = "indices_museum_dataset.pkl"
 MODEL = ModelFacts("ViT-B-32", "laion2b_s34b_b79k")
 
 
@@ -29,17 +30,10 @@ def read_museums3k(folder: Path, *, model: ModelFacts = UNSTATED) -> ImportedSet
         ValueError: If a file does not hold what it should; more is found while the
             museums are iterated and written.
     """
-    require_folder(folder, "Museums3k")
-    features = folder / "open_clip_features_museums3k"
-    if not features.is_dir():
-        # The download as it is, which the published README says to place there.
-        features = folder / "tmp_museums" / "open_clip_features_museums3k"
-    require_folder(features / "images", "Museums3k's features")
+    features = feature_folder(folder)
     files = [
-        # The published names, by whose order the indices count, have lost these
-        # characters at both ends and not the suffix.
         MuseumFiles(
-            file.name.strip(".pt"),
+            museum_name(file),
             views=file,
             sentences=features / "descriptions" / "sentences" / file.name,
         )
@@ -48,7 +42,30 @@ def read_museums3k(folder: Path, *, model: ModelFacts = UNSTATED) -> ImportedSet
     return read_tensor_files(
         "museums3k",
         sorted(files, key=lambda file: file.name),
-        folder / "indices_museum_dataset.pkl",
+        folder / INDICES,
         VIEWS_PER_ROOM,
         model.or_else(MODEL),
     )
+
+
+def feature_folder(folder: Path) -> Path:
+    """Museums3k's features, in the folder or in the download placed in it.
+
+    Raises:
+        FileNotFoundError: If they are in neither place.
+    """
+    require_folder(folder, "Museums3k")
+    features = folder / "open_clip_features_museums3k"
+    if not features.is_dir():
+        # The download as it is, which the published README says to place there.
+        features = folder / "tmp_museums" / "open_clip_features_museums3k"
+    require_folder(features / "images", "Museums3k's features")
+    return features
+
+
+def museum_name(file: Path) -> str:
+    """The published name of a file's museum, by whose order the indices count.
+
+    It has lost these characters at both ends, and not the suffix.
+    """
+    return file.name.strip(".pt")

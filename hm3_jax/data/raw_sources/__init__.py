@@ -1,0 +1,1 @@
+"""Readers of raw data sets: pictures, videos and texts -> a museum list."""

@@ -1,0 +1,111 @@
+"""Museums3k: sentences beside the published features, and a folder of screenshots."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from hm3_jax.data.importers.museums3k import (
+    INDICES,
+    VIEWS_PER_ROOM,
+    feature_folder,
+    museum_name,
+)
+from hm3_jax.data.importers.tensor_files import load_split_indices
+from hm3_jax.data.raw_museum import RawMuseum, RawRoom
+from hm3_jax.data.raw_sources.common import (
+    PICTURES,
+    InputRoot,
+    RawSet,
+    listing,
+    only_complete,
+)
+from hm3_jax.interop.torch_files import load_tensors
+
+
+def read_museums3k_raw(
+    folder: Path, *, pictures: Path, root: Path | None = None
+) -> RawSet:
+    """Reads Museums3k: each museum is its own theme; no paintings, no videos.
+
+    Names, splits and sentences come from the download that has the features too, so
+    that museums, ids and splits are those of the published experiments.
+
+    Args:
+        folder: Folder with `tmp_museums` (whose `open_clip_features_museums3k` has
+            `images/NAME.pt`, for the names, and `descriptions/tokens_strings/
+            NAME.pkl`, lists of sentences) and `indices_museum_dataset.pkl`.
+        pictures: Folder with a folder of screenshots for each museum, named NAME or
+            NAME without `.unity`. In it each folder is a room; without any, every 12
+            pictures are one. Both are taken in natural order.
+        root: The input root; the least folder that holds the others if None.
+
+    Raises:
+        FileNotFoundError: If a folder or file that it should have is missing.
+        ValueError: If one does not hold what it should.
+    """
+    input_root = InputRoot([folder, pictures], root)
+    features = feature_folder(folder)
+    files = sorted((features / "images").glob("*.pt"), key=museum_name)
+    splits = load_split_indices(folder / INDICES, len(files))
+    sentences = features / "descriptions" / "tokens_strings"
+
+    def museums() -> Iterator[RawMuseum]:
+        for split, indices in splits.items():
+            for file in (files[i] for i in indices):
+                name = museum_name(file)
+                yield RawMuseum(
+                    id=name,
+                    split=split,
+                    theme=name,
+                    description=_sentences(sentences / f"{file.stem}.pkl"),
+                    rooms=_rooms(_pictures_of(name, pictures), input_root),
+                )
+
+    kept, notes = only_complete(museums())
+    left_out = len(files) - sum(map(len, splits.values()))
+    if left_out:
+        notes.append(f"{left_out} museums left out: they are in no split")
+    return RawSet(input_root.path, kept, notes=tuple(notes))
+
+
+def _sentences(path: Path) -> tuple[str, ...]:
+    texts = load_tensors(path)
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        raise ValueError(
+            f"{path}: expected a list of sentences, found {type(texts).__name__}"
+        )
+    return tuple(text for text in texts if text.strip())
+
+
+def _pictures_of(name: str, pictures: Path) -> Path:
+    for folder in (pictures / name, pictures / name.removesuffix(".unity")):
+        if folder.is_dir():
+            return folder
+    raise FileNotFoundError(
+        f"{pictures / name}: expected a folder of the museum's screenshots, found none"
+    )
+
+
+def _rooms(folder: Path, root: InputRoot) -> tuple[RawRoom, ...]:
+    rooms = [path for path in listing(folder) if path.is_dir()]
+    if rooms:
+        return tuple(_room(_pictures(room), root) for room in rooms)
+    files = _pictures(folder)
+    if len(files) % VIEWS_PER_ROOM:
+        raise ValueError(
+            f"{folder}: expected {VIEWS_PER_ROOM} screenshots for each room, or a "
+            f"folder for each, found {len(files)} screenshots in all"
+        )
+    return tuple(
+        _room(files[first : first + VIEWS_PER_ROOM], root)
+        for first in range(0, len(files), VIEWS_PER_ROOM)
+    )
+
+
+def _room(files: Sequence[Path], root: InputRoot) -> RawRoom:
+    return RawRoom(tuple(root.relative(file) for file in files))
+
+
+def _pictures(folder: Path) -> list[Path]:
+    return [path for path in listing(folder) if path.suffix.lower() in PICTURES]

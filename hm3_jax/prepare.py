@@ -1,0 +1,141 @@
+"""Turns raw data into a museum list, from which extract makes features.
+
+  python -m hm3_jax.prepare --source=folder --input=MY_MUSEUMS --output=LIST
+  python -m hm3_jax.prepare --source=genmuseums --input=generatedDigitalExps
+      --semart=SemArt --videos=SemArtVideoArtGen/videos --output=LIST
+  python -m hm3_jax.prepare --source=semart --input=SemArt --output=LIST
+  python -m hm3_jax.prepare --source=museums3k --input=museums3k
+      --pictures=screenshots --output=LIST
+
+folder reads SPLIT/THEME/MUSEUM/ROOM/*.jpg with a description.txt in each museum or each
+room; docs/museum_list.md says what else it may hold, and what the list looks like.
+genmuseums RUNS utils.py of the --input folder: give only a folder you trust.
+
+LIST gets museums.jsonl and, where there are artworks, artworks.jsonl. Pictures and
+videos stay where they are; the last line says how to extract their features.
+"""
+
+from __future__ import annotations
+
+import shlex
+import time
+from collections import Counter
+from pathlib import Path
+
+from absl import flags
+
+from hm3_jax import cli
+from hm3_jax.data.museum import SPLITS
+from hm3_jax.data.museum_jsonl import MUSEUMS, write_museum_files
+from hm3_jax.data.raw_sources.common import RawSet
+from hm3_jax.data.raw_sources.folder import read_folder
+from hm3_jax.data.raw_sources.genmuseums import read_genmuseums
+from hm3_jax.data.raw_sources.museums3k import read_museums3k_raw
+from hm3_jax.data.raw_sources.semart import read_semart
+
+_SOURCE = flags.DEFINE_enum(
+    "source",
+    None,
+    ["genmuseums", "semart", "museums3k", "folder"],
+    "Layout of the data: a published data set's, or a plain folder tree.",
+    required=True,
+)
+_INPUT = flags.DEFINE_string("input", None, "Folder of the data.", required=True)
+_OUTPUT = flags.DEFINE_string(
+    "output", None, "Folder to make for the list; must not exist.", required=True
+)
+_INPUT_ROOT = flags.DEFINE_string(
+    "input_root",
+    None,
+    "Folder that the list's paths are relative to and must not leave; if not given, "
+    "the least one that holds all the folders named here.",
+)
+_SEMART = flags.DEFINE_string(
+    "semart",
+    None,
+    "genmuseums: SemArt's folder, with semart_train.csv and Images; without it, "
+    "paintings are left out.",
+)
+_VIDEOS = flags.DEFINE_string(
+    "videos",
+    None,
+    "genmuseums: folder of the video files, as published or as compress_video made "
+    "it; without it, videos are left out.",
+)
+_PICTURES = flags.DEFINE_string(
+    "pictures",
+    None,
+    "museums3k: folder with a folder of screenshots for each museum.",
+)
+
+# Flags that mean something to one source only.
+_OWN_FLAGS = {"genmuseums": (_SEMART, _VIDEOS), "museums3k": (_PICTURES,)}
+
+
+def main() -> None:
+    """Makes the list that the flags ask for and says what is in it."""
+    start = time.perf_counter()
+    for source, own in _OWN_FLAGS.items():
+        for flag in own:
+            if source != _SOURCE.value and flag.present:
+                raise ValueError(
+                    f"--{flag.name} is for --source={source}, found "
+                    f"--source={_SOURCE.value}"
+                )
+    output = Path(_OUTPUT.value)
+    if output.exists():
+        raise FileExistsError(
+            f"{output}: expected a path to make a museum list at, it exists"
+        )
+    raw = _read()
+    if not raw.museums:
+        reasons = "".join(f"; {note}" for note in raw.notes)
+        raise ValueError(
+            f"{_INPUT.value}: expected at least one museum, found none{reasons}"
+        )
+    write_museum_files(output, raw.museums, raw.artworks)
+    for note in raw.notes:
+        print(f"note: {note}")
+    seconds = time.perf_counter() - start
+    print(f"{output}: {_summary(raw)}; prepared in {seconds:.1f} s")
+    command = ["python", "-m", "hm3_jax.extract", f"--museums={output / MUSEUMS}"]
+    print(f"next: {shlex.join([*command, f'--input_root={raw.root}'])} --output=STORE")
+
+
+def _read() -> RawSet:
+    folder = Path(_INPUT.value)
+    root = _path(_INPUT_ROOT.value)
+    if _SOURCE.value == "folder":
+        return read_folder(folder, root=root)
+    if _SOURCE.value == "semart":
+        return read_semart(folder, root=root)
+    if _SOURCE.value == "museums3k":
+        if _PICTURES.value is None:
+            raise ValueError("--source=museums3k needs --pictures=DIR, found none")
+        return read_museums3k_raw(folder, pictures=Path(_PICTURES.value), root=root)
+    return read_genmuseums(
+        folder, semart=_path(_SEMART.value), videos=_path(_VIDEOS.value), root=root
+    )
+
+
+def _path(value: str | None) -> Path | None:
+    return None if value is None else Path(value)
+
+
+def _summary(raw: RawSet) -> str:
+    splits = Counter(museum.split for museum in raw.museums)
+    rooms = [room for museum in raw.museums for room in museum.rooms]
+    counts = [
+        f"{len(raw.museums):,} museums ("
+        + ", ".join(f"{splits[name]:,} {name}" for name in SPLITS if splits[name])
+        + f") of {len({museum.theme for museum in raw.museums}):,} themes",
+        f"{len(rooms):,} rooms",
+        f"{sum(len(room.views) for room in rooms):,} views",
+    ]
+    if raw.artworks:
+        counts.append(f"{len(raw.artworks):,} artworks")
+    return ", ".join(counts)
+
+
+if __name__ == "__main__":
+    cli.run(main)

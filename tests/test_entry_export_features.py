@@ -1,6 +1,9 @@
 """export_features and what reads its data sets, as a user runs them."""
 
 import json
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -114,3 +117,25 @@ def test_inspect_shows_and_verifies_a_data_set(run, tmp_path):
         run("hm3_jax.inspect", "--features=tfds:large"),
         "large: expected a TFDS data set, found no",
     )
+
+
+def test_the_documented_program_reads_a_data_set(run, tmp_path, repository):
+    succeed(export(run))
+    text = (repository / "docs" / "feature_store.md").read_text()
+    (program,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    program = program.replace("published/genmuseums/1.0.0", "data/small/1.0.0")
+    shown = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.splitlines()
+    records = [museum for museum in small.records() if museum.split == "train"]
+    expected = []
+    for museum in records:
+        expected.append(f"{museum.id} {museum.theme} {museum.sentences.shape}")
+        for room in museum.rooms:
+            videos = (len(room.videos), small.SIZES["videos"])
+            expected.append(f"  a room: {room.views.shape} {videos}")
+    assert shown == expected

@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -259,3 +260,56 @@ def test_what_is_not_installed_is_named(monkeypatch):
                 ModuleNotFoundError, match=f"need {module}.*pip install"
             ):
                 load_tfds()
+
+
+# Stops halfway, for good: first of the two publishes, second makes the store again.
+HALFWAY = """
+import sys, time
+from pathlib import Path
+from hm3_jax.data.store import open_store
+from hm3_jax.data.tfds_find import find_published
+from hm3_jax.data.tfds_format import Publication
+from hm3_jax.data.tfds_reader import unpack
+from hm3_jax.data.tfds_writer import publish_store
+
+def halfway(done, total):
+    if done == total // 2:
+        print("halfway", flush=True)
+        time.sleep(600)
+
+store, output = Path(sys.argv[1]), Path(sys.argv[2])
+if store.name == "store":
+    publish_store(open_store(store), output, Publication(), watch=halfway)
+else:
+    unpack(find_published(str(store)), output, watch=halfway)
+"""
+
+
+def kill_halfway(source, output):
+    process = subprocess.Popen(
+        [sys.executable, "-c", HALFWAY, str(source), str(output)],
+        cwd=Path(__file__).parents[2],
+        stdout=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"halfway\n"
+    process.kill()
+    process.communicate(timeout=60)
+
+
+def test_who_is_killed_halfway_is_in_nobodys_way(tmp_path):
+    write(tmp_path / "store")
+    kill_halfway(tmp_path / "store", tmp_path / "data")
+    (left,) = (tmp_path / "data" / "small").iterdir()
+    assert left.name.startswith(".1.0.0.partial-")
+    with pytest.raises(FileNotFoundError, match="found no dataset_info.json"):
+        find_published(str(tmp_path / "data" / "small"))
+    folder = publish_store(
+        open_store(tmp_path / "store"), tmp_path / "data", Publication()
+    )
+
+    kill_halfway(folder, tmp_path / "cache" / "again")
+    (left,) = (tmp_path / "cache").iterdir()
+    assert left.name.startswith(".again.partial-")
+    unpack(find_published(str(folder)), tmp_path / "cache" / "again")
+    assert contents(tmp_path / "cache" / "again") == contents(tmp_path / "store")

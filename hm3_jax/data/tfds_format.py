@@ -25,7 +25,7 @@ import numpy as np
 
 from hm3_jax.data.museum import ARTWORK_KINDS
 from hm3_jax.data.store import FeatureStore
-from hm3_jax.data.store_format import Manifest, artwork_ids_name
+from hm3_jax.data.store_format import ATTACHMENTS, Manifest, artwork_ids_name
 
 STORE_MANIFEST = "store_manifest.json"
 DATASET_INFO = "dataset_info.json"
@@ -105,13 +105,17 @@ def load_tfds() -> ModuleType:
 
 
 def files_beside(manifest: Manifest) -> list[str]:
-    """Files of the store that are published as they are: artworks and their ids."""
-    return [
+    """Files of the store that are published as they are.
+
+    These are artworks and their ids, and what a store has for people to read.
+    """
+    artworks = [
         name
         for kind in ARTWORK_KINDS
         if kind in manifest.features
         for name in (f"{kind}.npy", artwork_ids_name(kind))
     ]
+    return artworks + [name for name in ATTACHMENTS if name in manifest.files]
 
 
 def dataset_info(

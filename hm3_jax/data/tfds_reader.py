@@ -19,7 +19,7 @@ from hm3_jax.data.museum import (
 )
 from hm3_jax.data.store import read_lines, write_store
 from hm3_jax.data.store_files import file_facts
-from hm3_jax.data.store_format import Manifest, artwork_ids_name
+from hm3_jax.data.store_format import ATTACHMENTS, Manifest, artwork_ids_name
 from hm3_jax.data.tfds_find import PublishedStore
 from hm3_jax.data.tfds_format import files_beside, load_tfds
 from hm3_jax.data.tfds_writer import Watch
@@ -73,6 +73,11 @@ def unpack(
             dtype=manifest.dtype,
             origin=manifest.origin,
             source=folder,
+            attachments={
+                name: (folder / name).read_text(encoding="utf-8")
+                for name in ATTACHMENTS
+                if name in manifest.files
+            },
         )
         _check_equal(folder, manifest, written)
         if output.exists():

@@ -55,6 +55,7 @@ CASES = {
     "odd names": {"records": of_odd_names()},
     "many": {"records": museums(100, seed=3)},
     "float32": {"dtype": "float32"},
+    "report": {"attachments": {"extraction_report.json": "{}\n"}},
     "synthetic": {"kind": "synthetic", "origin": {"seed": 3, "of": [1, {"a": None}]}},
     "without artworks": {
         "records": without_artworks(),

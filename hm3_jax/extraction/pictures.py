@@ -50,7 +50,7 @@ def open_picture(path: Path) -> Image.Image:
             warnings.simplefilter("ignore")
             # Opening reads no more than the header.
             with Image.open(path) as picture:
-                _check_size(path, *picture.size)
+                check_size(path, *picture.size)
                 picture.load()
                 return _to_rgb(path, _upright(picture))
     except UnreadableInput:
@@ -71,12 +71,13 @@ def open_picture(path: Path) -> Image.Image:
         ) from None
 
 
-def _check_size(path: Path, width: int, height: int) -> None:
+def check_size(path: Path, width: int, height: int) -> None:
+    """Raises `UnreadableInput` for more pixels, or a longer shape, than is sensible."""
     if width * height > MAX_PIXELS:
         raise UnreadableInput(
             path, f"expected at most {MAX_PIXELS:,} pixels, found {width} x {height}"
         )
-    if max(width, height) > MAX_ASPECT * min(width, height):
+    if max(width, height) > MAX_ASPECT * max(1, min(width, height)):
         raise UnreadableInput(
             path,
             f"expected a picture at most {MAX_ASPECT} times as long as wide, found "
@@ -106,12 +107,7 @@ def _to_rgb(path: Path, picture: Image.Image) -> Image.Image:
         return Image.alpha_composite(white, picture).convert("RGB")
     if mode == "RGB":
         return picture.copy()  # closing the file would take the pixels with it
-    try:
-        return picture.convert("RGB")
-    except ValueError:
-        raise UnreadableInput(
-            path, f"expected colours that Pillow turns into RGB, found mode {mode}"
-        ) from None
+    return picture.convert("RGB")
 
 
 def _to_bytes(path: Path, picture: Image.Image) -> np.ndarray:

@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Float
 
 from hm3_jax.extraction.errors import UnreadableInput, first_line, require_packages
+from hm3_jax.extraction.pictures import check_size
 
 if TYPE_CHECKING:
     from av import VideoFrame
@@ -169,7 +170,11 @@ def _open(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
         raise UnreadableInput(path, "expected a video, found an empty file")
     try:
         # A playlist could name files elsewhere, and a file a protocol.
-        with av.open(f"file:{path}", options={"protocol_whitelist": "file"}) as video:
+        with av.open(
+            f"file:{path}",
+            options={"protocol_whitelist": "file"},
+            metadata_errors="replace",
+        ) as video:
             streams = [
                 stream
                 for stream in video.streams.video
@@ -178,14 +183,18 @@ def _open(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
             if not streams:
                 found = "sound only" if video.streams.audio else "no moving pictures"
                 raise UnreadableInput(path, f"expected a video, found {found}")
+            check_size(path, streams[0].width, streams[0].height)
             # Videos are decoded side by side, each in a process of its own.
             streams[0].codec_context.thread_count = 1
             yield video, streams[0]
-    except FFmpegError as error:
+    except UnreadableInput:
+        raise
+    except (FFmpegError, ValueError, RuntimeError) as error:
+        reason = getattr(error, "strerror", None) or first_line(error)
         raise UnreadableInput(
             path,
             "expected a whole video, found it damaged, cut short or of another kind "
-            f"({first_line(error)})",
+            f"({reason})",
         ) from None
 
 

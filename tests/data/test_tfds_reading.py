@@ -57,6 +57,9 @@ CASES = {
     "float32": {"dtype": "float32"},
     "report": {"attachments": {"extraction_report.json": "{}\n"}},
     "synthetic": {"kind": "synthetic", "origin": {"seed": 3, "of": [1, {"a": None}]}},
+    "extraction report": {
+        "attachments": {"extraction_report.json": '{"skipped": ["é\\u0000"]}\n'}
+    },
     "without artworks": {
         "records": without_artworks(),
         "facts": facts(("sentences", "views")),

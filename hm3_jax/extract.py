@@ -1,0 +1,232 @@
+r"""Extracts features of museums with a CLIP model: pictures, texts, videos -> store.
+
+Every distinct file and sentence is encoded once. What is finished is kept in
+OUTPUT.extraction, so a run that was stopped goes on with the same command. What cannot
+be read is skipped and listed in OUTPUT/extraction_report.json.
+
+  python -m hm3_jax.extract --museums=museums.jsonl --output=STORE --preset=hm3
+  python -m hm3_jax.extract --museums=museums.jsonl --output=STORE \
+      --model=ViT-B-32-quickgelu --pretrained=weights.pt
+
+Several processes share the work, here as four tasks of a SLURM array, and a fifth
+command makes the store:
+
+  python -m hm3_jax.extract --museums=museums.jsonl --output=STORE --preset=hm3 \
+      --num_shards=4 --shard_index=$SLURM_ARRAY_TASK_ID
+  python -m hm3_jax.extract --museums=museums.jsonl --output=STORE --preset=hm3 --merge
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+
+from hm3_jax import cli
+from hm3_jax.data.store_format import DTYPES
+from hm3_jax.data.summary import summary_line
+from hm3_jax.extraction.clip_choice import PRECISIONS, ClipChoice
+from hm3_jax.extraction.presets import PRESETS, Preset
+from hm3_jax.extraction.run import extract, merge
+from hm3_jax.extraction.settings import (
+    ON_ERROR,
+    FeatureSettings,
+    Share,
+    Sources,
+    StoreForm,
+)
+from hm3_jax.extraction.texts import TEXT_SPLIT_STRATEGIES, TextSplit
+from hm3_jax.extraction.videos import VIDEO_POOLINGS
+
+_MUSEUMS = flags.DEFINE_string(
+    "museums", None, "Museum list: museums.jsonl, see prepare.", required=True
+)
+_OUTPUT = flags.DEFINE_string(
+    "output", None, "Store to make; must not exist.", required=True
+)
+_INPUT_ROOT = flags.DEFINE_string(
+    "input_root",
+    None,
+    "Folder that the list's paths are relative to; the list's own if not given.",
+)
+_PRESET = flags.DEFINE_enum(
+    "preset",
+    None,
+    list(PRESETS),
+    "Model, weights and settings of published features; flags below override single "
+    "ones.",
+)
+_MODEL = flags.DEFINE_string(
+    "model", None, "CLIP model by open_clip's name, such as ViT-B-32-quickgelu."
+)
+_PRETRAINED = flags.DEFINE_string(
+    "pretrained",
+    None,
+    "Weights: open_clip's name of them (such as openai, downloaded once), a file, a "
+    "CLIP4Clip checkpoint, or a folder with open_clip_config.json and weights, which "
+    "needs no --model.",
+)
+_PRECISION = flags.DEFINE_enum(
+    "precision",
+    "auto",
+    PRECISIONS,
+    "Precision of the model: auto is bf16 on a GPU that has it, else float32.",
+)
+_TEXT_SPLIT_STRATEGY = flags.DEFINE_enum(
+    "text_split_strategy",
+    None,
+    TEXT_SPLIT_STRATEGIES,
+    "sentence_by_sentence (if not given): a feature a sentence; max_len: a feature a "
+    "window as long as the model reads.",
+)
+_TEXT_STRIDE = flags.DEFINE_integer(
+    "text_stride",
+    None,
+    "Tokens by which windows of --text_split_strategy=max_len overlap.",
+)
+_LANGUAGE = flags.DEFINE_string(
+    "language",
+    "en",
+    "Language of descriptions that are one text, as ISO 639 code: how to find their "
+    "sentences.",
+)
+_VIDEO_POOLING = flags.DEFINE_enum(
+    "video_pooling",
+    None,
+    VIDEO_POOLINGS,
+    "What becomes of a video's frames: mean (if not given), or first_frame, as the "
+    "published code did.",
+)
+_FRAMES_PER_SECOND = flags.DEFINE_float(
+    "frames_per_second", None, "Frames taken of a second of video; 1 if not given."
+)
+_MAX_FRAMES = flags.DEFINE_integer(
+    "max_frames", None, "Most frames of a video; 32 if not given."
+)
+_BATCH_SIZE = flags.DEFINE_integer(
+    "batch_size", 64, "Texts, pictures or frames that the model is given at once."
+)
+_SHARD_INDEX = flags.DEFINE_integer(
+    "shard_index", 0, "Which of --num_shards parts of the work to do, from 0."
+)
+_NUM_SHARDS = flags.DEFINE_integer(
+    "num_shards", 1, "Parts that the work is split into; --merge joins them."
+)
+_MERGE = flags.DEFINE_bool(
+    "merge", False, "Make the store of what all shards have finished."
+)
+_ON_ERROR = flags.DEFINE_enum(
+    "on_error",
+    "skip",
+    ON_ERROR,
+    "What to do about a file that cannot be read: skip and report it, or fail.",
+)
+_NUM_WORKERS = flags.DEFINE_integer(
+    "num_workers",
+    None,
+    "Processes that decode pictures and videos; by default one a core, and none for "
+    "little work.",
+)
+_DEVICE = flags.DEFINE_string(
+    "device", "auto", "PyTorch's name of a device; auto is the GPU if there is one."
+)
+_DTYPE = flags.DEFINE_enum("dtype", "float16", DTYPES, "Floats of the store.")
+_DATASET_NAME = flags.DEFINE_string(
+    "dataset_name", None, "Name of the data set; the list's folder if not given."
+)
+
+# What --merge does not do, so that it would be ignored.
+_NOT_FOR_MERGE = (_SHARD_INDEX, _NUM_SHARDS, _NUM_WORKERS, _DEVICE)
+
+
+def main() -> None:
+    """Reads the flags and extracts, or merges."""
+    start = time.perf_counter()
+    museums, root = Path(_MUSEUMS.value), _INPUT_ROOT.value
+    sources = Sources(
+        museums=museums,
+        output=Path(_OUTPUT.value),
+        input_root=None if root is None else Path(root),
+    )
+    form = StoreForm(
+        dataset_name=_DATASET_NAME.value or museums.resolve().parent.name,
+        dtype=_DTYPE.value,
+    )
+    preset = _preset()
+    on_error: Any = _ON_ERROR.value
+    share = Share(
+        index=_SHARD_INDEX.value,
+        shards=_NUM_SHARDS.value,
+        num_workers=_NUM_WORKERS.value,
+        on_error=on_error,
+    )
+    if _MERGE.value:
+        for flag in _NOT_FOR_MERGE:
+            if flag.present:
+                raise ValueError(f"--{flag.name} is for extracting, found --merge")
+        manifest = merge(sources, preset.clip, _settings(preset), share, form)
+    else:
+        manifest = extract(
+            sources,
+            preset.clip,
+            _settings(preset),
+            share,
+            form,
+            device=_DEVICE.value,
+        )
+    if manifest is not None:
+        seconds = time.perf_counter() - start
+        line = summary_line(manifest)
+        print(f"{sources.output}: {line}; extracted in {seconds:.1f} s")
+
+
+def _preset() -> Preset:
+    """The preset, with the model that flags name."""
+    model, pretrained = _MODEL.value, _PRETRAINED.value
+    precision: Any = _PRECISION.value
+    if _PRESET.value is None:
+        if model is None and pretrained is None:
+            raise ValueError(
+                "expected a model: --preset, or --model and --pretrained; found none"
+            )
+        return Preset(ClipChoice(model, pretrained, precision))
+    preset = PRESETS[_PRESET.value]
+    if model is not None and model != preset.clip.model:
+        raise ValueError(
+            f"--preset={_PRESET.value} is of the model {preset.clip.model}, found "
+            f"--model={model}"
+        )
+    clip = ClipChoice(
+        preset.clip.model, pretrained or preset.clip.pretrained, precision
+    )
+    return dataclasses.replace(preset, clip=clip)
+
+
+def _settings(preset: Preset) -> FeatureSettings:
+    def given(flag: flags.FlagHolder, otherwise: Any) -> Any:
+        return otherwise if flag.value is None else flag.value
+
+    split = preset.text_split
+    if _TEXT_STRIDE.value is not None and _TEXT_SPLIT_STRATEGY.value != "max_len":
+        raise ValueError(
+            "--text_stride is for --text_split_strategy=max_len, found "
+            f"--text_split_strategy={given(_TEXT_SPLIT_STRATEGY, split.strategy)}"
+        )
+    return FeatureSettings(
+        text_split=TextSplit(
+            given(_TEXT_SPLIT_STRATEGY, split.strategy),
+            given(_TEXT_STRIDE, split.stride),
+            _LANGUAGE.value,
+        ),
+        video_pooling=given(_VIDEO_POOLING, preset.video_pooling),
+        frames_per_second=given(_FRAMES_PER_SECOND, preset.frames_per_second),
+        max_frames=given(_MAX_FRAMES, preset.max_frames),
+        batch_size=_BATCH_SIZE.value,
+    )
+
+
+if __name__ == "__main__":
+    cli.run(main)

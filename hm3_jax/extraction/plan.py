@@ -1,0 +1,188 @@
+"""What has to be encoded: each distinct text, picture and video once.
+
+A plan is a pure function of a museum list and of how texts are cut. It numbers the
+distinct items of each kind in the order of their first use, and says which items make
+up which museum. Sharding, interruptions and workers only change who encodes an item
+and when.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from hm3_jax.data.museum import ARTWORK_KINDS
+from hm3_jax.data.museum_jsonl import MuseumFiles
+from hm3_jax.data.raw_museum import RawMuseum
+from hm3_jax.extraction.texts import Description, TextPiece, count_empty
+
+Pieces = Callable[[Description], list[TextPiece]]
+"""Cuts a museum's description into the texts that get a feature each."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class PlannedRoom:
+    """A room by its items.
+
+    Attributes:
+        views: Numbers of pictures.
+        images: Names of images, see `Plan.artworks`.
+        videos: Names of videos.
+    """
+
+    views: tuple[int, ...]
+    images: tuple[str, ...]
+    videos: tuple[str, ...]
+
+    def hung(self, kind: str) -> tuple[str, ...]:
+        """Names of the artworks of `kind` ("images" or "videos")."""
+        return self.images if kind == "images" else self.videos
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class PlannedMuseum:
+    """A museum by its items; `texts` are numbers of texts, in order."""
+
+    id: str
+    split: str
+    theme: str
+    texts: tuple[int, ...]
+    rooms: tuple[PlannedRoom, ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Plan:
+    """All items, and what they make up.
+
+    Attributes:
+        texts: Distinct pieces of text.
+        pictures: Distinct picture files, relative to the input root.
+        videos: Distinct video files, relative to the input root.
+        artworks: For "images" and "videos", the number of the picture or video of
+            each name. A name is an artwork's id, or a path where it has none; several
+            names may share a file.
+        museums: The museums, in the list's order.
+        empty_sentences: Number of sentences that were left out because they say
+            nothing.
+    """
+
+    texts: tuple[TextPiece, ...]
+    pictures: tuple[str, ...]
+    videos: tuple[str, ...]
+    artworks: Mapping[str, Mapping[str, int]]
+    museums: tuple[PlannedMuseum, ...]
+    empty_sentences: int
+
+    def items(self, kind: str) -> tuple[Any, ...]:
+        """The items of `kind`, one of `hm3_jax.extraction.chunks.KINDS`."""
+        kinds = {"texts": self.texts, "pictures": self.pictures, "videos": self.videos}
+        return kinds[kind]
+
+    def to_json(self) -> str:
+        """The plan's text; there is one for a plan."""
+        return json.dumps(dataclasses.asdict(self), ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> Plan:
+        """Reads `to_json`'s text."""
+        values = json.loads(text)
+        return cls(
+            texts=tuple(TextPiece(**_tuples(piece)) for piece in values["texts"]),
+            pictures=tuple(values["pictures"]),
+            videos=tuple(values["videos"]),
+            artworks=values["artworks"],
+            museums=tuple(
+                PlannedMuseum(
+                    museum["id"],
+                    museum["split"],
+                    museum["theme"],
+                    tuple(museum["texts"]),
+                    tuple(PlannedRoom(**_tuples(room)) for room in museum["rooms"]),
+                )
+                for museum in values["museums"]
+            ),
+            empty_sentences=values["empty_sentences"],
+        )
+
+
+def make_plan(files: MuseumFiles, pieces: Pieces) -> Plan:
+    """Plans the extraction of a museum list.
+
+    Args:
+        files: The list.
+        pieces: How descriptions are cut.
+
+    Raises:
+        ValueError: A path leaves the input root; names the museum and the path.
+    """
+    planner = _Planner(files)
+    museums = tuple(planner.museum(museum, pieces) for museum in files.museums)
+    return Plan(
+        texts=tuple(planner.texts),
+        pictures=tuple(planner.pictures),
+        videos=tuple(planner.videos),
+        artworks=planner.artworks,
+        museums=museums,
+        empty_sentences=sum(count_empty(raw.description) for raw in files.museums),
+    )
+
+
+class _Planner:
+    """Numbers items as museums name them."""
+
+    def __init__(self, files: MuseumFiles):
+        self.files = files
+        self.texts: dict[TextPiece, int] = {}
+        self.pictures: dict[str, int] = {}
+        self.videos: dict[str, int] = {}
+        self.artworks: dict[str, dict[str, int]] = {kind: {} for kind in ARTWORK_KINDS}
+
+    def museum(self, museum: RawMuseum, pieces: Pieces) -> PlannedMuseum:
+        try:
+            return PlannedMuseum(
+                museum.id,
+                museum.split,
+                museum.theme,
+                tuple(
+                    self.texts.setdefault(piece, len(self.texts))
+                    for piece in pieces(museum.description)
+                ),
+                tuple(
+                    PlannedRoom(
+                        tuple(self.file(view, self.pictures) for view in room.views),
+                        tuple(self.hang(name, "images") for name in room.images),
+                        tuple(self.hang(name, "videos") for name in room.videos),
+                    )
+                    for room in museum.rooms
+                ),
+            )
+        except ValueError as error:
+            raise ValueError(
+                f"{self.files.source}: museum {museum.id!r}: {error}"
+            ) from None
+
+    def hang(self, reference: str, kind: str) -> str:
+        """The name of an artwork; notes which item it is."""
+        name = reference
+        if reference not in self.files.artworks:
+            name = os.path.normpath(reference)
+            if name in self.files.artworks:
+                name = f"./{name}"  # the id is another artwork's
+        numbers = self.pictures if kind == "images" else self.videos
+        self.artworks[kind].setdefault(name, self.file(reference, numbers))
+        return name
+
+    def file(self, reference: str, numbers: dict[str, int]) -> int:
+        name = self.files.path_of(reference).relative_to(self.files.root).as_posix()
+        return numbers.setdefault(name, len(numbers))
+
+
+def _tuples(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields from JSON, with tuples for its lists."""
+    return {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in fields.items()
+    }

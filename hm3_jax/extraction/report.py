@@ -1,0 +1,189 @@
+"""What an extraction left out, and why: `extraction_report.json`."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from hm3_jax.extraction.chunks import KINDS
+from hm3_jax.extraction.plan import Plan, PlannedMuseum, PlannedRoom
+
+REPORT = "extraction_report.json"
+
+# Characters of a text by which a report names it.
+_SHOWN = 80
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Kept:
+    """What of a plan becomes a store.
+
+    Attributes:
+        museums: The museums that are kept, without what could not be encoded.
+        museums_left_out: Why museums are not kept, by id.
+        rooms_left_out: (museum id, room number, reason) of rooms that are not kept,
+            of museums that are.
+    """
+
+    museums: tuple[PlannedMuseum, ...]
+    museums_left_out: Mapping[str, str]
+    rooms_left_out: tuple[tuple[str, int, str], ...]
+
+
+def keep(plan: Plan, failures: Mapping[str, Mapping[int, str]]) -> Kept:
+    """Leaves out what has no feature, and what a store must not hold for want of it.
+
+    A room needs a view; a museum needs a room and a text.
+
+    Args:
+        plan: The plan.
+        failures: For each kind, why items have no feature, by number.
+    """
+    kept, museums_left_out, rooms_left_out = [], {}, []
+    bad_names = {
+        kind: {name for name, item in numbers.items() if item in failures[of]}
+        for (kind, numbers), of in zip(
+            plan.artworks.items(), ("pictures", "videos"), strict=True
+        )
+    }
+    for museum in plan.museums:
+        texts = tuple(text for text in museum.texts if text not in failures["texts"])
+        rooms, without = [], []
+        for number, room in enumerate(museum.rooms):
+            views = tuple(v for v in room.views if v not in failures["pictures"])
+            if not views:
+                without.append((museum.id, number, "no view could be encoded"))
+                continue
+            hung = {
+                kind: tuple(n for n in room.hung(kind) if n not in bad_names[kind])
+                for kind in bad_names
+            }
+            rooms.append(PlannedRoom(views, hung["images"], hung["videos"]))
+        if not texts:
+            museums_left_out[museum.id] = "no sentence could be encoded"
+        elif not rooms:
+            museums_left_out[museum.id] = "no view of any room could be encoded"
+        else:
+            rooms_left_out.extend(without)
+            kept.append(dataclasses.replace(museum, texts=texts, rooms=tuple(rooms)))
+    return Kept(tuple(kept), museums_left_out, tuple(rooms_left_out))
+
+
+def make_report(
+    plan: Plan,
+    kept: Kept,
+    failures: Mapping[str, Mapping[int, str]],
+    cut: Mapping[int, int],
+) -> dict[str, Any]:
+    """What happened, as JSON values that depend on nothing but the input.
+
+    Args:
+        plan: The plan.
+        kept: What of it becomes a store.
+        failures: For each kind, why items have no feature, by number.
+        cut: By how many tokens texts were too long, by number.
+    """
+    users = _first_users(plan)
+    skipped = [
+        {
+            "kind": kind,
+            "item": _name(plan, kind, item),
+            "museum": users[kind][item],
+            "reason": reason,
+        }
+        for kind in KINDS
+        for item, reason in sorted(failures[kind].items())
+    ]
+    return {
+        "items": {
+            kind: {
+                "distinct": len(plan.items(kind)),
+                "encoded": len(plan.items(kind)) - len(failures[kind]),
+                "skipped": len(failures[kind]),
+            }
+            for kind in KINDS
+        },
+        "museums": {
+            "listed": len(plan.museums),
+            "stored": len(kept.museums),
+            "left_out": len(kept.museums_left_out),
+        },
+        "skipped": skipped,
+        "museums_left_out": [
+            {"museum": museum, "reason": reason}
+            for museum, reason in kept.museums_left_out.items()
+        ],
+        "rooms_left_out": [
+            {"museum": museum, "room": room, "reason": reason}
+            for museum, room, reason in kept.rooms_left_out
+        ],
+        "empty_sentences": plan.empty_sentences,
+        "texts_cut": [
+            {
+                "text": _name(plan, "texts", item),
+                "museum": users["texts"][item],
+                "tokens_cut": tokens,
+            }
+            for item, tokens in sorted(cut.items())
+        ],
+    }
+
+
+def report_text(report: Mapping[str, Any]) -> str:
+    """The file's text."""
+    return json.dumps(report, indent=1, ensure_ascii=False) + "\n"
+
+
+def report_lines(report: Mapping[str, Any]) -> list[str]:
+    """What the user should know of it; nothing if all went well."""
+    lines = []
+    for kind, counts in report["items"].items():
+        if counts["skipped"]:
+            first = next(s for s in report["skipped"] if s["kind"] == kind)
+            lines.append(
+                f"{counts['skipped']} of {counts['distinct']} {kind} skipped; the "
+                f"first: {first['item']}: {first['reason']}"
+            )
+    for entry in report["museums_left_out"][:1]:
+        lines.append(
+            f"{len(report['museums_left_out'])} museums left out; the first: "
+            f"{entry['museum']}: {entry['reason']}"
+        )
+    for entry in report["rooms_left_out"][:1]:
+        lines.append(
+            f"{len(report['rooms_left_out'])} rooms left out; the first: room "
+            f"{entry['room']} of {entry['museum']}: {entry['reason']}"
+        )
+    if report["texts_cut"]:
+        lines.append(
+            f"{len(report['texts_cut'])} texts cut to the model's context length"
+        )
+    if report["empty_sentences"]:
+        lines.append(f"{report['empty_sentences']} empty sentences left out")
+    return lines
+
+
+def _first_users(plan: Plan) -> dict[str, dict[int, str]]:
+    """For each kind, the first museum that uses an item, by the item's number."""
+    users: dict[str, dict[int, str]] = {kind: {} for kind in KINDS}
+    for museum in plan.museums:
+        for text in museum.texts:
+            users["texts"].setdefault(text, museum.id)
+        for room in museum.rooms:
+            for view in room.views:
+                users["pictures"].setdefault(view, museum.id)
+            for image in room.images:
+                item = plan.artworks["images"][image]
+                users["pictures"].setdefault(item, museum.id)
+            for video in room.videos:
+                users["videos"].setdefault(plan.artworks["videos"][video], museum.id)
+    return users
+
+
+def _name(plan: Plan, kind: str, item: int) -> str:
+    if kind != "texts":
+        return plan.items(kind)[item]
+    text = plan.texts[item].text
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 4]} ..."

@@ -1,0 +1,174 @@
+"""The folder of an extraction that is under way: `STORE.extraction` beside the store.
+
+| file | holds |
+|---|---|
+| `record.json` | what decides every feature: list, settings, model |
+| `plan.json` | the distinct items and the museums they make up |
+| `chunks/` | finished chunks |
+| `SHARD.lock` | held while a process works on a shard |
+
+An extraction goes on only with the list, the settings and the model that it was begun
+with. The folder is removed once the store is complete.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from hm3_jax.extraction.chunks import write_whole
+from hm3_jax.extraction.plan import Plan
+
+FORMAT_VERSION = 1
+_RECORD, _PLAN, _CHUNKS = "record.json", "plan.json", "chunks"
+
+
+class WorkFolder:
+    """What is kept between the processes of one extraction.
+
+    Attributes:
+        path: The folder.
+        chunks: Folder of the finished chunks.
+    """
+
+    def __init__(self, output: Path):
+        """Names the folder of the store `output`; makes nothing."""
+        self.path = output.with_name(f"{output.name}.extraction")
+        self.chunks = self.path / _CHUNKS
+
+    def begin(self, facts: Mapping[str, Any], plan: Callable[[], Plan]) -> Plan:
+        """Begins an extraction, or goes on with the one that is there.
+
+        Args:
+            facts: What decides every feature (JSON values).
+            plan: Makes the plan, if there is none yet.
+
+        Returns:
+            The plan.
+
+        Raises:
+            ValueError: What was begun differs in a fact, which is named with both
+                values.
+        """
+        record = self.record()
+        if record is None:
+            made = plan()
+            self.chunks.mkdir(parents=True, exist_ok=True)
+            text = made.to_json().encode()
+            write_whole(self.path / _PLAN, text)
+            record = {
+                "format_version": FORMAT_VERSION,
+                "facts": facts,
+                "plan_sha256": hashlib.sha256(text).hexdigest(),
+            }
+            # Last, and of the same bytes if several shards begin at once.
+            write_whole(self.path / _RECORD, json.dumps(record, indent=1).encode())
+            return made
+        self.check(facts)
+        return self.plan()
+
+    def check(self, facts: Mapping[str, Any]) -> None:
+        """Refuses facts that differ from those the extraction was begun with.
+
+        Args:
+            facts: The facts to compare; those left out are not compared.
+
+        Raises:
+            FileNotFoundError: Nothing was begun.
+            ValueError: A fact differs.
+        """
+        record = self.record()
+        if record is None:
+            raise FileNotFoundError(
+                f"{self.path}: expected the folder of an extraction, found none"
+            )
+        # Through JSON, which has no tuples.
+        for name, before, now in differences(
+            record["facts"], json.loads(json.dumps(facts))
+        ):
+            raise ValueError(
+                f"{self.path}: begun with {name} {before!r}, found {now!r}: give the "
+                "same again, name another --output, or remove the folder"
+            )
+
+    def record(self) -> dict[str, Any] | None:
+        """What the extraction was begun with, or None if it was not.
+
+        Raises:
+            ValueError: A newer version of hm3_jax began it.
+        """
+        path = self.path / _RECORD
+        if not path.exists():
+            return None
+        record = json.loads(path.read_bytes())
+        if record["format_version"] != FORMAT_VERSION:
+            raise ValueError(
+                f"{path}: expected format version {FORMAT_VERSION}, found "
+                f"{record['format_version']}"
+            )
+        return record
+
+    def plan(self) -> Plan:
+        """The plan that was made when the extraction began.
+
+        Raises:
+            ValueError: The file is damaged.
+        """
+        record = self.record()
+        text = (self.path / _PLAN).read_bytes()
+        if record is None or hashlib.sha256(text).hexdigest() != record["plan_sha256"]:
+            raise ValueError(
+                f"{self.path / _PLAN}: expected the bytes that were written, found "
+                "others; remove the folder to begin anew"
+            )
+        return Plan.from_json(text.decode())
+
+    def mark(self) -> str:
+        """A checksum of the record, which chunks and store carry."""
+        return hashlib.sha256((self.path / _RECORD).read_bytes()).hexdigest()
+
+    @contextlib.contextmanager
+    def locked(self, index: int, shards: int) -> Iterator[None]:
+        """Keeps other processes of this machine from working on the same shard.
+
+        Raises:
+            RuntimeError: One does.
+        """
+        path = self.path / f"shard-{index}-of-{shards}.lock"
+        with path.open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise RuntimeError(
+                    f"{path}: another process works on this shard"
+                ) from None
+            except OSError:
+                pass  # some network file systems have no locks; chunks are safe anyway
+            yield
+
+    def remove(self) -> None:
+        """Removes the folder, what tells whose it is last."""
+        for entry in self.path.iterdir():
+            if entry.is_dir():
+                shutil.rmtree(entry)
+            elif entry.name != _RECORD:
+                entry.unlink()
+        shutil.rmtree(self.path)
+
+
+def differences(
+    before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = ""
+) -> Iterator[tuple[str, Any, Any]]:
+    """Facts of `now` that differ from those of `before`: name, value, value."""
+    for name, value in now.items():
+        was = before.get(name)
+        if isinstance(value, Mapping) and isinstance(was, Mapping):
+            yield from differences(was, value, f"{prefix}{name}.")
+        elif value != was:
+            yield f"{prefix}{name}", was, value

@@ -8,29 +8,25 @@ chosen frames only. Where a container is wrong about its frames, it is decoded a
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar, get_args
 
 import numpy as np
 from jaxtyping import Float
 
-from hm3_jax.extraction.errors import UnreadableInput, first_line, require_packages
-from hm3_jax.extraction.pictures import check_size
+from hm3_jax.extraction.errors import UnreadableInput, require_packages
+from hm3_jax.extraction.video_file import open_video, timed_frames, to_picture
 
 if TYPE_CHECKING:
-    from av import VideoFrame
-    from av.container import InputContainer
-    from av.video.stream import VideoStream
     from PIL import Image
 
 T = TypeVar("T")
 VideoPooling = Literal["mean", "first_frame"]
 VIDEO_POOLINGS: tuple[str, ...] = get_args(VideoPooling)
 
-# Containers round times, to milliseconds at worst: a frame this much late is in time.
-_LATE = 0.0005
+LATE = 0.0005
+"""Seconds: a frame this much late is in time, as containers round to milliseconds."""
 
 
 def sample_frames(
@@ -121,14 +117,14 @@ def choose_frames(
     """
     if not times:
         return []
-    count = max(1, math.ceil((end - times[0] - _LATE) * frames_per_second))
+    count = max(1, math.ceil((end - times[0] - LATE) * frames_per_second))
     samples = (
         np.arange(count)
         if count <= max_frames
         else np.linspace(0, count - 1, max_frames).astype(np.int64)
     )
     moments = times[0] + samples / frames_per_second
-    shown = np.searchsorted(times, moments + _LATE, side="right") - 1
+    shown = np.searchsorted(times, moments + LATE, side="right") - 1
     return shown.tolist()
 
 
@@ -157,50 +153,9 @@ def pool_frames(
     return features.mean(axis=0, dtype=np.float64).astype(np.float32)
 
 
-@contextmanager
-def _open(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
-    """Opens a video; what FFmpeg finds wrong with it becomes `UnreadableInput`."""
-    import av
-    from av.error import FFmpegError
-    from av.stream import Disposition
-
-    if not path.is_file():
-        raise UnreadableInput(path, "expected a video, found no such file")
-    if path.stat().st_size == 0:
-        raise UnreadableInput(path, "expected a video, found an empty file")
-    try:
-        # A playlist could name files elsewhere, and a file a protocol.
-        with av.open(
-            f"file:{path}",
-            options={"protocol_whitelist": "file"},
-            metadata_errors="replace",
-        ) as video:
-            streams = [
-                stream
-                for stream in video.streams.video
-                if not stream.disposition & Disposition.attached_pic
-            ]
-            if not streams:
-                found = "sound only" if video.streams.audio else "no moving pictures"
-                raise UnreadableInput(path, f"expected a video, found {found}")
-            check_size(path, streams[0].width, streams[0].height)
-            # Videos are decoded side by side, each in a process of its own.
-            streams[0].codec_context.thread_count = 1
-            yield video, streams[0]
-    except UnreadableInput:
-        raise
-    except (FFmpegError, ValueError, RuntimeError) as error:
-        reason = getattr(error, "strerror", None) or first_line(error)
-        raise UnreadableInput(
-            path,
-            "expected a whole video, found it damaged, cut short or of another kind "
-            f"({reason})",
-        ) from None
-
-
 def _packet_times(path: Path) -> tuple[list[float], float]:
     """Times of a video's frames and of its end, in seconds, as its container says."""
-    with _open(path) as (video, stream):
+    with open_video(path) as (video, stream):
         base = float(stream.time_base or 0)
         spans = sorted(
             (packet.pts * base, (packet.duration or 0) * base)
@@ -227,37 +182,10 @@ def _decode(
     """
     times: list[float] = []
     kept: dict[int, T] = {}
-    end = 0.0
-    with _open(path) as (video, stream):
-        step = 1 / float(stream.guessed_rate or stream.average_rate or 25)
-        for number, frame in enumerate(video.decode(stream)):
-            # Some old containers have no times: frames follow one another evenly.
-            time = end if frame.time is None else frame.time
-            times.append(max([time, *times[-1:]]))
-            end = times[-1] + (float(frame.duration * (frame.time_base or 0)) or step)
-            if number in wanted:
-                kept[number] = each(_to_picture(frame))
-    return times, end, kept
-
-
-def _to_picture(frame: VideoFrame) -> Image.Image:
-    """A frame in mode RGB, turned and mirrored as its metadata say."""
-    from PIL import Image
-
-    picture = frame.to_image()
-    side = frame.side_data.get("DISPLAYMATRIX")
-    if side is None:
-        return picture
-    # Rows (a, b, u), (c, d, v), (x, y, w) of 16.16 fixed-point numbers: a pixel at
-    # (x, y) is shown at (a x + c y, b x + d y). Screens can do eight of these.
-    matrix = np.frombuffer(bytes(side), np.int32).reshape(3, 3)[:2, :2]
-    turn = {
-        (-1, 0, 0, -1): Image.Transpose.ROTATE_180,
-        (0, 1, -1, 0): Image.Transpose.ROTATE_270,
-        (0, -1, 1, 0): Image.Transpose.ROTATE_90,
-        (-1, 0, 0, 1): Image.Transpose.FLIP_LEFT_RIGHT,
-        (1, 0, 0, -1): Image.Transpose.FLIP_TOP_BOTTOM,
-        (0, 1, 1, 0): Image.Transpose.TRANSPOSE,
-        (0, -1, -1, 0): Image.Transpose.TRANSVERSE,
-    }.get(tuple(np.rint(matrix / 65536).astype(int).ravel().tolist()))
-    return picture if turn is None else picture.transpose(turn)
+    last = 0.0
+    for number, (start, end, frame) in enumerate(timed_frames(path)):
+        times.append(start)
+        last = end
+        if number in wanted:
+            kept[number] = each(to_picture(frame))
+    return times, last, kept

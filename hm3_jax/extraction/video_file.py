@@ -84,11 +84,14 @@ def timed_frames(path: Path) -> Iterator[tuple[float, float, VideoFrame]]:
     start = end = -math.inf
     with open_video(path) as (video, stream):
         step = 1 / float(stream.guessed_rate or stream.average_rate or 25)
+        # AVI numbers frames as they are decoded and not as they are shown.
+        timeless = video.format.name == "avi"
         for frame in video.decode(stream):
-            # Some old containers have no times: frames follow one another evenly.
-            time = max(end, 0.0) if frame.time is None else frame.time
-            start = max(time, start)
-            end = start + (float(frame.duration * (frame.time_base or 0)) or step)
+            # Without times, frames follow one another evenly.
+            known = not timeless and frame.time is not None
+            start = max(frame.time if known else max(end, 0.0), start)
+            duration = float((frame.duration or 0) * (frame.time_base or 0))
+            end = start + (duration or step)
             yield start, end, frame
 
 

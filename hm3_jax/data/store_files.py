@@ -90,17 +90,22 @@ def whole_or_absent(path: Path, what: str = "a store") -> Iterator[Path]:
         folder.chmod(0o777 & ~umask)
         yield folder
         for file in [*folder.iterdir(), folder]:
-            _sync(file)
+            sync(file)
         if path.exists():
             raise FileExistsError(f"{path}: made by another process in the meantime")
         folder.rename(path)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
-    _sync(path.parent)
+    sync(path.parent)
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Puts a file, or the names in a folder, on the disk.
+
+    Raises:
+        OSError: If the disk did not take it.
+    """
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -5,7 +5,6 @@ from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 SENTENCES = (
     "A hall with a marble floor.",
@@ -18,6 +17,8 @@ SENTENCES = (
 
 def write_picture(path: Path, seed: int, size: tuple[int, int] = (48, 40)) -> None:
     """A smooth random picture in the format of the path's suffix."""
+    from PIL import Image
+
     path.parent.mkdir(parents=True, exist_ok=True)
     small = np.random.default_rng(seed).integers(0, 256, (6, 7, 3), np.uint8)
     Image.fromarray(small).resize(size, Image.Resampling.BILINEAR).save(path)

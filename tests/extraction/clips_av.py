@@ -58,6 +58,23 @@ def write_sound_file(path):
     return path
 
 
+def write_sound_with_cover(path):
+    """A file of sound with a picture for its cover."""
+    import av
+    from av.stream import Disposition
+
+    with av.open(str(path), "w") as video:
+        sound = add_sound(video)
+        cover = video.add_stream("mjpeg", rate=1)
+        cover.height, cover.width, cover.pix_fmt = 32, 32, "yuvj420p"
+        cover.disposition = Disposition.attached_pic
+        picture = np.zeros((32, 32, 3), np.uint8)
+        video.mux(cover.encode(av.VideoFrame.from_ndarray(picture)))
+        video.mux(cover.encode())
+        write_sound(video, sound)
+    return path
+
+
 def write_header(path):
     """A video of no frames."""
     import av

@@ -15,6 +15,7 @@ from tests.extraction.clips_av import (
     flat_frames,
     write_header,
     write_sound_file,
+    write_sound_with_cover,
     write_video,
 )
 
@@ -203,9 +204,10 @@ def cut(path, kept):
         (lambda path: cut(path, 0.5), "cut short"),
         (lambda path: cut(path, 0.01), "cut short"),
         (write_sound_file, "expected a video, found sound only"),
+        (write_sound_with_cover, "expected a video, found sound only"),
         (write_header, "expected a video, found no"),
     ],
-    ids=["missing", "empty", "half", "start", "sound", "header"],
+    ids=["missing", "empty", "half", "start", "sound", "cover", "header"],
 )
 def test_what_is_no_video_is_refused(tmp_path, make, reason):
     path = make(tmp_path / "a.mp4")

@@ -16,6 +16,7 @@ import queue
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -168,6 +169,8 @@ def decoded(
         return
     # Forking a process that has threads, as PyTorch has, may lock up.
     processes = multiprocessing.get_context("spawn")
+    # Started with the first worker, it would undo what blocks interrupts.
+    resource_tracker.ensure_running()
     started: list[tuple[BaseProcess, Connection]] = []
     try:
         for first in range(min(workers, len(jobs))):
@@ -175,7 +178,8 @@ def decoded(
             worker = processes.Process(
                 target=_work, args=(writer, decoder, jobs[first::workers]), daemon=True
             )
-            worker.start()
+            with _interrupts_blocked():
+                worker.start()
             # Only the worker may hold it, or its end would go unnoticed.
             writer.close()
             started.append((worker, reader))
@@ -188,10 +192,21 @@ def decoded(
             worker.join()
 
 
+@contextlib.contextmanager
+def _interrupts_blocked() -> Iterator[None]:
+    """What starts here never sees Ctrl-C, which reaches all processes of a terminal.
+
+    Its parent ends it. This process sees what came in the meantime afterwards.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _work(pipe: Connection, decoder: Decoder, jobs: Sequence[Job]) -> None:
     """A worker's life: decodes its jobs, some ahead of what was sent."""
-    # Ctrl-C reaches all processes of a terminal; the parent sees to it.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     results: queue.Queue[Decoded | OSError | None] = queue.Queue(_AHEAD)
     sender = threading.Thread(target=_send, args=(pipe, results), daemon=True)
     sender.start()

@@ -63,6 +63,7 @@ def test_pictures_are_decoded_and_bad_ones_named(decoder, jobs, tmp_path):
     with decoded(jobs, decoder, 0) as results:
         first, second, third, *videos = list(results)
     assert first.rows == tuple(int(i != 5) for i in range(16))
+    assert first.values is not None
     assert first.values.shape == (15, 3, 32, 24)
     np.testing.assert_array_equal(
         first.values[5], TRANSFORM(open_picture(tmp_path / "6.png"))

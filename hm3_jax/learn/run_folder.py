@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from hm3_jax.data.store_files import sync
 from hm3_jax.learn.evaluation import Tested
 from hm3_jax.learn.settings import TrainSettings
 from hm3_jax.nn.strategy import StrategyConfig, to_json
@@ -35,10 +36,23 @@ def try_folder(strategy_folder: Path, attempt: int) -> Path:
 
 
 def write_json(path: Path, value: Any, *, indent: int | None = 1) -> None:
-    """Writes a JSON file whole or not at all."""
+    """Writes a JSON file whole or not at all.
+
+    Raises:
+      OSError: the disk did not take it; a file that was there before still is.
+    """
+    _write_whole(path, json.dumps(value, indent=indent) + "\n")
+
+
+def _write_whole(path: Path, text: str) -> None:
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    temporary.write_text(json.dumps(value, indent=indent) + "\n")
-    os.replace(temporary, path)
+    try:
+        temporary.write_text(text)
+        sync(temporary)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    sync(path.parent)
 
 
 def read_json(path: Path) -> Any:
@@ -63,16 +77,36 @@ class MetricsLog:
     """`metrics.jsonl` of a try: one line an epoch, nothing that depends on time."""
 
     def __init__(self, folder: Path, finished_epochs: int):
-        """Opens the log, dropping what was written after the given epoch."""
+        """Opens the log, dropping what was written after the given epoch.
+
+        Raises:
+          ValueError: it has fewer epochs.
+        """
         self._path = folder / "metrics.jsonl"
-        lines = self._path.read_text().splitlines() if self._path.exists() else []
-        kept = "".join(line + "\n" for line in lines[:finished_epochs])
-        self._path.write_text(kept)
+        text = self._path.read_text() if self._path.exists() else ""
+        lines = text.splitlines(keepends=True)
+        if len(lines) < finished_epochs:
+            raise ValueError(
+                f"{self._path}: expected the lines of {finished_epochs} finished "
+                f"epochs, found {len(lines)}"
+            )
+        kept = "".join(lines[:finished_epochs])
+        if kept != text or not self._path.exists():
+            # Whole, as a kill while it is rewritten would lose finished epochs.
+            _write_whole(self._path, kept)
 
     def write(self, line: Mapping[str, Any]) -> None:
-        """Appends one epoch."""
+        """Appends one epoch; it withstands a kill, and a power cut after `flush`."""
         with self._path.open("a") as file:
             file.write(json.dumps(line) + "\n")
+
+    def flush(self) -> None:
+        """Puts what was written on the disk: to be called before a checkpoint counts.
+
+        Raises:
+          OSError: the disk did not take it.
+        """
+        sync(self._path)
 
 
 def write_test(

@@ -291,9 +291,6 @@ def _load_weights(model: Any, resolved: ResolvedClip) -> None:
     import open_clip
 
     path = resolved.weights_file
-    if path.suffix == ".npz":  # big_vision's, which open_clip converts
-        open_clip.load_checkpoint(model, str(path))
-        return
     weights = read_weights(path)
     _check_activation(resolved, weights.layout)
     _check_positions(path, weights.state, model.state_dict(), resolved.name)

@@ -65,3 +65,12 @@ def save_folder(folder: Path, config, model, preprocessing=None) -> Path:
     state = {name: value.contiguous() for name, value in model.state_dict().items()}
     save_file(state, folder / "open_clip_model.safetensors")
     return folder
+
+
+def half_like_openai(state):
+    """Weights as OpenAI stores them: half precision but for norms and embeddings."""
+    kept = ("ln_", "embedding", "logit_scale")
+    return {
+        name: value.clone() if any(part in name for part in kept) else value.half()
+        for name, value in state.items()
+    }

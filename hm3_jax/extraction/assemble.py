@@ -124,8 +124,9 @@ def gather(work: WorkFolder, kind: str, chunks: list[Chunk], plan: Plan) -> Gath
     cut: dict[int, int] = {}
     devices: set[str] = set()
     features = np.empty((0, 0), np.float32)
+    mark = work.mark()
     for chunk in chunks:
-        encoded = load_chunk(work.chunks, work.mark(), chunk)
+        encoded = load_chunk(work.chunks, mark, chunk)
         if not features.size:
             features = np.lib.format.open_memmap(
                 work.path / f"{kind}.npy",

@@ -140,28 +140,28 @@ def report_lines(report: Mapping[str, Any]) -> list[str]:
     """What the user should know of it; nothing if all went well."""
     lines = []
     for kind, counts in report["items"].items():
-        if counts["skipped"]:
-            first = next(s for s in report["skipped"] if s["kind"] == kind)
+        skipped = [entry for entry in report["skipped"] if entry["kind"] == kind]
+        if skipped:
             lines.append(
-                f"{counts['skipped']} of {counts['distinct']} {kind} skipped; the "
-                f"first: {first['item']}: {first['reason']}"
+                f"{kind} skipped: {len(skipped)} of {counts['distinct']}; the first: "
+                f"{skipped[0]['item']}: {skipped[0]['reason']}"
             )
-    for entry in report["museums_left_out"][:1]:
+    museums, rooms = report["museums_left_out"], report["rooms_left_out"]
+    if museums:
         lines.append(
-            f"{len(report['museums_left_out'])} museums left out; the first: "
-            f"{entry['museum']}: {entry['reason']}"
+            f"museums left out: {len(museums)}; the first: {museums[0]['museum']}: "
+            f"{museums[0]['reason']}"
         )
-    for entry in report["rooms_left_out"][:1]:
+    if rooms:
         lines.append(
-            f"{len(report['rooms_left_out'])} rooms left out; the first: room "
-            f"{entry['room']} of {entry['museum']}: {entry['reason']}"
+            f"rooms left out: {len(rooms)}; the first: room {rooms[0]['room']} of "
+            f"{rooms[0]['museum']}: {rooms[0]['reason']}"
         )
     if report["texts_cut"]:
-        lines.append(
-            f"{len(report['texts_cut'])} texts cut to the model's context length"
-        )
+        count = len(report["texts_cut"])
+        lines.append(f"texts cut to the model's context length: {count}")
     if report["empty_sentences"]:
-        lines.append(f"{report['empty_sentences']} empty sentences left out")
+        lines.append(f"empty sentences left out: {report['empty_sentences']}")
     return lines
 
 

@@ -155,7 +155,7 @@ def _encode(
     todo = dict.fromkeys((chunk.kind for chunk in chunks), 0)
     for chunk in chunks:
         todo[chunk.kind] += len(chunk)
-    progress = Progress(todo, say)
+    progress, mark = Progress(todo, say), work.mark()
     decoder = Decoder(
         root,
         clip.picture_transform,
@@ -205,7 +205,7 @@ def _encode(
                     settings.video_pooling,
                 )
             refuse(chunk.kind, encoded.failures)
-            save_chunk(work.chunks, work.mark(), chunk, encoded)
+            save_chunk(work.chunks, mark, chunk, encoded)
 
 
 def _finish(

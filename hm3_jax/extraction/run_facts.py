@@ -87,7 +87,7 @@ def finished_store(
         raise FileExistsError(
             f"{output}: expected a path to make a store at, found something else"
         ) from None
-    if work.record() is not None and manifest.origin.get("extraction") == work.mark():
+    if work.is_left_of(manifest.origin.get("extraction")):
         work.remove()
         return manifest
     found = "a store"

@@ -133,6 +133,13 @@ class WorkFolder:
         """A checksum of the record, which chunks and store carry."""
         return hashlib.sha256((self.path / _RECORD).read_bytes()).hexdigest()
 
+    def is_left_of(self, mark: object) -> bool:
+        """Whether this is what is left after the store with this mark was made."""
+        if self.record() is not None:
+            return self.mark() == mark
+        # Killed between the last two steps of `remove`.
+        return self.path.is_dir() and not any(self.path.iterdir())
+
     @contextlib.contextmanager
     def locked(self, index: int, shards: int) -> Iterator[None]:
         """Keeps other processes of this machine from working on the same shard.

@@ -4,7 +4,7 @@
 
 Every operation on files below FOLDER counts. An extraction runs once to count them;
 then KILLS more, each into a store of its own, are killed (SIGKILL) before a random one
-of them and begun again until they end. Prints one line for each kill: the store and
+of them (0: before each) and begun again. Prints one line for each kill: the store and
 the operation before which it was killed. PyTorch and the model are loaded once, and
 each extraction is a fork: this way a kill takes a fraction of a second.
 """
@@ -77,7 +77,7 @@ def main() -> None:
     model = run_module.load_clip(ClipChoice(None, str(clip), "float32"), "cpu")
     run_module.load_clip = lambda *_: model
     operations = fork(museums, folder / "whole" / "store", clip, None)
-    points = random.Random(seed).sample(range(1, operations + 1), kills)
+    points = random.Random(seed).sample(range(1, operations + 1), kills or operations)
     for number, point in enumerate(points):
         output = folder / f"killed_{number}" / "store"
         output.parent.mkdir()

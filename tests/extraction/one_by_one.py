@@ -1,6 +1,7 @@
 """The oracle of an extraction: open_clip called directly, on one item at a time."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +13,8 @@ class OneByOne:
         import open_clip
 
         name = f"local-dir:{folder}"
-        self.model, self.preprocess = open_clip.create_model_from_pretrained(name)
+        made: Any = open_clip.create_model_from_pretrained(name)
+        self.model, self.preprocess = made
         self.model.eval()
         self.tokenizer = open_clip.get_tokenizer(name)
 

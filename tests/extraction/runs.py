@@ -8,8 +8,6 @@ from hm3_jax.extraction.clip_choice import ClipChoice
 from hm3_jax.extraction.run import extract, merge
 from hm3_jax.extraction.settings import FeatureSettings, Share, Sources, StoreForm
 
-LARGE_BATCHES = 64
-
 
 def run(
     museums: Path,
@@ -24,11 +22,13 @@ def run(
     **share: Any,
 ) -> Manifest | None:
     """Extracts, or joins what shards have done; lines of progress go to `lines`."""
+    features: dict[str, Any] = {"batch_size": 2} | (settings or {})
+    part: dict[str, Any] = {"num_workers": 0} | share
     arguments = (
         Sources(museums=museums, output=output),
         ClipChoice(None, str(clip_folder), precision),
-        FeatureSettings(**{"batch_size": 2} | (settings or {})),
-        Share(**{"num_workers": 0} | share),
+        FeatureSettings(**features),
+        Share(**part),
         StoreForm(dataset_name="small", dtype=dtype),
     )
     said = [] if lines is None else lines

@@ -18,7 +18,7 @@ ENVIRONMENT = os.environ | {"PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1
 
 
 def killed_runs(museums, clip_folder, folder, kills, seed):
-    """Kills runs at random operations on files; checks what each came to."""
+    """Kills runs at random operations on files, at each of them for 0 kills."""
     (folder / "whole").mkdir()
     command = [sys.executable, "-m", "tests.extraction.killed_runs"]
     command += [museums, clip_folder, folder, str(kills), str(seed)]
@@ -27,7 +27,7 @@ def killed_runs(museums, clip_folder, folder, kills, seed):
     )
     assert done.returncode == 0, done.stdout + done.stderr
     lines = done.stdout.splitlines()
-    assert len(lines) == kills
+    assert len(lines) == kills or not kills
     wanted = contents(folder / "whole" / "store")
     for number, line in enumerate(lines):
         after = folder / f"killed_{number}"
@@ -45,10 +45,8 @@ def test_a_run_killed_at_any_of_20_points_comes_to_the_same(
 
 
 @pytest.mark.slow
-def test_a_run_killed_at_any_of_150_points_comes_to_the_same(
-    museums, clip_folder, tmp_path
-):
-    killed_runs(museums, clip_folder, tmp_path, kills=150, seed=2)
+def test_a_run_killed_at_every_point_comes_to_the_same(museums, clip_folder, tmp_path):
+    assert len(killed_runs(museums, clip_folder, tmp_path, kills=0, seed=2)) > 100
 
 
 def command(museums, clip_folder, output):

@@ -14,7 +14,8 @@ PICTURES = frozenset(
     [".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"]
 )
 VIDEOS = frozenset(
-    [".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ogv", ".webm", ".wmv"]
+    [".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg"]
+    + [".mts", ".ogv", ".ts", ".webm", ".wmv"]
 )
 
 _JUNK = ("thumbs.db", "desktop.ini", "__macosx")
@@ -111,12 +112,17 @@ def listing(folder: Path) -> list[Path]:
 
 
 def files_below(folder: Path) -> Iterator[Path]:
-    """All files below a folder, in natural order."""
+    """All files below a folder, in natural order; links that lead back are not."""
+    yield from _files_below(folder, frozenset())
+
+
+def _files_below(folder: Path, above: frozenset[Path]) -> Iterator[Path]:
+    above |= {folder.resolve()}
     for path in listing(folder):
-        if path.is_dir():
-            yield from files_below(path)
-        else:
+        if not path.is_dir():
             yield path
+        elif path.resolve() not in above:
+            yield from _files_below(path, above)
 
 
 def one_line(text: str) -> str:

@@ -1,0 +1,210 @@
+"""Compresses all videos below a folder, several at a time, and again where it ended."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from multiprocessing import connection
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+from hm3_jax.data.raw_sources.common import files_below
+from hm3_jax.extraction.compression import (
+    compress_or_copy,
+    copy_whole,
+    partial_of,
+    remove_leftovers,
+)
+from hm3_jax.extraction.errors import require_packages
+from hm3_jax.extraction.progress import Progress
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Job:
+    """One file to compress.
+
+    Attributes:
+        name: Its path below either folder, with / between folders.
+        source: The file.
+        target: What to make of it.
+    """
+
+    name: str
+    source: Path
+    target: Path
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class CompressionReport:
+    """What became of the files of a folder.
+
+    Attributes:
+        compressed: Number of files compressed.
+        there_already: Number of files that an earlier run had done.
+        copied: Why files were copied as they are, by path below the folder.
+        bytes_before: Size of the compressed files before.
+        bytes_after: And after.
+    """
+
+    compressed: int
+    there_already: int
+    copied: dict[str, str]
+    bytes_before: int
+    bytes_after: int
+
+
+def compress_tree(
+    source: Path,
+    target: Path,
+    *,
+    workers: int | None = None,
+    say: Callable[[str], None] = print,
+) -> CompressionReport:
+    """Compresses every file below a folder into another of the same shape.
+
+    A file that is in the target already is done: it was written whole. So after an
+    interruption the same call goes on where it was.
+
+    Args:
+        source: Folder of the videos. Hidden files are passed over; all others that
+            cannot be compressed are copied as they are.
+        target: Folder to fill; may exist.
+        workers: Processes, each of which works at one video; None for as many as there
+            are processors to use, 0 for none besides this one.
+        say: Takes lines about the progress.
+
+    Returns:
+        What became of the files.
+
+    Raises:
+        FileNotFoundError: If `source` is no folder.
+        ValueError: If there is no file in it, or `target` lies inside it.
+        OSError: If files cannot be read or written.
+        ModuleNotFoundError: If PyAV or Pillow is not installed.
+    """
+    require_packages("av", "PIL")
+    if workers is not None and workers < 0:
+        raise ValueError(f"expected 0 or more worker processes, found {workers}")
+    jobs = _jobs(source, target)
+    todo = [job for job in jobs if not job.target.is_file()]
+    for folder in {job.target.parent for job in todo}:
+        remove_leftovers(folder)
+    if workers is None:
+        workers = len(os.sched_getaffinity(0))
+    workers = min(workers, len(todo))
+    progress = Progress({"videos": len(todo)}, say)
+    done = _in_processes(todo, workers) if workers else map(_here, todo)
+    copied: dict[str, str] = {}
+    compressed: list[Job] = []
+    for job, reason in done:
+        if reason is None:
+            compressed.append(job)
+        else:
+            copied[job.name] = reason
+        progress.add("videos", 1)
+    return CompressionReport(
+        compressed=len(compressed),
+        there_already=len(jobs) - len(todo),
+        copied={job.name: copied[job.name] for job in todo if job.name in copied},
+        bytes_before=sum(job.source.stat().st_size for job in compressed),
+        bytes_after=sum(job.target.stat().st_size for job in compressed),
+    )
+
+
+def _jobs(source: Path, target: Path) -> list[Job]:
+    if not source.is_dir():
+        raise FileNotFoundError(f"{source}: expected a folder of videos, found none")
+    if target.resolve().is_relative_to(source.resolve()):
+        raise ValueError(
+            f"{target}: expected a folder outside {source}, whose videos go there, "
+            "found one inside"
+        )
+    jobs = [
+        Job(name.as_posix(), source / name, target / name)
+        for name in (path.relative_to(source) for path in files_below(source))
+    ]
+    if not jobs:
+        raise ValueError(f"{source}: expected videos, found no file")
+    return jobs
+
+
+def _here(job: Job) -> tuple[Job, str | None]:
+    return job, compress_or_copy(job.source, job.target)
+
+
+def _in_processes(jobs: Sequence[Job], count: int) -> Iterator[tuple[Job, str | None]]:
+    """Does jobs in worker processes; yields each with its outcome as it is done."""
+    todo = iter(jobs)
+    busy: dict[Connection, tuple[BaseProcess, Job]] = {}
+    try:
+        for job in itertools.islice(todo, count):
+            _hand_over(job, *_start(), busy)
+        while busy:
+            for pipe in connection.wait(list(busy)):
+                assert isinstance(pipe, Connection)
+                worker, job = busy[pipe]
+                try:
+                    answer = pipe.recv()
+                except EOFError:
+                    # A decoder may crash on a damaged file, which ends its process.
+                    worker.join()
+                    answer = f"its decoder crashed (exit code {worker.exitcode})"
+                    partial_of(job.target, worker.pid or 0).unlink(missing_ok=True)
+                    copy_whole(job.source, job.target)
+                if isinstance(answer, Exception):
+                    raise answer
+                del busy[pipe]
+                following = next(todo, None)
+                if following is None:
+                    pipe.close()
+                elif worker.is_alive():
+                    _hand_over(following, worker, pipe, busy)
+                else:
+                    _hand_over(following, *_start(), busy)
+                yield job, answer
+    finally:
+        for worker, job in busy.values():
+            worker.terminate()
+            worker.join()
+            partial_of(job.target, worker.pid or 0).unlink(missing_ok=True)
+
+
+def _start() -> tuple[BaseProcess, Connection]:
+    # Forking a process that has threads may lock up.
+    processes = multiprocessing.get_context("spawn")
+    ours, theirs = processes.Pipe()
+    worker = processes.Process(target=_work, args=(theirs,), daemon=True)
+    worker.start()
+    theirs.close()
+    return worker, ours
+
+
+def _hand_over(
+    job: Job,
+    worker: BaseProcess,
+    pipe: Connection,
+    busy: dict[Connection, tuple[BaseProcess, Job]],
+) -> None:
+    busy[pipe] = worker, job
+    pipe.send(job)
+
+
+def _work(pipe: Connection) -> None:
+    """A worker's life: does one job after another until nobody sends any."""
+    # Ctrl-C reaches all processes of a terminal; the parent sees to it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        while True:
+            job = pipe.recv()
+            try:
+                answer: object = compress_or_copy(job.source, job.target)
+            except Exception as error:
+                answer = error
+            pipe.send(answer)
+    except (EOFError, BrokenPipeError):
+        pass  # the parent is done, or gone

@@ -1,0 +1,187 @@
+"""Makes videos small enough to extract features from quickly, as published.
+
+A compressed video has a short side of 224 pixels, 3 frames a second, no sound, and is
+H.264. Its frames are those on the screen 0, 1/3, 2/3, ... seconds after the first, so
+that sampling it once a second finds the moments that sampling the original finds.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hm3_jax.data.raw_sources.common import VIDEOS
+from hm3_jax.data.store_files import sync
+from hm3_jax.extraction.errors import UnreadableInput, require_packages
+from hm3_jax.extraction.video_file import timed_frames, to_picture
+from hm3_jax.extraction.videos import LATE
+
+if TYPE_CHECKING:
+    from av import VideoFrame
+    from av.container import OutputContainer
+    from av.video.stream import VideoStream
+    from PIL import Image
+
+SHORT_SIDE = 224
+FRAMES_PER_SECOND = 3
+
+# Names stay, so that a list of files holds for both folders. A container that does not
+# take H.264 is made a Matroska file of the same name: readers look inside.
+_CONTAINERS = {".avi": "avi", ".m4v": "mp4", ".mov": "mov", ".mp4": "mp4"}
+_OTHER_CONTAINER = "matroska"
+
+_PARTIAL = re.compile(r"\.(?P<pid>\d+)@(?P<host>.+)\.partial$")
+
+
+def compress_or_copy(source: Path, target: Path) -> str | None:
+    """Compresses a video, or copies a file that cannot be compressed.
+
+    The target is whole or absent: it is written beside its place and then renamed.
+
+    Args:
+        source: The video.
+        target: File to make; its folder is made too.
+
+    Returns:
+        None if it was compressed, and else why it was not.
+
+    Raises:
+        OSError: If files cannot be read or written.
+        ModuleNotFoundError: If PyAV or Pillow is not installed.
+    """
+    require_packages("av", "PIL")
+    with _whole(target) as partial:
+        try:
+            suffix = target.suffix.lower()
+            if suffix not in VIDEOS:  # FFmpeg would take pictures and texts as well
+                raise UnreadableInput(
+                    source, f"expected a video, found a {suffix} file"
+                )
+            _compress(source, partial, _CONTAINERS.get(suffix, _OTHER_CONTAINER))
+        except UnreadableInput as error:
+            shutil.copyfile(source, partial)
+            return error.reason
+    return None
+
+
+def copy_whole(source: Path, target: Path) -> None:
+    """Copies a file; the target is whole or absent."""
+    with _whole(target) as partial:
+        shutil.copyfile(source, partial)
+
+
+def partial_of(target: Path, pid: int) -> Path:
+    """Where a process writes a target before it is whole.
+
+    Each has a place of its own: of two that make the same file, neither spoils it.
+    """
+    return target.with_name(f".{target.name}.{pid}@{socket.gethostname()}.partial")
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Removes what processes of this machine that are no more left half written."""
+    for path in folder.glob(".*.partial"):
+        match = _PARTIAL.search(path.name)
+        if match and match["host"] == socket.gethostname() and not _lives(match["pid"]):
+            path.unlink(missing_ok=True)
+
+
+def _lives(pid: str) -> bool:
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return True
+
+
+@contextmanager
+def _whole(target: Path) -> Iterator[Path]:
+    partial = partial_of(target, os.getpid())
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        yield partial
+        sync(partial)
+        partial.rename(target)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def _compress(source: Path, target: Path, container: str) -> None:
+    import av
+    from av.error import FFmpegError
+
+    try:
+        with av.open(f"file:{target}", "w", format=container) as video:
+            stream: VideoStream | None = None
+            for number, frame in enumerate(_at_even_times(source)):
+                picture = to_picture(frame)
+                if stream is None:
+                    stream = _add_stream(video, _new_size(*picture.size))
+                _write(video, stream, picture, number)
+            if stream is None:
+                raise UnreadableInput(source, "expected a video, found no frame in it")
+            video.mux(stream.encode(None))
+    except FFmpegError as error:
+        reason = f"expected what H.264 takes, found {error.strerror}"
+        raise UnreadableInput(source, reason) from None
+
+
+def _at_even_times(source: Path) -> Iterator[VideoFrame]:
+    """The frames on the screen at every multiple of the new frames' duration."""
+    shown: VideoFrame | None = None
+    first = last = 0.0
+    count = 0
+
+    def until(time: float) -> Iterator[VideoFrame]:
+        nonlocal count
+        while shown is not None and first + count / FRAMES_PER_SECOND < time - LATE:
+            yield shown
+            count += 1
+
+    for start, end, frame in timed_frames(source):
+        first = start if shown is None else first
+        yield from until(start)
+        shown, last = frame, end
+    yield from until(last)
+    if shown is not None and count == 0:  # over in no time, and yet one frame
+        yield shown
+
+
+def _new_size(width: int, height: int) -> tuple[int, int]:
+    """Width and height with the short side; the long one is even, for H.264."""
+    scale = SHORT_SIDE / min(width, height)
+    return 2 * round(width * scale / 2), 2 * round(height * scale / 2)
+
+
+def _add_stream(video: OutputContainer, size: tuple[int, int]) -> VideoStream:
+    # Weighing blocks by what later frames take from them is left out: with it, some
+    # builds of x264 give other bits each time.
+    options = {"x264-params": "mbtree=0"}
+    stream = video.add_stream("libx264", rate=FRAMES_PER_SECOND, options=options)
+    stream.width, stream.height = size
+    stream.pix_fmt = "yuv420p"
+    # Videos are compressed side by side, each in a process of its own.
+    stream.codec_context.thread_count = 1
+    return stream
+
+
+def _write(
+    video: OutputContainer, stream: VideoStream, picture: Image.Image, number: int
+) -> None:
+    from av import VideoFrame
+    from PIL.Image import Resampling
+
+    size = stream.width, stream.height
+    frame = VideoFrame.from_image(picture.resize(size, Resampling.BICUBIC))
+    frame.pts, frame.time_base = number, Fraction(1, FRAMES_PER_SECOND)
+    video.mux(stream.encode(frame))

@@ -266,3 +266,19 @@ def accepts(parse, value) -> bool:
     except ValueError:
         return False
     return True
+
+
+def test_the_documented_list_is_one(tmp_path, repository):
+    text = (repository / "docs" / "museum_list.md").read_text()
+    blocks = [block.split("\n```")[0] for block in text.split("```json\n")[1:]]
+    museum, artwork = map(json.loads, blocks)
+    path = write_lines(tmp_path / "museums.jsonl", museum)
+    write_lines(tmp_path / "artworks.jsonl", artwork)
+    files = read_museum_files(path)
+    assert files.path_of("aivazovsky-9").name == "ninth_wave.jpg"
+    assert files.artworks["aivazovsky-9"].facts == {"year": 1850}
+    museum["rooms"][0]["images"][0] = "aivazovsky-8"
+    write_lines(path, *["" for _ in range(16)], museum)
+    with pytest.raises(ValueError) as caught:
+        read_museum_files(path)
+    assert str(caught.value).replace(f"{tmp_path}/", "") in text

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
@@ -63,6 +64,10 @@ class MuseumFiles:
     root: Path
     museums: tuple[RawMuseum, ...]
     artworks: Mapping[str, RawArtwork]
+    # Following links takes long, and there are many files in a folder.
+    _folders: dict[str, Path] = dataclasses.field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def path_of(self, reference: str) -> Path:
         """The file of an artwork id, or of a path relative to the input root.
@@ -82,13 +87,23 @@ class MuseumFiles:
         artwork = self.artworks.get(reference)
         path = reference if artwork is None else artwork.path
         check_path(path, f"{self.source}")
-        file = (self.root / path).resolve()
-        if not file.is_relative_to(self.root):
-            raise ValueError(
-                f"{self.root / path}: expected a file in the input root {self.root}, "
-                f"found a link to {file}"
-            )
+        folder, _, name = path.rpartition("/")
+        if folder not in self._folders:
+            self._folders[folder] = self._inside(self.root / folder)
+        file = self._folders[folder] / name
+        if name in ("", ".") or os.path.islink(file):
+            return self._inside(file)
         return file
+
+    def _inside(self, place: Path) -> Path:
+        """The place with links followed; refuses one outside the root."""
+        target = place.resolve()
+        if not target.is_relative_to(self.root):
+            raise ValueError(
+                f"{place}: expected a place in the input root {self.root}, found a "
+                f"link to {target}"
+            )
+        return target
 
 
 def read_museum_files(path: Path, *, root: Path | None = None) -> MuseumFiles:

@@ -117,8 +117,13 @@ def test_files_are_found(tmp_path):
     assert files.path_of("a/1.jpg") == data / "real" / "1.jpg"
     assert files.path_of("./a//1.jpg") == data / "real" / "1.jpg"
     (tmp_path / "data" / "v").symlink_to("..")
-    with pytest.raises(ValueError, match="expected a file in the input root .*a link"):
+    with pytest.raises(ValueError, match="expected a place in the input root .*a link"):
         files.path_of("v/c.mp4")
+    (tmp_path / "data" / "real" / "out.jpg").symlink_to("../../far.jpg")
+    (tmp_path / "data" / "real" / "in.jpg").symlink_to("../near.jpg")
+    assert files.path_of("a/in.jpg") == data / "near.jpg"
+    with pytest.raises(ValueError, match="a link to .*/far.jpg"):
+        files.path_of("a/out.jpg")
     for path in ("../x", "/x", "a/../x", ""):
         with pytest.raises(ValueError, match="expected a path"):
             files.path_of(path)

@@ -21,7 +21,12 @@ import jax
 import numpy as np
 
 from hm3_jax.learn.checkpoint_arrays import read_arrays, same_bits, write_arrays
-from hm3_jax.learn.checkpoint_files import damage, delete_folder, save_folder
+from hm3_jax.learn.checkpoint_files import (
+    damage,
+    delete_folder,
+    remove_leftovers,
+    save_folder,
+)
 from hm3_jax.learn.model import Model
 from hm3_jax.learn.run_folder import read_json
 from hm3_jax.nn.strategy import parse_strategy, to_json
@@ -171,11 +176,15 @@ def newest_usable(
 
 
 def forget_after(folder: Path, epoch: int) -> None:
-    """Deletes what a try has saved of later epochs."""
-    for slot in ("best", "last"):
+    """Deletes what a try has saved of later epochs, and what kills left unfinished."""
+    # The last first: whatever of it is left after a kill still has its best.
+    slots: tuple[Slot, ...] = ("last", "best")
+    for slot in slots:
         for saved in saved_epochs(folder, slot):
             if saved > epoch:
                 delete_folder(_epoch_folder(folder, slot, saved))
+        if _slot_folder(folder, slot).is_dir():
+            remove_leftovers(_slot_folder(folder, slot))
 
 
 def load(
@@ -225,6 +234,11 @@ def load(
         progress=progress,
         settings=meta["settings"],
     )
+
+
+def read_progress(folder: Path, slot: Slot, epoch: int) -> Mapping[str, Any]:
+    """Position of the training loop in a checkpoint that is known to be intact."""
+    return read_json(_epoch_folder(folder, slot, epoch) / _META)["progress"]
 
 
 def load_model(folder: Path) -> Checkpoint:

@@ -52,7 +52,7 @@ def save_folder(
     partial = _uncounted(target, "partial")
     try:
         _make_folder(target.parent)
-        _remove_leftovers(target.parent)
+        remove_leftovers(target.parent)
         _check_space(target.parent, size)
         partial.mkdir()
         write(partial)
@@ -80,6 +80,17 @@ def delete_folder(target: Path) -> None:
     gone = _uncounted(target, "deleted")
     target.rename(gone)
     shutil.rmtree(gone, ignore_errors=True)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Removes what kills have left of folders that were being made or deleted.
+
+    Args:
+      folder: that they were made in.
+    """
+    for path in folder.iterdir():
+        if _UNCOUNTED.fullmatch(path.name):
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def damage(folder: Path) -> str | None:
@@ -167,12 +178,6 @@ def _check_space(folder: Path, size: int) -> None:
     # and with a page of messages of the libraries below.
     if shutil.disk_usage(folder).free < size:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
-
-
-def _remove_leftovers(folder: Path) -> None:
-    for path in folder.iterdir():
-        if _UNCOUNTED.fullmatch(path.name):
-            shutil.rmtree(path, ignore_errors=True)
 
 
 def _uncounted(target: Path, why: str) -> Path:

@@ -106,9 +106,12 @@ def test_later_epochs_can_be_forgotten(tmp_path):
     for slot in ("last", "best"):
         for epoch in (1, 2):
             checkpoint.save(tmp_path, slot, Checkpoint(model(), epoch))
+    left = tmp_path / "checkpoints" / "best" / f".1.deleted-{0:032x}"
+    left.mkdir()
     checkpoint.forget_after(tmp_path, 1)
     assert checkpoint.saved_epochs(tmp_path, "last") == [1]
     assert checkpoint.saved_epochs(tmp_path, "best") == [1]
+    assert not left.exists()
 
 
 @pytest.mark.parametrize("why", ["partial", "deleted"])

@@ -45,7 +45,8 @@ def write_json(path: Path, value: Any, *, indent: int | None = 1) -> None:
 
 
 def _write_whole(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    # Always the same name: what a kill leaves of it, the next write takes away.
+    temporary = path.with_name(f".{path.name}.partial")
     try:
         temporary.write_text(text)
         sync(temporary)

@@ -45,11 +45,12 @@ def test_a_log_goes_on_after_the_epoch_that_is_kept(tmp_path):
     path = tmp_path / "metrics.jsonl"
     # A kill in the middle of a line, one in the middle of dropping lines.
     path.write_text(path.read_text() + '{"epoch": 5, "lo')
-    (tmp_path / ".metrics.jsonl.123").write_text("half")
+    (tmp_path / ".metrics.jsonl.partial").write_text("half")
     log = MetricsLog(tmp_path, 3)
     log.write({"epoch": 4})
     found = [json.loads(line)["epoch"] for line in path.read_text().splitlines()]
     assert found == [1, 2, 3, 4]
+    assert [found.name for found in tmp_path.iterdir()] == [path.name]
 
 
 def test_a_log_that_lost_epochs_is_refused(tmp_path):

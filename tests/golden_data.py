@@ -3,10 +3,10 @@
 import json
 from pathlib import Path
 
-import jax.numpy as jnp
 import numpy as np
 
-from hm3_jax.learn.features import Column, Counts, Features, recurrence_of
+from hm3_jax.learn.batches import Counts
+from hm3_jax.learn.features import Column, Features, recurrence_of
 from hm3_jax.nn.strategy import StrategyConfig, load_strategy
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -33,15 +33,15 @@ def features(config: StrategyConfig, padding: float = np.nan) -> Features:
     def column(name: str, lengths: str, indexed: bool = False) -> Column:
         rows = museums[name]
         unused = np.full((3, rows.shape[1]), padding, rows.dtype)
-        offsets = jnp.asarray(offsets_of(museums[lengths]))
+        offsets = np.asarray(offsets_of(museums[lengths]))
         if not indexed:
-            return Column(jnp.asarray(np.concatenate([rows, unused])), offsets)
+            return Column(np.asarray(np.concatenate([rows, unused])), offsets)
         # Artworks are stored once, in any order.
         place = np.random.default_rng(0).permutation(len(rows))
         table = np.empty_like(rows)
         table[place] = rows
-        index = jnp.asarray(place.astype(np.int32))
-        return Column(jnp.asarray(np.concatenate([table, unused])), offsets, index)
+        index = np.asarray(place.astype(np.int32))
+        return Column(np.asarray(np.concatenate([table, unused])), offsets, index)
 
     every = {
         "views": column("povs", "povs_per_room"),
@@ -51,8 +51,8 @@ def features(config: StrategyConfig, padding: float = np.nan) -> Features:
     return Features(
         sentences=column("desc", "desc_len"),
         items={kind: every[kind] for kind in config.uses},
-        room_offsets=jnp.asarray(offsets_of(museums["rooms"])),
-        themes=jnp.asarray(museums["theme"].astype(np.int32)),
+        room_offsets=np.asarray(offsets_of(museums["rooms"])),
+        themes=np.asarray(museums["theme"].astype(np.int32)),
         recurrence=recurrence_of(config),
     )
 

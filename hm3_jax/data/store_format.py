@@ -106,9 +106,12 @@ class Manifest:
         It ends in a checksum of the rest, and there is one text for a manifest, so a
         file that differs anywhere from the text of what it says has been changed.
         """
-        values = dataclasses.asdict(self)
-        values["checksum"] = hashlib.sha256(_dump(values).encode()).hexdigest()
-        return _dump(values)
+        return _dump({**dataclasses.asdict(self), "checksum": self.checksum})
+
+    @property
+    def checksum(self) -> str:
+        """SHA-256 of all that the manifest says, and so of all that is in the store."""
+        return hashlib.sha256(_dump(dataclasses.asdict(self)).encode()).hexdigest()
 
     @classmethod
     def from_json(cls, text: str, path: Path) -> Manifest:

@@ -1,52 +1,72 @@
-"""Embeddings of many museums with a trained model, batch after batch.
+"""Embeddings of many museums with trained models, batch after batch.
 
 Batches hold museums of similar length, so that the recurrences run over little padding.
+They are shared by all runs and spread over the data axis.
 """
 
 import dataclasses
 import functools
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Array, Float, Int
+from jax import lax
+from jaxtyping import Array, Bool, Float, Int
 
 from hm3_jax.learn import order
-from hm3_jax.learn.features import (
-    Capacity,
-    Counts,
-    Features,
-    descriptions,
-    pack_batches,
-    scenes,
-)
+from hm3_jax.learn.batches import Batches, Capacity, Counts, packings
+from hm3_jax.learn.features import Features
+from hm3_jax.learn.gather import descriptions, scenes
+from hm3_jax.learn.layout import BY_DEVICE, BY_RUN, DATA, EVERYWHERE, Layout
+from hm3_jax.learn.placement import Feed, Source
 from hm3_jax.nn.towers import TwoTowers
 
+Tower = Literal["text", "scene"]
 
-@jax.tree_util.register_dataclass
+
 @dataclasses.dataclass(frozen=True)
-class EmbeddingPlan:
-    """How the museums of a split are cut into batches, for each tower.
+class TowerPlan:
+    """How the museums of a split are cut into batches for one tower.
 
     Attributes:
-      text: batches by number of sentences, int32 (batches, batch).
-      scene: batches by length of the museum's sequence, int32 (batches, batch).
-      text_place: where each museum of the split ends up in `text`, row by row.
-      scene_place: the same for `scene`.
+      tower: which one.
+      batches: museums by the length of what the tower's recurrence reads.
+      place: where each museum of the split ends up, over data devices, batches and
+        places in a batch.
+      feed: brings the batches to the devices.
       capacity: static sizes.
     """
 
-    text: Int[Array, "batches batch"]
-    scene: Int[Array, "batches batch"]
-    text_place: Int[Array, " museums"]
-    scene_place: Int[Array, " museums"]
-    capacity: Capacity = dataclasses.field(metadata={"static": True})
+    tower: Tower
+    batches: Batches
+    place: Int[np.ndarray, " museums"]
+    feed: Feed
+    capacity: Capacity
+
+
+@dataclasses.dataclass(frozen=True)
+class EmbeddingPlan:
+    """How the museums of a split are embedded.
+
+    Attributes:
+      text: plan for the descriptions.
+      scene: plan for the museums.
+      layout: of the devices.
+    """
+
+    text: TowerPlan
+    scene: TowerPlan
+    layout: Layout
 
 
 def plan_embedding(
-    counts: Counts, museums: Int[np.ndarray, " museums"], batch_size: int
+    counts: Counts,
+    museums: Int[np.ndarray, " museums"],
+    batch_size: int,
+    source: Source,
+    layout: Layout,
 ) -> EmbeddingPlan:
     """Plans the embedding of some museums.
 
@@ -54,40 +74,51 @@ def plan_embedding(
       counts: of the store.
       museums: numbers of the museums, in the order the embeddings are wanted in.
       batch_size: museums of a batch.
+      source: of the features.
+      layout: of the devices.
+
+    Raises:
+      ValueError: there is no museum.
     """
     if len(museums) == 0:
         raise ValueError("expected at least one museum to embed, found none")
     # Without a recurrence nothing is gained by another order, and the published
     # channel masking looks at batch-mates: those are then neighbours in the split.
     steps = counts.steps
-    lengths = np.zeros_like(counts.rooms) if steps is None else steps
-    text, text_place = _by_length(counts.sentences, museums, batch_size)
-    scene, scene_place = _by_length(lengths, museums, batch_size)
-    return EmbeddingPlan(
-        text=jnp.asarray(text),
-        scene=jnp.asarray(scene),
-        text_place=jnp.asarray(text_place),
-        scene_place=jnp.asarray(scene_place),
-        capacity=counts.capacity(np.concatenate([text, scene])[None]),
-    )
+    lengths = {
+        "text": counts.sentences,
+        "scene": np.zeros_like(counts.rooms) if steps is None else steps,
+    }
+
+    def plan(tower: Tower) -> TowerPlan:
+        by_length = np.argsort(lengths[tower][museums], kind="stable")
+        place = np.empty(len(museums), np.int32)
+        place[by_length] = np.arange(len(museums), dtype=np.int32)
+        batches = order.in_batches(museums[by_length], batch_size)
+        planned = counts.plan_shared(batches, layout)
+        return TowerPlan(
+            tower=tower,
+            batches=planned,
+            place=place,
+            feed=source.feed([planned]),
+            capacity=counts.capacity([planned]),
+        )
+
+    return EmbeddingPlan(plan("text"), plan("scene"), layout)
 
 
-def _by_length(lengths, museums, batch_size):
-    by_length = np.argsort(lengths[museums], kind="stable")
-    place = np.empty(len(museums), np.int32)
-    place[by_length] = np.arange(len(museums), dtype=np.int32)
-    return order.in_batches(museums[by_length], batch_size), place
-
-
-@functools.partial(jax.jit, static_argnames="graph")
 def embed(
-    params: Any, features: Features, plan: EmbeddingPlan, *, graph: nnx.GraphDef
-) -> tuple[Float[Array, "runs museums d"], Float[Array, "runs museums d"]]:
+    params: Any,
+    active: Bool[Array, " places"],
+    plan: EmbeddingPlan,
+    *,
+    graph: nnx.GraphDef[TwoTowers],
+) -> tuple[Float[Array, "places museums d"], Float[Array, "places museums d"]]:
     """Embeds descriptions and museums with the parameters of every run.
 
     Args:
-      params: with a leading axis of runs.
-      features: of the store.
+      params: with a leading axis of places.
+      active: runs that are wanted; others may get zeros.
       plan: which museums.
       graph: graph definition of the model.
 
@@ -95,21 +126,72 @@ def embed(
       Embeddings of descriptions and of museums, in the order of the plan's museums.
     """
 
-    def tower(method, gather, batches, place):
-        def batch(_, museums):
-            packings = pack_batches(features, museums[None], plan.capacity)
-            gathered = gather(features, museums, packings, plan.capacity)
+    def tower(plan_of_tower: TowerPlan) -> Array:
+        blocks = [
+            _embed_block(
+                params,
+                active,
+                block.batches,
+                block.features,
+                tower=plan_of_tower.tower,
+                graph=graph,
+                capacity=plan_of_tower.capacity,
+                layout=plan.layout,
+            )
+            for block in plan_of_tower.feed.blocks(plan_of_tower.batches)
+        ]
+        return _ordered(blocks, jax.device_put(plan_of_tower.place))
+
+    return tower(plan.text), tower(plan.scene)
+
+
+@functools.partial(jax.jit, static_argnames=("tower", "graph", "capacity", "layout"))
+def _embed_block(
+    params: Any,
+    active: Bool[Array, " places"],
+    batches: Batches,
+    features: Features,
+    *,
+    tower: Tower,
+    graph: nnx.GraphDef[TwoTowers],
+    capacity: Capacity,
+    layout: Layout,
+) -> Float[Array, "places data steps batch d"]:
+    method, gather = {
+        "text": (TwoTowers.embed_descriptions, descriptions),
+        "scene": (TwoTowers.embed_scenes, scenes),
+    }[tower]
+
+    def of_device(params, active, batches, features):
+        # These batches are of no run: there is one place for all.
+        batches = jax.tree.map(lambda x: x[0], batches.local())
+        features = features.local()
+
+        def batch(params, x):
+            museums, sentences, sequence = x
+            layouts = packings(sentences, sequence, capacity)
+            gathered = gather(features, museums, layouts, capacity)
 
             def one(params):
                 return method(nnx.merge(graph, params), gathered)
 
-            return None, jax.vmap(one)(params)
+            return params, jax.vmap(one)(params)
 
-        _, out = jax.lax.scan(batch, None, batches)
-        runs, size = out.shape[1], out.shape[-1]
-        return jnp.moveaxis(out, 1, 0).reshape(runs, -1, size)[:, place]
+        def group(params, _):
+            xs = (batches.museums, batches.sentences, batches.sequence)
+            return jnp.moveaxis(lax.scan(batch, params, xs)[1], 1, 0)
 
-    return (
-        tower(TwoTowers.embed_descriptions, descriptions, plan.text, plan.text_place),
-        tower(TwoTowers.embed_scenes, scenes, plan.scene, plan.scene_place),
-    )
+        embedded = layout.map_groups(group, active, params)
+        return lax.all_gather(embedded, DATA, axis=1)
+
+    return layout.spread(
+        of_device,
+        (BY_RUN, BY_RUN, BY_DEVICE, BY_DEVICE if features.fed else EVERYWHERE),
+        BY_RUN,
+    )(params, active, batches, features)
+
+
+@jax.jit
+def _ordered(blocks: list[Array], place: Int[Array, " museums"]) -> Array:
+    rows = jnp.concatenate(blocks, axis=2)
+    return rows.reshape(rows.shape[0], -1, rows.shape[-1])[:, place]

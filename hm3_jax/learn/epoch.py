@@ -1,27 +1,26 @@
-"""One epoch of training as one compiled call, for several runs at once.
+"""One epoch of training as one compiled call, for several runs on several devices.
 
-Runs (the tries of an experiment, or the points of a sweep) are a leading axis of
-parameters, optimiser state and hyper-parameters. The features are shared.
+Runs (the tries of an experiment, the points of a sweep) are a leading axis of
+parameters, optimiser state and hyper-parameters; `learn.layout` says where each is
+computed. The features are shared.
 """
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
 import optax
 from flax import nnx
+from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
-from hm3_jax.learn.features import (
-    Capacity,
-    Features,
-    descriptions,
-    pack_batches,
-    scenes,
-)
+from hm3_jax.learn.batches import Batches, Capacity, Packings, packings
+from hm3_jax.learn.features import Features
+from hm3_jax.learn.gather import descriptions, scenes
+from hm3_jax.learn.layout import BY_DEVICE, BY_RUN, DATA, EVERYWHERE, Layout
 from hm3_jax.nn.towers import TwoTowers
 from hm3_jax.objective.loss import LossConfig, LossWeights, retrieval_loss
 from hm3_jax.objective.similarity import cosine_similarity
@@ -33,7 +32,7 @@ _ADAM = optax.scale_by_adam(b1=0.9, b2=0.999, eps=1e-8)
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class TrainState:
-    """What an epoch changes; every array has a leading axis of runs.
+    """What an epoch changes; every array has a leading axis of places.
 
     Attributes:
       params: nested dictionary of the parameters of both towers.
@@ -47,7 +46,7 @@ class TrainState:
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Hyper:
-    """What an epoch is told; every array has a leading axis of runs.
+    """What an epoch is told; every array has a leading axis of places.
 
     Attributes:
       lr: learning rate of this epoch.
@@ -56,17 +55,17 @@ class Hyper:
       active: False for runs that must not change any more.
     """
 
-    lr: Float[Array, " runs"]
+    lr: Float[Array, " places"]
     loss: LossWeights
     key: Array
-    active: Bool[Array, " runs"]
+    active: Bool[Array, " places"]
 
 
 def fresh_state(params: Mapping[str, Any]) -> TrainState:
     """State of runs that have not taken a step.
 
     Args:
-      params: parameters with a leading axis of runs.
+      params: parameters with a leading axis of places.
     """
     optimizer = cast(optax.ScaleByAdamState, jax.vmap(_ADAM.init)(params))
     return TrainState(params, optimizer)
@@ -74,45 +73,65 @@ def fresh_state(params: Mapping[str, Any]) -> TrainState:
 
 @functools.partial(
     jax.jit,
-    static_argnames=("graph", "capacity", "loss_config"),
+    static_argnames=("graph", "capacity", "loss_config", "layout"),
     donate_argnames="state",
 )
 def train_epoch(
     state: TrainState,
     hyper: Hyper,
-    batches: Int[Array, "runs steps batch"],
+    batches: Batches,
     features: Features,
+    first_step: Int[Array, ""] | int = 0,
     *,
     graph: nnx.GraphDef[TwoTowers],
     capacity: Capacity,
     loss_config: LossConfig,
-) -> tuple[TrainState, Float[Array, "runs steps"]]:
+    layout: Layout,
+) -> tuple[TrainState, Float[Array, "places steps"]]:
     """Takes one optimiser step for each batch, in order.
 
+    A batch that is split over devices is one batch all the same: the loss, its
+    denominators and its themes are those of the whole.
+
     Args:
-      state: of every run; given up to the result.
-      hyper: of every run.
-      batches: museum numbers, `order.EMPTY` where a place is free.
-      features: shared by all runs.
+      state: of every place; given up to the result.
+      hyper: of every place.
+      batches: as `Counts.plan` spreads them over the same layout.
+      features: of all museums, or fed for these batches.
+      first_step: number of batches of this epoch that were taken before.
       graph: graph definition of the model.
       capacity: holds every batch, see `Counts.capacity`.
       loss_config: structure of the loss.
+      layout: of the devices.
 
     Returns:
-      New state, and the loss before each step.
+      New state, and the loss before each step; 0 in groups without an active run.
     """
+    shares = layout.data_devices
 
-    def loss_of(params, museums, packings, weights, key):
+    def loss_of(params, museums, layouts, weights, key, features):
         model = nnx.merge(graph, params)
-        return batch_loss(
-            model, features, museums, packings, capacity, loss_config, weights, key
+        loss = _batch_loss(
+            model,
+            features,
+            museums,
+            layouts,
+            capacity,
+            loss_config,
+            weights,
+            key,
+            shares,
         )
+        # Every device has the whole loss: its gradient comes from all of them.
+        return loss / shares, loss
 
-    def one_step(params, optimizer, hyper, museums, packings, step):
+    def one_step(params, optimizer, hyper, museums, layouts, step, features):
         key = jax.random.fold_in(hyper.key, step)
-        loss, grads = jax.value_and_grad(loss_of)(
-            params, museums, packings, hyper.loss, key
+        grads, loss = jax.grad(loss_of, has_aux=True)(
+            params, museums, layouts, hyper.loss, key, features
         )
+        if shares > 1:
+            grads = lax.psum(grads, DATA)
         # Optax raises a float to the power of an integer step count.
         with jax.numpy_dtype_promotion("standard"):
             updates, new_optimizer = _ADAM.update(grads, optimizer)
@@ -120,56 +139,85 @@ def train_epoch(
         params = cast(Mapping[str, Any], optax.apply_updates(params, updates))
         return params, cast(optax.ScaleByAdamState, new_optimizer), loss
 
-    steps_of_runs = jax.vmap(one_step, in_axes=(0, 0, 0, 0, None, None))
+    def of_device(state, hyper, batches, features, first_step):
+        batches, features = batches.local(), features.local()
+        axes = (0, 0, 0, 0, None, None, None)
+        steps_of_group: Callable[..., Any] = jax.vmap(one_step, in_axes=axes)
 
-    def step(carry, x):
-        step, museums = x
-        packings = pack_batches(features, museums, capacity)
-        params, optimizer = carry
-        params, optimizer, loss = steps_of_runs(
-            params, optimizer, hyper, museums, packings, step
+        def group(of_runs, of_group):
+            state, hyper, museums = of_runs
+
+            def step(carry, x):
+                step, museums, sentences, sequence = x
+                params, optimizer, loss = steps_of_group(
+                    *carry,
+                    hyper,
+                    museums,
+                    packings(sentences, sequence, capacity),
+                    step,
+                    features,
+                )
+                return (params, optimizer), loss
+
+            steps = first_step + jnp.arange(museums.shape[1], dtype=jnp.int32)
+            (params, optimizer), losses = lax.scan(
+                step,
+                (state.params, state.optimizer),
+                (steps, jnp.moveaxis(museums, 1, 0), *of_group),
+            )
+            trained = jax.tree.map(
+                jax.vmap(jnp.where),
+                jax.tree.map(lambda _: hyper.active, state),
+                TrainState(params, optimizer),
+                state,
+            )
+            return trained, losses.T
+
+        def skip(of_runs, of_group):
+            state, _, museums = of_runs
+            return state, jnp.zeros(museums.shape[:2], jnp.float32)
+
+        return layout.map_groups(
+            group,
+            hyper.active,
+            (state, hyper, batches.museums),
+            (batches.sentences, batches.sequence),
+            otherwise=skip,
         )
-        return (params, optimizer), loss
 
-    steps = jnp.arange(batches.shape[1], dtype=jnp.int32)
-    (params, optimizer), losses = jax.lax.scan(
-        step, (state.params, state.optimizer), (steps, jnp.moveaxis(batches, 1, 0))
-    )
-    new_state = jax.tree.map(
-        jax.vmap(jnp.where, in_axes=(0, 0, 0)),
-        jax.tree.map(lambda _: hyper.active, state),
-        TrainState(params, optimizer),
-        state,
-    )
-    return new_state, losses.T
+    return layout.spread(
+        of_device,
+        (
+            BY_RUN,
+            BY_RUN,
+            BY_DEVICE,
+            BY_DEVICE if features.fed else EVERYWHERE,
+            EVERYWHERE,
+        ),
+        (BY_RUN, BY_RUN),
+    )(state, hyper, batches, features, jnp.asarray(first_step, jnp.int32))
 
 
-def batch_loss(
+def _batch_loss(
     model: TwoTowers,
     features: Features,
-    museums: Int[Array, " batch"],
-    packings: Any,
+    museums: Int[Array, " share"],
+    layouts: Packings,
     capacity: Capacity,
     loss_config: LossConfig,
     weights: LossWeights,
     key: Array,
+    shares: int,
 ) -> Float[Array, ""]:
-    """Loss of one batch; free places take no part.
-
-    Args:
-      model: both towers.
-      features: of the store.
-      museums: batch, `order.EMPTY` where a place is free.
-      packings: of this batch.
-      capacity: static sizes.
-      loss_config: structure of the loss.
-      weights: margins and weight of the second component.
-      key: for losses that draw.
-    """
-    text = model.embed_descriptions(descriptions(features, museums, packings, capacity))
-    scene = model.embed_scenes(scenes(features, museums, packings, capacity))
+    """Loss of the batch that this device has a share of; free places take no part."""
+    text = model.embed_descriptions(descriptions(features, museums, layouts, capacity))
+    scene = model.embed_scenes(scenes(features, museums, layouts, capacity))
     valid = museums >= 0
     themes = features.themes[jnp.where(valid, museums, 0)]
+    if shares > 1:
+        text, scene, valid, themes = lax.all_gather(
+            (text, scene, valid, themes), DATA, tiled=True
+        )
     similarity = cosine_similarity(text, scene, valid)
     loss, _ = retrieval_loss(similarity, themes, valid, loss_config, weights, key)
     return loss

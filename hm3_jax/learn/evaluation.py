@@ -2,42 +2,42 @@
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from hm3_jax.learn import order
-from hm3_jax.learn.embed import EmbeddingPlan, embed, plan_embedding
-from hm3_jax.learn.features import Counts, Features
-from hm3_jax.learn.model import Model
+from hm3_jax.learn.batches import Counts
+from hm3_jax.learn.embed import embed, plan_embedding
+from hm3_jax.learn.layout import BY_RUN, EVERYWHERE, Layout
+from hm3_jax.learn.placement import Source
 from hm3_jax.objective.loss import LossConfig, LossWeights, retrieval_loss
-from hm3_jax.objective.metrics import retrieval_metrics
+from hm3_jax.objective.metrics import QueryScores, split_scores, summarise
 from hm3_jax.objective.similarity import cosine_similarity
 
 # Large enough for full speed, small enough for little padding.
 EMBED_BATCH = 64
 
 
+@jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Embeddings:
     """Embeddings of a split under the parameters of every run.
 
     Attributes:
-      descriptions: float32 (runs, museums, d).
-      museums: float32 (runs, museums, d).
+      descriptions: float32 (places, museums, d).
+      museums: float32 (places, museums, d).
+      active: runs whose embeddings mean anything, bool (places,).
     """
 
-    descriptions: Float[Array, "runs museums d"]
-    museums: Float[Array, "runs museums d"]
-
-    def host(self) -> tuple[np.ndarray, np.ndarray]:
-        """Both as numpy arrays."""
-        return jax.device_get((self.descriptions, self.museums))
+    descriptions: Float[Array, "places museums d"]
+    museums: Float[Array, "places museums d"]
+    active: Bool[Array, " places"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -60,51 +60,94 @@ class Split:
 
     def __init__(
         self,
-        features: Features,
+        source: Source,
         counts: Counts,
+        themes: Int[np.ndarray, " all_museums"],
         museums: Int[np.ndarray, " museums"],
         name: str,
+        layout: Layout,
     ):
         """Plans the batches.
 
         Args:
-          features: of the store.
+          source: features of the store.
           counts: of the same features.
+          themes: theme of every museum of the store.
           museums: numbers of the museums, in the order results are wanted in.
           name: what messages call the split.
+          layout: of the devices.
 
         Raises:
           ValueError: there is no museum.
         """
-        self._name = name
-        self.themes = np.asarray(features.themes)[museums]
-        self._museums = museums
-        self._features = features
-        self._plan: EmbeddingPlan = plan_embedding(counts, museums, EMBED_BATCH)
+        self._name, self._layout = name, layout
+        # Any numbers are fine: only equality matters.
+        self.themes = np.unique(themes[museums], return_inverse=True)[1].astype(
+            np.int32
+        )
+        self._placed_themes = layout.put(self.themes, EVERYWHERE)
+        self._plan = plan_embedding(counts, museums, EMBED_BATCH, source, layout)
 
-    def embed(self, params: Mapping[str, Any], graph: nnx.GraphDef) -> Embeddings:
-        """Embeds descriptions and museums with the parameters of every run."""
-        return Embeddings(*embed(params, self._features, self._plan, graph=graph))
+    def embed(
+        self, params: Mapping[str, Any], active: Array, graph: nnx.GraphDef
+    ) -> Embeddings:
+        """Embeds descriptions and museums with the parameters of every active run."""
+        return Embeddings(*embed(params, active, self._plan, graph=graph), active)
 
-    def metrics(self, embeddings: Embeddings) -> list[dict[str, float]]:
-        """Retrieval metrics of every run, published keys, see `retrieval_metrics`.
+    def metrics(self, embeddings: Embeddings) -> list[dict[str, float] | str]:
+        """Retrieval metrics of every place, published keys, see `retrieval_metrics`.
+
+        Returns:
+          A dictionary for each place (of nothing that means anything where the place
+          is not active), or what is wrong with the place's embeddings: the first row
+          that is not finite.
+        """
+        scores, bad_rows = self._layout.fetch(
+            _score(embeddings, self._placed_themes, layout=self._layout)
+        )
+        return [
+            self._fault(rows)
+            or summarise(*jax.tree.map(lambda x, place=place: x[place], scores))
+            for place, rows in enumerate(bad_rows)
+        ]
+
+    def _fault(self, bad_rows: Int[np.ndarray, " 2"]) -> str:
+        for what, row in zip(("descriptions", "museums"), bad_rows, strict=True):
+            if row >= 0:
+                return (
+                    f"{self._name}: {what}: expected finite embeddings, found row "
+                    f"{row} with NaN, infinity or a length beyond float32"
+                )
+        return ""
+
+    def test(self, params: Mapping[str, Any], graph: nnx.GraphDef) -> list[Tested]:
+        """Embeds the split with some models and scores it.
+
+        Args:
+          params: of the models, on the host, with a leading axis of as many as the
+            layout was made for.
+          graph: graph definition of the models.
 
         Raises:
           ValueError: an embedding is not finite; the message names split and row.
         """
-        try:
-            return [
-                retrieval_metrics(descriptions, museums, self.themes)
-                for descriptions, museums in zip(*embeddings.host(), strict=True)
-            ]
-        except ValueError as error:
-            raise ValueError(f"{self._name}: {error}") from error
-
-    def test(self, model: Model) -> Tested:
-        """Embeds the split with one model and scores it; errors as for `metrics`."""
-        embeddings = self.embed(model.stacked(), model.graph)
-        descriptions, museums = embeddings.host()
-        return Tested(self.metrics(embeddings)[0], descriptions[0], museums[0])
+        count = jax.tree.leaves(params)[0].shape[0]
+        places = np.arange(self._layout.places(count)) % count
+        filled = jax.tree.map(lambda x: np.asarray(x)[places], params)
+        active = np.arange(len(places)) < count
+        embeddings = self.embed(
+            self._layout.put(filled, BY_RUN), self._layout.put(active, BY_RUN), graph
+        )
+        metrics = self.metrics(embeddings)[:count]
+        descriptions, museums = self._layout.fetch(
+            (embeddings.descriptions, embeddings.museums)
+        )
+        tested = []
+        for place, found in enumerate(metrics):
+            if isinstance(found, str):
+                raise ValueError(found)
+            tested.append(Tested(found, descriptions[place], museums[place]))
+        return tested
 
     def loss(
         self,
@@ -113,7 +156,7 @@ class Split:
         config: LossConfig,
         weights: LossWeights,
         keys: Array,
-    ) -> Float[np.ndarray, " runs"]:
+    ) -> Float[np.ndarray, " places"]:
         """Mean loss over the split's batches, with the training loss's settings.
 
         Args:
@@ -128,20 +171,49 @@ class Split:
             np.arange(len(self.themes), dtype=np.int32), batch_size
         )
         losses = _batch_losses(
-            embeddings.descriptions,
-            embeddings.museums,
-            jax.device_put(self.themes),
-            jax.device_put(batches),
+            embeddings,
+            self._placed_themes,
+            self._layout.put(batches, EVERYWHERE),
             weights,
             keys,
             config=config,
+            layout=self._layout,
         )
-        return np.asarray(jax.device_get(losses))
+        return np.asarray(self._layout.fetch(losses))
 
 
-@functools.partial(jax.jit, static_argnames="config")
-def _batch_losses(texts, scenes, themes, batches, weights, keys, *, config):
-    def one_run(text, scene, weights, key):
+@functools.partial(jax.jit, static_argnames="layout")
+def _score(
+    embeddings: Embeddings, themes: Int[Array, " museums"], *, layout: Layout
+) -> tuple[tuple[QueryScores, QueryScores], Int[Array, "places 2"]]:
+    """Scores of every query of every run, and rows that are not finite or -1."""
+
+    def bad_row(rows):
+        # One number a row finds NaN, infinity, and lengths beyond float32.
+        bad = ~jnp.isfinite(jnp.sum(jnp.square(rows), axis=1))
+        return jnp.where(bad.any(), jnp.argmax(bad), -1)
+
+    def one(descriptions, museums, themes):
+        scores = split_scores(descriptions, museums, themes, side_by_side=layout.vector)
+        return scores, jnp.stack([bad_row(descriptions), bad_row(museums)])
+
+    def of_device(embeddings, themes):
+        def group(of_runs, _):
+            each: Callable[..., Any] = jax.vmap(one, in_axes=(0, 0, None))
+            return each(*of_runs, themes)
+
+        return layout.map_groups(
+            group,
+            embeddings.active,
+            (embeddings.descriptions, embeddings.museums),
+        )
+
+    return layout.spread(of_device, (BY_RUN, EVERYWHERE), BY_RUN)(embeddings, themes)
+
+
+@functools.partial(jax.jit, static_argnames=("config", "layout"))
+def _batch_losses(embeddings, themes, batches, weights, keys, *, config, layout):
+    def one_run(text, scene, weights, key, themes, batches):
         def one_batch(museums, step):
             valid = museums >= 0
             chosen = jnp.where(valid, museums, 0)
@@ -154,4 +226,19 @@ def _batch_losses(texts, scenes, themes, batches, weights, keys, *, config):
         steps = jnp.arange(batches.shape[0], dtype=jnp.int32)
         return jnp.mean(jax.lax.map(lambda x: one_batch(*x), (batches, steps)))
 
-    return jax.vmap(one_run)(texts, scenes, weights, keys)
+    def of_device(embeddings, weights, keys, themes, batches):
+        def group(of_runs, _):
+            axes = (0, 0, 0, 0, None, None)
+            each: Callable[..., Any] = jax.vmap(one_run, in_axes=axes)
+            return each(*of_runs, themes, batches)
+
+        return layout.map_groups(
+            group,
+            embeddings.active,
+            (embeddings.descriptions, embeddings.museums, weights, keys),
+        )
+
+    specs = (BY_RUN, BY_RUN, BY_RUN, EVERYWHERE, EVERYWHERE)
+    return layout.spread(of_device, specs, BY_RUN)(
+        embeddings, weights, keys, themes, batches
+    )

@@ -1,6 +1,8 @@
-"""An experiment: several strategies trained with the same settings."""
+"""Experiments: several strategies trained with the same settings."""
 
+import contextlib
 import dataclasses
+import itertools
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,13 +12,20 @@ import jax
 import numpy as np
 
 from hm3_jax.data.store import FeatureStore
+from hm3_jax.learn import hosts
+from hm3_jax.learn.execution import Execution
+from hm3_jax.learn.interruption import GracefulStop
 from hm3_jax.learn.run_folder import (
     TryResult,
+    try_folder,
     write_experiment,
     write_test,
 )
+from hm3_jax.learn.run_lock import run_lock
+from hm3_jax.learn.runs import Run, RunRecord, programs
 from hm3_jax.learn.settings import TrainSettings
-from hm3_jax.learn.trainer import EpochReport, Trainer
+from hm3_jax.learn.task import Task, check_store
+from hm3_jax.learn.trainer import DoesNotFitError, EpochReport, Trainer
 from hm3_jax.nn.strategy import ConvConfig, StrategyConfig, load_strategy
 
 # Themes that a warning names.
@@ -34,7 +43,6 @@ class Experiment:
       name: of the experiment.
       description: free text.
       tags: free words.
-      tries_at_once: tries trained as one program; None for all of them.
     """
 
     strategies: Sequence[StrategyConfig]
@@ -43,22 +51,21 @@ class Experiment:
     name: str
     description: str = ""
     tags: Sequence[str] = ()
-    tries_at_once: int | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Listeners:
-    """What is called while an experiment runs.
+    """What is called while experiments run, in the process that writes.
 
     Attributes:
-      strategy: before a strategy is trained.
-      epoch: after each of its epochs.
-      tested: with the tests of all its tries.
+      strategy: before a strategy is trained, with the number of its runs.
+      epoch: after each epoch of runs that train together.
+      tested: with the tests of all tries of a strategy in an experiment.
     """
 
-    strategy: Callable[[StrategyConfig], None]
+    strategy: Callable[[StrategyConfig, int], None]
     epoch: Callable[[EpochReport], None]
-    tested: Callable[[StrategyConfig, Sequence[TryResult]], None]
+    tested: Callable[[Experiment, StrategyConfig, Sequence[TryResult]], None]
 
 
 def load_strategies(files: Sequence[str], folder: str | None) -> list[StrategyConfig]:
@@ -100,97 +107,188 @@ def _published_order(config: StrategyConfig) -> tuple[Any, ...]:
     )
 
 
-def run_experiment(
-    experiment: Experiment,
+def run_experiments(
+    experiments: Sequence[Experiment],
     store: FeatureStore,
     listeners: Listeners,
+    execution: Execution,
     *,
     resume: bool = False,
-) -> None:
-    """Trains and tests every strategy, one after the other.
+    stop: GracefulStop | None = None,
+) -> list[str]:
+    """Trains and tests every strategy of every experiment.
 
-    Everything that can be known to fail is found before the first is trained.
+    The runs of a strategy, of all experiments and tries, train together as far as one
+    program can hold them. Everything that can be known to fail is found before the
+    first is trained.
 
     Args:
-      experiment: what to do.
+      experiments: what to do, each into a folder of its own.
       store: features to train on.
       listeners: told about the progress.
-      resume: go on with what is in the experiment's folder.
+      execution: how to carry the runs out.
+      resume: go on with what is in the experiments' folders.
+      stop: asked after every epoch.
+
+    Returns:
+      Names of the runs that failed (`execution.keep_going`), empty if none did.
 
     Raises:
-      FileExistsError: the folder is there and `resume` is False.
+      FileExistsError: a folder is there and `resume` is False, or another process is
+        at work in it.
       ValueError: the store or the settings do not serve a strategy.
       NonFiniteLossError: training diverged.
+      StoppedError: `stop` was requested; everything is saved.
     """
-    if experiment.folder.exists() and not resume:
-        raise FileExistsError(
-            f"{experiment.folder}: expected no experiment there, found one (give "
-            "another --experiment_name or --workdir, or go on with --resume)"
-        )
-    settings = experiment.settings
-    folders = {
-        config: experiment.folder / config.file_stem for config in experiment.strategies
-    }
-    for config in experiment.strategies:
-        Trainer.check(store, config)
-    _check_masking(experiment)
-    if settings.use_categories_in_loss:
+    for experiment in experiments:
+        if experiment.folder.exists() and not resume:
+            raise FileExistsError(
+                f"{experiment.folder}: expected no experiment there, found one (give "
+                "another --experiment_name or --workdir, or go on with --resume)"
+            )
+        for config in experiment.strategies:
+            check_store(store, config)
+        _check_masking(experiment)
+    if any(experiment.settings.use_categories_in_loss for experiment in experiments):
         _warn_of_untrained_themes(store)
-    experiment.folder.mkdir(parents=True, exist_ok=True)
-    runs = []
-    for config, folder in folders.items():
-        listeners.strategy(config)
-        results = _run_tries(experiment, store, config, listeners, resume=resume)
-        test = store.splits["test"]
-        write_test(
-            folder,
-            results,
-            [store.ids[i] for i in test],
-            [store.themes[t] for t in store.theme_index[test]],
-        )
-        runs.append(_run_entry(config, store, results))
-        listeners.tested(config, results)
-        write_experiment(
-            experiment.folder,
-            name=experiment.name,
-            description=experiment.description,
-            tags=experiment.tags,
-            settings=settings,
-            runs=runs,
-        )
+    hosts.wait_for_all("every process has looked for experiments")
+    failed = []
+    with contextlib.ExitStack() as locks:
+        if hosts.is_writer():
+            for experiment in experiments:
+                locks.enter_context(run_lock(experiment.folder))
+        for config, of_strategy in _by_strategy(experiments).items():
+            results = _run_strategy(
+                of_strategy, store, config, listeners, execution, resume, stop
+            )
+            for experiment, found in zip(of_strategy, results, strict=True):
+                failed += [run.name for run, result in found if result is None]
+                if hosts.is_writer():
+                    tested = [result for _, result in found if result is not None]
+                    _write(experiment, store, config, tested)
+                    listeners.tested(experiment, config, tested)
+    return failed
 
 
-def _run_tries(
-    experiment: Experiment,
+def _by_strategy(
+    experiments: Sequence[Experiment],
+) -> dict[StrategyConfig, list[Experiment]]:
+    """Strategies in published order with the experiments that have them."""
+    every = {config for experiment in experiments for config in experiment.strategies}
+    return {
+        config: [e for e in experiments if config in e.strategies]
+        for config in sorted(every, key=_published_order)
+    }
+
+
+Outcome = list[tuple[Run, TryResult | None]]
+
+
+def _run_strategy(
+    experiments: Sequence[Experiment],
     store: FeatureStore,
     config: StrategyConfig,
     listeners: Listeners,
-    *,
+    execution: Execution,
     resume: bool,
-) -> list[TryResult]:
-    """Trains as many tries together as the device's memory allows."""
-    settings = experiment.settings
-    folder = experiment.folder / config.file_stem
-    waiting = list(range(1, settings.number_of_tries + 1))
-    at_once = experiment.tries_at_once or len(waiting)
-    results: list[TryResult] = []
+    stop: GracefulStop | None,
+) -> list[Outcome]:
+    """Trains the runs of a strategy; their tests by experiment."""
+    runs = [
+        [
+            Run(
+                experiment.name,
+                experiment.settings,
+                attempt,
+                try_folder(experiment.folder / config.file_stem, attempt),
+            )
+            for attempt in range(1, experiment.settings.number_of_tries + 1)
+        ]
+        for experiment in experiments
+    ]
+    if hosts.is_writer():
+        listeners.strategy(config, sum(map(len, runs)))
+    results: dict[Run, TryResult | None] = {}
+    for program in programs(itertools.chain.from_iterable(runs)):
+        masking = program[0].settings.cnn1d_masking
+        task = Task(store, config, masking, execution.data_placement)
+        results |= _run_program(task, program, listeners, execution, resume, stop)
+    return [[(run, results[run]) for run in of_experiment] for of_experiment in runs]
+
+
+def _run_program(
+    task: Task,
+    runs: Sequence[Run],
+    listeners: Listeners,
+    execution: Execution,
+    resume: bool,
+    stop: GracefulStop | None,
+) -> dict[Run, TryResult | None]:
+    """Trains as many runs together as the device's memory allows."""
+    waiting = list(runs)
+    results: dict[Run, TryResult | None] = {}
+    fitting = None
     while waiting:
-        together = waiting[:at_once]
+        together = _companions(waiting) if resume and fitting is None else waiting
+        together = together[: fitting or execution.runs_at_once or len(together)]
         try:
-            trainer = Trainer(store, config, settings, folder, together)
-            results += trainer.run(resume=resume, listener=listeners.epoch)
-        except jax.errors.JaxRuntimeError as error:
-            if "RESOURCE_EXHAUSTED" not in str(error) or len(together) == 1:
-                raise
-            at_once, resume = len(together) // 2, True
+            trainer = Trainer(task, together, execution)
+            tested = trainer.run(
+                resume=resume or fitting is not None,
+                listener=listeners.epoch,
+                stop=stop,
+            )
+        except (DoesNotFitError, jax.errors.JaxRuntimeError) as error:
+            fitting = _fewer(len(together), error)
             warnings.warn(
-                f"{config.file_stem}: {len(together)} tries at once do not fit the "
-                f"memory; going on with {at_once} at once",
+                f"{task.config.file_stem}: {len(together)} runs at once do not fit "
+                f"the memory; going on with {fitting} at once",
                 stacklevel=2,
             )
             continue
-        waiting = waiting[len(together) :]
+        results |= dict(zip(together, tested, strict=True))
+        waiting = [run for run in waiting if run not in results]
     return results
+
+
+def _companions(waiting: Sequence[Run]) -> list[Run]:
+    """The first run and those it was trained with before; all if that is not known."""
+    before = RunRecord.read(waiting[0].folder)
+    if before is None:
+        return list(waiting)
+    return [run for run in waiting if run.name in before.together]
+
+
+def _fewer(runs: int, error: Exception) -> int:
+    """How many runs to try at once after so many did not fit."""
+    if isinstance(error, DoesNotFitError):
+        return max(1, min(runs - 1, runs * error.available // error.needed))
+    if "RESOURCE_EXHAUSTED" not in str(error) or runs == 1:
+        raise error
+    return runs // 2
+
+
+def _write(
+    experiment: Experiment,
+    store: FeatureStore,
+    config: StrategyConfig,
+    tested: Sequence[TryResult],
+) -> None:
+    test = store.splits["test"]
+    write_test(
+        experiment.folder / config.file_stem,
+        tested,
+        [store.ids[i] for i in test],
+        [store.themes[t] for t in store.theme_index[test]],
+    )
+    write_experiment(
+        experiment.folder,
+        name=experiment.name,
+        description=experiment.description,
+        tags=experiment.tags,
+        settings=experiment.settings,
+        run=_run_entry(config, store, tested),
+    )
 
 
 def _check_masking(experiment: Experiment) -> None:
@@ -220,7 +318,7 @@ def _warn_of_untrained_themes(store: FeatureStore) -> None:
 def _run_entry(
     config: StrategyConfig, store: FeatureStore, results: Sequence[TryResult]
 ) -> dict[str, Any]:
-    names = results[0].tested.metrics
+    names = results[0].tested.metrics if results else ()
     return {
         "base_name": config.file_stem,
         "n_tries": len(results),

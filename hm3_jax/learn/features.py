@@ -1,24 +1,20 @@
-"""Features on the device, unpadded, and the batches gathered from them.
+"""Features as a strategy reads them: flat rows and offsets, nothing padded.
 
-All museums of a store lie on the device as they lie in its files: flat rows and
-offsets. A batch is nothing but museum numbers; gathering its rows, and zeroing what no
-museum owns, happens inside the compiled step.
+They lie on the device as they lie in a store's files. A batch is nothing but museum
+numbers (`learn.batches`); gathering its rows, and zeroing what no museum owns, happens
+inside the compiled step (`learn.gather`).
 """
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Float, Int
 
 from hm3_jax.data.store import FeatureStore
-from hm3_jax.nn.packing import Packing, pack
-from hm3_jax.nn.ragged import Ragged, take_sets
 from hm3_jax.nn.strategy import RecurrentConfig, StrategyConfig, input_kinds
-from hm3_jax.nn.towers import Descriptions, Scenes
 
 Recurrence = Literal["rooms", "views"] | None
 
@@ -26,7 +22,7 @@ Recurrence = Literal["rooms", "views"] | None
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Column:
-    """Features of one kind for every museum or room of a store.
+    """Features of one kind for every museum or room, on the host or on a device.
 
     Attributes:
       table: float16 or float32 (rows, d).
@@ -34,9 +30,9 @@ class Column:
       index: row of `table` of each item, int32; None where items are the rows.
     """
 
-    table: Float[Array, "rows d"]
-    offsets: Int[Array, " sets_plus_1"]
-    index: Int[Array, " items"] | None = None
+    table: Float[Any, "rows d"]
+    offsets: Int[Any, " sets_plus_1"]
+    index: Int[Any, " items"] | None = None
 
 
 @jax.tree_util.register_dataclass
@@ -50,36 +46,27 @@ class Features:
       room_offsets: int32 (museums + 1,); rooms of each museum.
       themes: int32 (museums,).
       recurrence: what the museum's recurrent model steps over; None without one.
+      fed: whether every array has the mesh's axes in front, because each device was
+        fed the museums of its own batches; else all devices hold all museums.
     """
 
     sentences: Column
     items: Mapping[str, Column]
-    room_offsets: Int[Array, " museums_plus_1"]
-    themes: Int[Array, " museums"]
+    room_offsets: Int[Any, " museums_plus_1"]
+    themes: Int[Any, " museums"]
     recurrence: Recurrence = dataclasses.field(metadata={"static": True})
+    fed: bool = dataclasses.field(default=False, metadata={"static": True})
 
+    @property
+    def bytes(self) -> int:
+        """Size of all arrays."""
+        return sum(x.nbytes for x in jax.tree.leaves(self))
 
-@dataclasses.dataclass(frozen=True)
-class Capacity:
-    """Static sizes of a batch; every count of every planned batch fits.
-
-    Attributes:
-      sentences: sentences of a batch.
-      rooms: rooms of a batch.
-      items: items of a batch by kind.
-      longest_description: sentences of one museum.
-      packed_sentences: packed steps of the recurrence over sentences.
-      longest_sequence: steps of the museum's recurrence (0 without one).
-      packed_sequence: packed steps of the museum's recurrence (0 without one).
-    """
-
-    sentences: int
-    rooms: int
-    items: tuple[tuple[str, int], ...]
-    longest_description: int
-    packed_sentences: int
-    longest_sequence: int
-    packed_sequence: int
+    def local(self) -> "Features":
+        """On a device, what it holds, without the axes of the mesh."""
+        if not self.fed:
+            return self
+        return jax.tree.map(lambda x: x[0, 0], self)
 
 
 def recurrence_of(config: StrategyConfig) -> Recurrence:
@@ -90,7 +77,7 @@ def recurrence_of(config: StrategyConfig) -> Recurrence:
 
 
 def load_features(store: FeatureStore, config: StrategyConfig) -> Features:
-    """Puts what a strategy reads of a store on the default device.
+    """What a strategy reads of a store, on the host: tables stay mapped from files.
 
     Args:
       store: open store.
@@ -101,27 +88,22 @@ def load_features(store: FeatureStore, config: StrategyConfig) -> Features:
     """
     check_sizes(store, config)
 
-    def on_device(x: np.ndarray) -> Array:
-        dtype = np.int32 if np.issubdtype(x.dtype, np.integer) else None
-        return jnp.asarray(np.asarray(x, dtype))
+    def integers(x: np.ndarray) -> np.ndarray:
+        return np.asarray(x, np.int32)
 
-    items = {"views": Column(*map(on_device, _columns(store.views)))}
+    items = {"views": Column(store.views.values, integers(store.views.offsets))}
     for kind in config.uses[1:]:
         art = store.artworks(kind)
         assert art is not None  # check_sizes found them
-        index, offsets = map(on_device, _columns(art.hung))
-        items[kind] = Column(on_device(art.table), offsets, index)
+        hung = art.hung
+        items[kind] = Column(art.table, integers(hung.offsets), integers(hung.values))
     return Features(
-        sentences=Column(*map(on_device, _columns(store.sentences))),
+        sentences=Column(store.sentences.values, integers(store.sentences.offsets)),
         items=items,
-        room_offsets=on_device(store.room_offsets),
-        themes=on_device(store.theme_index),
+        room_offsets=integers(store.room_offsets),
+        themes=integers(store.theme_index),
         recurrence=recurrence_of(config),
     )
-
-
-def _columns(ragged) -> tuple[np.ndarray, np.ndarray]:
-    return ragged.values, ragged.offsets
 
 
 def check_sizes(store: FeatureStore, config: StrategyConfig) -> None:
@@ -146,160 +128,3 @@ def check_sizes(store: FeatureStore, config: StrategyConfig) -> None:
                 f"{config.name} expects {kind} features of {size} floats, but "
                 f"{store.path} has {found}"
             )
-
-
-@dataclasses.dataclass(frozen=True)
-class Counts:
-    """How much each museum holds (host side), for planning batches.
-
-    Attributes:
-      sentences: int64 (museums,).
-      rooms: int64 (museums,).
-      items: int64 (museums,) by kind.
-      recurrence: as in `Features`.
-    """
-
-    sentences: Int[np.ndarray, " museums"]
-    rooms: Int[np.ndarray, " museums"]
-    items: Mapping[str, Int[np.ndarray, " museums"]]
-    recurrence: Recurrence
-
-    @classmethod
-    def of(cls, features: Features) -> "Counts":
-        """Reads the counts off the features' offsets."""
-        rooms = np.asarray(features.room_offsets, np.int64)
-        items = {
-            kind: np.diff(np.asarray(column.offsets, np.int64)[rooms])
-            for kind, column in features.items.items()
-        }
-        sentences = np.diff(np.asarray(features.sentences.offsets, np.int64))
-        return cls(sentences, np.diff(rooms), items, features.recurrence)
-
-    @property
-    def steps(self) -> Int[np.ndarray, " museums"] | None:
-        """Steps of the museum's recurrence; None without one."""
-        if self.recurrence is None:
-            return None
-        return self.rooms if self.recurrence == "rooms" else self.items["views"]
-
-    def capacity(self, batches: Int[np.ndarray, "runs steps batch"]) -> Capacity:
-        """Sizes that hold every one of the given batches.
-
-        Args:
-          batches: museums, `order.EMPTY` where a place is free. The first axis are
-            runs that are computed together.
-        """
-        filled = batches >= 0
-
-        def most(counts: np.ndarray) -> int:
-            return _round_up(int((counts[batches] * filled).sum(-1).max()))
-
-        def packed(counts: np.ndarray) -> int:
-            by_length = np.sort(counts[batches] * filled, axis=-1)
-            return _round_up(int(by_length.max(axis=0).sum(-1).max()))
-
-        steps = self.steps
-        return Capacity(
-            sentences=most(self.sentences),
-            rooms=most(self.rooms),
-            items=tuple((kind, most(n)) for kind, n in self.items.items()),
-            longest_description=int(self.sentences.max()),
-            packed_sentences=packed(self.sentences),
-            longest_sequence=0 if steps is None else int(steps.max()),
-            packed_sequence=0 if steps is None else packed(steps),
-        )
-
-
-def _round_up(count: int) -> int:
-    # Products over a multiple of the widest vector registers run at full speed.
-    return max(-(-count // 32) * 32, 32)
-
-
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
-class Packings:
-    """Layouts of one batch, shared by all runs.
-
-    Attributes:
-      sentences: of the recurrence over sentences.
-      sequence: of the museum's recurrence; None without one.
-    """
-
-    sentences: Packing
-    sequence: Packing | None
-
-
-def pack_batches(
-    features: Features, museums: Int[Array, "runs batch"], capacity: Capacity
-) -> Packings:
-    """Layouts for a batch of every run, made before `vmap` over runs.
-
-    Args:
-      features: of the store.
-      museums: batch of each run, `order.EMPTY` where a place is free.
-      capacity: static sizes.
-    """
-    filled = museums >= 0
-    museum = jnp.where(filled, museums, 0)
-
-    def lengths(offsets: Array) -> Array:
-        return jnp.where(filled, offsets[museum + 1] - offsets[museum], 0)
-
-    sequence = None
-    if features.recurrence is not None:
-        offsets = features.room_offsets
-        if features.recurrence == "views":
-            offsets = features.items["views"].offsets[offsets]
-        sequence = pack(
-            lengths(offsets), capacity.longest_sequence, capacity.packed_sequence
-        )
-    return Packings(
-        pack(
-            lengths(features.sentences.offsets),
-            capacity.longest_description,
-            capacity.packed_sentences,
-        ),
-        sequence,
-    )
-
-
-def descriptions(
-    features: Features,
-    museums: Int[Array, " batch"],
-    packings: Packings,
-    capacity: Capacity,
-) -> Descriptions:
-    """Gathers the descriptions of one batch.
-
-    Args:
-      features: of the store.
-      museums: batch, `order.EMPTY` where a place is free (an empty description).
-      packings: of this batch.
-      capacity: static sizes.
-    """
-    sentences = _gather(features.sentences, museums, museums >= 0, capacity.sentences)
-    return Descriptions(sentences, packings.sentences)
-
-
-def scenes(
-    features: Features,
-    museums: Int[Array, " batch"],
-    packings: Packings,
-    capacity: Capacity,
-) -> Scenes:
-    """Gathers the museums of one batch; arguments as for `descriptions`."""
-    rooms, rooms_of_museum = take_sets(
-        features.room_offsets, museums, museums >= 0, capacity.rooms
-    )
-    present = jnp.arange(capacity.rooms) < jnp.sum(rooms_of_museum)
-    items = {
-        kind: _gather(features.items[kind], rooms, present, size)
-        for kind, size in capacity.items
-    }
-    return Scenes(rooms_of_museum, items, packings.sequence)
-
-
-def _gather(column: Column, sets: Array, present: Array, capacity: int) -> Ragged:
-    items, lengths = take_sets(column.offsets, sets, present, capacity)
-    rows = items if column.index is None else column.index[items]
-    return Ragged(column.table[rows].astype(jnp.float32), lengths)

@@ -17,6 +17,7 @@ class Progress:
       lowest_loss: lowest val loss that counted for `loss_patience`; None before.
       epochs_without: epochs since then.
       ended: whether the try has ended early.
+      failure: what ended it, if that was not `loss_patience`; None otherwise.
     """
 
     epoch: int = 0
@@ -25,6 +26,11 @@ class Progress:
     lowest_loss: float | None = None
     epochs_without: int = 0
     ended: bool = False
+    failure: str | None = None
+
+    def failed(self, failure: str) -> "Progress":
+        """Progress of a try that cannot go on."""
+        return dataclasses.replace(self, ended=True, failure=failure)
 
     def after_epoch(
         self, settings: TrainSettings, val_metrics: Mapping[str, float], val_loss: float

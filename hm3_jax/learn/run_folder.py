@@ -153,9 +153,9 @@ def write_experiment(
     description: str,
     tags: Sequence[str],
     settings: TrainSettings,
-    runs: Sequence[Mapping[str, Any]],
+    run: Mapping[str, Any],
 ) -> None:
-    """Writes `experiment.json`, keeping the uid of one that is there.
+    """Writes `experiment.json`, keeping the uid and other strategies of one there.
 
     Args:
       folder: of the experiment.
@@ -163,21 +163,23 @@ def write_experiment(
       description: free text.
       tags: free words.
       settings: shared by all runs.
-      runs: one object a strategy, see `learn.trainer`.
+      run: what there is to say of one strategy.
     """
     path = folder / "experiment.json"
-    uid = read_json(path)["uid"] if path.exists() else uuid.uuid4().hex
+    before = read_json(path) if path.exists() else {"uid": uuid.uuid4().hex, "runs": []}
+    runs = {of_before["base_name"]: of_before for of_before in before["runs"]}
+    runs[run["base_name"]] = run
     write_json(
         path,
         {
             "name": name,
-            "uid": uid,
+            "uid": before["uid"],
             "description": description,
             "tags": list(tags),
             "written": datetime.datetime.now(datetime.UTC).isoformat(
                 timespec="seconds"
             ),
             "settings": dataclasses.asdict(settings),
-            "runs": list(runs),
+            "runs": list(runs.values()),
         },
     )

@@ -9,9 +9,10 @@ import numpy as np
 
 from hm3_jax.data.store import FeatureStore
 from hm3_jax.learn import checkpoint
-from hm3_jax.learn.evaluation import Split, Tested
-from hm3_jax.learn.features import Counts, load_features
+from hm3_jax.learn.evaluation import Tested
+from hm3_jax.learn.layout import Layout
 from hm3_jax.learn.run_folder import write_json
+from hm3_jax.learn.task import Task
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -79,16 +80,15 @@ def evaluate_checkpoint(folder: Path, store: FeatureStore, split: str) -> Evalua
             "sizes are checked",
             stacklevel=2,
         )
-    features = load_features(store, model.config)
-    chosen = store.splits[split]
-    name = f"{store.path}, split {split}"
-    tested = Split(features, Counts.of(features), chosen, name).test(model)
+    task = Task(store, model.config, model.cnn1d_masking)
+    layout = Layout.of(1, splits_batches=model.cnn1d_masking == "time")
+    (tested,) = task.split(split, layout).test(model.stacked(), task.graph)
     return Evaluation(
         strategy=model.config.file_stem,
         epoch=saved.epoch,
         split=split,
         dataset_name=store.dataset_name,
         dataset_kind=store.manifest.kind,
-        ids=[store.ids[i] for i in chosen],
+        ids=[store.ids[i] for i in store.splits[split]],
         tested=tested,
     )

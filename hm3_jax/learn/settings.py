@@ -118,8 +118,8 @@ class TrainSettings:
         )
 
     def loss_weights(self, epoch: int) -> LossWeights:
-        """Margins and second weight of an epoch (from 0), as Python floats."""
-        weight = 0.5
+        """Numbers of the loss in an epoch (from 0), as Python floats and bools."""
+        weight = 0.5 if self.loss_config.has_second_component else 0.0
         if self.second_loss_component_weight is not None:
             weight = self.second_loss_component_weight
         factor = self.second_loss_component_weight_decay_factor
@@ -129,7 +129,22 @@ class TrainSettings:
         margins: dict[str, Any] = {"margin": self.loss_margin}
         if self.loss_within_category_margin is not None:
             margins["within_theme_margin"] = self.loss_within_category_margin
-        return LossWeights.checked(second_component_weight=weight, **margins)
+        checked = LossWeights.checked(second_component_weight=weight, **margins)
+        return dataclasses.replace(
+            checked,
+            uses_themes=self.use_categories_in_loss,
+            filter_out_hard_negatives=self.filter_out_hard_negatives,
+        )
+
+    @property
+    def program(self) -> tuple[Any, ...]:
+        """What runs must have in common to train as one program."""
+        return (
+            self.batch_size,
+            self.cnn1d_masking,
+            self.new_positive_samples,
+            self.allow_sampling_replacement_of_new_positives,
+        )
 
     def learning_rate(self, epoch: int) -> float:
         """Learning rate of an epoch (from 0)."""

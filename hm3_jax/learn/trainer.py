@@ -1,39 +1,56 @@
-"""Trains and tests one strategy: its tries as one compiled program."""
+"""Trains runs of one strategy as one program, and tests what was saved of each."""
 
 import dataclasses
+import functools
 import time
+import warnings
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from hm3_jax.data.store import FeatureStore
-from hm3_jax.learn import checkpoint, order, tries
-from hm3_jax.learn.epoch import Hyper, train_epoch
+from hm3_jax.learn import checkpoint, cohort, hosts, memory, order
+from hm3_jax.learn.batches import Batches, Capacity
+from hm3_jax.learn.cohort import Cohort, has_ended
+from hm3_jax.learn.epoch import Hyper, TrainState, train_epoch
 from hm3_jax.learn.evaluation import Split
-from hm3_jax.learn.features import Counts, check_sizes, load_features
-from hm3_jax.learn.model import draw_params, graph_of
-from hm3_jax.learn.run_folder import (
-    MetricsLog,
-    TryResult,
-    try_folder,
-    write_strategy,
-)
-from hm3_jax.learn.settings import TrainSettings
-from hm3_jax.learn.tries import Tries
-from hm3_jax.nn.strategy import StrategyConfig
+from hm3_jax.learn.execution import Execution
+from hm3_jax.learn.interruption import GracefulStop
+from hm3_jax.learn.layout import BY_RUN, Layout
+from hm3_jax.learn.model import draw_params, stack_params
+from hm3_jax.learn.placement import Block, Feed
+from hm3_jax.learn.places import Places
+from hm3_jax.learn.progress import Progress
+from hm3_jax.learn.run_folder import MetricsLog, TryResult, write_strategy
+from hm3_jax.learn.runs import Run, RunRecord
+from hm3_jax.learn.task import Task
+from hm3_jax.objective.loss import LossConfig
 
-# Seconds between saves, besides the one at the end.
-_SAVE_EVERY = 60.0
+# Of the free memory, what a program may be planned to take.
+_MEMORY_SHARE = 0.9
 
-# Streams of randomness of a try.
+# Streams of randomness of a run.
 _PARAMETERS, _TRAIN_LOSS, _VAL_LOSS = range(3)
 
 
 class NonFiniteLossError(ArithmeticError):
     """The loss of a step, or an embedding after an epoch, was NaN or infinite."""
+
+
+class DoesNotFitError(MemoryError):
+    """The program of some runs takes more memory than a device has."""
+
+    def __init__(self, needed: int, available: int):
+        """Says how much, in bytes."""
+        super().__init__(
+            f"{needed / 2**30:.1f} GiB are needed and {available / 2**30:.1f} are free"
+        )
+        self.needed, self.available = needed, available
+
+
+class StoppedError(Exception):
+    """Training was asked to stop, and everything is saved."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -42,269 +59,409 @@ class EpochReport:
 
     Attributes:
       epoch: number of finished epochs.
-      epochs: of the whole run.
-      train_loss: mean over steps, by try.
-      val_loss: by try.
-      val_metrics: published keys, by try.
-      museums_per_second: museums of all tries trained on, by second of training.
+      epochs: of the whole run, the longest of them.
+      runs: names of those that took part.
+      train_loss: mean over steps, by run.
+      val_loss: by run.
+      val_metrics: published keys, by run.
+      museums_per_second: museums of all runs trained on, by second of training.
     """
 
     epoch: int
     epochs: int
+    runs: Sequence[str]
     train_loss: Sequence[float]
     val_loss: Sequence[float]
     val_metrics: Sequence[dict[str, float]]
     museums_per_second: float
 
 
-class Trainer:
-    """Some tries of one strategy on one store, trained together."""
+@dataclasses.dataclass(frozen=True)
+class _Program:
+    """What is planned for some places: batches of all epochs, and splits."""
 
-    def __init__(
-        self,
-        store: FeatureStore,
-        config: StrategyConfig,
-        settings: TrainSettings,
-        folder: Path,
-        attempts: Sequence[int],
-    ):
-        """Plans every batch of the run; compiles and writes nothing.
+    batches: list[Batches]
+    capacity: Capacity
+    feed: Feed
+    train: Split
+    val: Split
+
+
+class Trainer:
+    """Some runs of one strategy on one store, trained together."""
+
+    def __init__(self, task: Task, runs: Sequence[Run], execution: Execution):
+        """Takes note; plans, compiles and writes nothing.
 
         Args:
-          store: with splits train, val and test.
-          config: strategy.
-          settings: of the run.
-          folder: of the strategy.
-          attempts: numbers of the tries, from 1.
-
-        Raises:
-          ValueError: the store does not serve the strategy, or lacks a split.
+          task: strategy and store.
+          runs: with equal `settings.program`.
+          execution: how to carry them out.
         """
-        self.check(store, config)
-        self._store, self._config, self._settings = store, config, settings
-        self._folder, self._attempts = folder, tuple(attempts)
-        self._features = load_features(store, config)
-        counts = Counts.of(self._features)
-        self._train, self._val, self._test = (
-            Split(
-                self._features,
-                counts,
-                store.splits[name],
-                f"{store.path}, split {name}",
-            )
-            for name in ("train", "val", "test")
+        self._task, self._runs, self._execution = task, tuple(runs), execution
+        (program,) = {run.settings.program for run in runs}
+        self._batch_size = program[0]
+        self._loss_config = LossConfig.covering(
+            [run.settings.loss_config for run in runs]
         )
-        self._batches = self._plan()
-        # One size for all epochs, so that one compilation serves them all.
-        self._capacity = counts.capacity(
-            np.concatenate(self._batches, axis=1)  # (runs, all steps, batch)
+        layout = Layout.of(
+            len(runs),
+            execution.devices(),
+            # The published masking looks at all batch-mates.
+            splits_batches=task.masking == "time",
         )
-
-    @staticmethod
-    def check(store: FeatureStore, config: StrategyConfig) -> None:
-        """Refuses a store that does not serve a strategy; cheap.
-
-        Raises:
-          ValueError: features or a split are missing, or of another size.
-        """
-        check_sizes(store, config)
-        for name in ("train", "val", "test"):
-            if len(store.splits.get(name, ())) == 0:
-                raise ValueError(
-                    f"{store.path}: expected museums in split {name}, found none"
-                )
-
-    def _plan(self) -> list[np.ndarray]:
-        """Batches of every epoch, int32 (runs, steps, batch)."""
-        settings = self._settings
-        return [
-            np.stack(
-                [
-                    order.epoch_batches(
-                        self._store.splits["train"],
-                        settings.batch_size,
-                        seed=settings.seed,
-                        attempt=attempt,
-                        epoch=epoch,
-                    )
-                    for attempt in self._attempts
-                ]
-            )
-            for epoch in range(settings.epochs)
-        ]
+        self._first = Places.of(range(len(runs)), layout)
+        self._epochs = max(run.settings.epochs for run in runs)
+        self._compiled: dict[Any, Any] = {}
 
     def run(
         self,
         *,
         resume: bool = False,
         listener: Callable[[EpochReport], None] = lambda report: None,
-    ) -> list[TryResult]:
+        stop: GracefulStop | None = None,
+    ) -> list[TryResult | None]:
         """Trains, then tests what was saved.
 
         Args:
-          resume: go on from the checkpoints below the folder, if there are any.
+          resume: go on from the checkpoints below the folders, if there are any.
           listener: called after every epoch.
+          stop: asked after every epoch.
 
         Returns:
-          The test of every try.
+          The test of every run; None of one that has failed.
 
         Raises:
           NonFiniteLossError: names epoch and step, and the last epoch saved.
+          DoesNotFitError: fewer runs at once may fit.
           FileExistsError: there is a run already and `resume` is False.
           ValueError: the run that is there has other settings or features.
+          StoppedError: `stop` was requested.
         """
-        folders = [try_folder(self._folder, k) for k in self._attempts]
-        for folder in folders:
-            if folder.exists() and not resume:
+        self._check_folders(resume)
+        current = self._start()
+        hosts.wait_for_all("every process has read what there is to go on from")
+        logs = self._prepare_folders(current) if hosts.is_writer() else {}
+        saved_at, recorded = time.monotonic(), False
+        while active := self._active(current):
+            current = self._epoch(current, active, logs, listener)
+            ended = [n for n in active if self._has_ended(n, current)]
+            going_on = [n for n in active if n not in ended]
+            stopping = hosts.any_of_them(stop is not None and stop.requested)
+            waited = time.monotonic() - saved_at
+            due = hosts.of_writer(waited >= self._execution.save_every_seconds)
+            if stopping or due:
+                ended += going_on
+                saved_at = time.monotonic()
+            if not recorded and hosts.is_writer():
+                # Not before: now it is known that these runs fit together.
+                for run in self._runs:
+                    self._record(run).write(run.folder)
+                recorded = True
+            if ended:
+                cohort.save(self._runs, sorted(ended), current, self._task)
+            if stopping:
+                hosts.wait_for_all("everything is saved")
+                raise StoppedError(f"stopped after epoch {current.epoch}")
+        hosts.wait_for_all("everything is saved")
+        return self._test(current)
+
+    def _has_ended(self, number: int, current: Cohort) -> bool:
+        return has_ended(self._runs[number], current.progress[number])
+
+    def _active(self, current: Cohort) -> list[int]:
+        """Runs that take another epoch."""
+        every = range(len(self._runs))
+        return [number for number in every if not self._has_ended(number, current)]
+
+    def _check_folders(self, resume: bool) -> None:
+        for run in self._runs:
+            if run.folder.exists() and not resume:
                 raise FileExistsError(
-                    f"{folder}: expected no run there, found one (give another "
+                    f"{run.folder}: expected no run there, found one (give another "
                     "--experiment_name or --workdir, or go on with --resume)"
                 )
-        current = self._start(folders)
-        for folder in folders:
-            folder.mkdir(parents=True, exist_ok=True)
-        write_strategy(self._folder, self._config)
-        logs = [
-            MetricsLog(folder, progress.epoch)
-            for folder, progress in zip(folders, current.progress, strict=True)
-        ]
-        saved_at = time.monotonic()
-        while current.epoch < self._settings.epochs and not current.ended:
-            current = self._epoch(current, logs, listener)
-            last = current.epoch == self._settings.epochs or current.ended
-            if last or time.monotonic() - saved_at > _SAVE_EVERY:
-                tries.save(folders, current, self._identity())
-                saved_at = time.monotonic()
-        return [
-            self._test_saved(folder, attempt)
-            for folder, attempt in zip(folders, self._attempts, strict=True)
-        ]
+            before = RunRecord.read(run.folder)
+            if before is None:
+                continue
+            wanted = self._record(run)
+            before.check(wanted, self._task.config, run.folder)
+            for what, was, now in (
+                ("with JAX", before.jax_version, wanted.jax_version),
+                ("together with", before.together, wanted.together),
+            ):
+                if was != now:
+                    warnings.warn(
+                        f"{run.folder}: was trained {what} {_short(was)} before, now "
+                        f"{_short(now)}: the last bits may differ from those of a run "
+                        "that was not interrupted",
+                        stacklevel=2,
+                    )
 
-    def _identity(self) -> tries.Identity:
-        return tries.Identity(
-            config=self._config,
-            settings=self._settings,
-            feature_facts=self._store.feature_facts(),
-            dataset_name=self._store.dataset_name,
+    def _record(self, run: Run) -> RunRecord:
+        return RunRecord.of(run, self._task.config, self._task.store, self._runs)
+
+    def _start(self) -> Cohort:
+        masking = self._task.masking
+        keys = self._keys(self._first, _PARAMETERS, 0)
+        params = jax.device_get(draw_params(self._task.config, masking, keys))
+        start = cohort.fresh(self._runs, self._first, params)
+        return cohort.load(self._runs, start, self._task)
+
+    def _prepare_folders(self, current: Cohort) -> dict[int, MetricsLog]:
+        cohort.forget_later(self._runs, current)
+        logs = {}
+        for number, run in enumerate(self._runs):
+            run.folder.mkdir(parents=True, exist_ok=True)
+            write_strategy(run.folder.parent, self._task.config)
+            epochs = current.progress[number].epoch
+            logs[number] = MetricsLog(run.folder, epochs)
+        return logs
+
+    def _keys(self, places: Places, stream: int, epoch: int) -> jax.Array:
+        """Random keys of one stream and epoch, one a place."""
+        runs = [self._runs[number] for number in places.stand_ins]
+        seeds = np.array([run.settings.seed for run in runs], np.uint32)
+        attempts = np.array([run.attempt for run in runs], np.uint32)
+        return _keys_of(seeds, attempts, np.uint32(stream), np.uint32(epoch))
+
+    @functools.cache  # noqa: B019 - a trainer lives as long as its plans
+    def _program(self, places: Places) -> _Program:
+        def batches_of(number: int, epoch: int) -> np.ndarray:
+            run = self._runs[number]
+            return order.epoch_batches(
+                self._task.store.splits["train"],
+                self._batch_size,
+                seed=run.settings.seed,
+                attempt=run.attempt,
+                epoch=epoch,
+            )
+
+        counts, layout = self._task.counts, places.layout
+        batches = [
+            counts.plan(
+                np.stack([batches_of(number, epoch) for number in places.stand_ins]),
+                layout,
+            )
+            for epoch in range(self._epochs)
+        ]
+        return _Program(
+            batches=batches,
+            # One size for all epochs, so that one compilation serves them all.
+            capacity=counts.capacity(batches),
+            feed=self._task.source(layout).feed(batches),
+            train=self._task.split("train", layout),
+            val=self._task.split("val", layout),
         )
 
-    def _start(self, folders: Sequence[Path]) -> Tries:
-        masking = self._settings.cnn1d_masking
-        params = draw_params(self._config, masking, self._keys(_PARAMETERS))
-        fresh = Tries.fresh(params, keep_best=self._settings.save_strategy == "best")
-        return tries.load(folders, fresh, self._identity()) or fresh
+    def _hyper(self, places: Places, active: Sequence[int], epoch: int) -> Hyper:
+        settings = [self._runs[number].settings for number in places.stand_ins]
 
-    def _keys(self, stream: int, epoch: int = 0) -> jax.Array:
-        """Random keys of one stream and epoch, one a run."""
+        def column(values: Sequence[Any]) -> np.ndarray:
+            x = np.array(values)
+            return x.astype(np.float32) if x.dtype.kind == "f" else x
 
-        def key(attempt: int) -> jax.Array:
-            key = jax.random.key(self._settings.seed)
-            for part in (attempt, stream, epoch):
-                key = jax.random.fold_in(key, part)
-            return key
+        weights = jax.tree.map(
+            lambda *values: column(values), *(s.loss_weights(epoch) for s in settings)
+        )
+        rates = column([s.learning_rate(epoch) for s in settings])
+        going_on = column([number in active for number in places.runs])
+        rates, weights, going_on = places.layout.put((rates, weights, going_on), BY_RUN)
+        keys = self._placed_keys(places, _TRAIN_LOSS, epoch)
+        return Hyper(rates, weights, keys, going_on)
 
-        return jnp.stack([key(attempt) for attempt in self._attempts])
+    def _placed_keys(self, places: Places, stream: int, epoch: int) -> jax.Array:
+        # Keys have a type of their own, which numpy has not.
+        keys = jax.device_get(jax.random.key_data(self._keys(places, stream, epoch)))
+        return jax.random.wrap_key_data(places.layout.put(keys, BY_RUN))
 
     def _epoch(
         self,
-        current: Tries,
-        logs: Sequence[MetricsLog],
+        current: Cohort,
+        active: Sequence[int],
+        logs: dict[int, MetricsLog],
         listener: Callable[[EpochReport], None],
-    ) -> Tries:
-        settings, epoch, runs = self._settings, current.epoch, len(self._attempts)
-        graph = graph_of(self._config, settings.cnn1d_masking)
-        active = np.array([not p.ended for p in current.progress])
-        rate = settings.learning_rate(epoch)
-        weights = jax.tree.map(
-            lambda x: jax.device_put(np.full(runs, x, np.float32)),
-            settings.loss_weights(epoch),
-        )
-        hyper = Hyper(
-            lr=jax.device_put(np.full(runs, rate, np.float32)),
-            loss=weights,
-            key=self._keys(_TRAIN_LOSS, epoch),
-            active=jax.device_put(active),
-        )
-        val_keys = self._keys(_VAL_LOSS, epoch)
-        batches = jax.device_put(self._batches[epoch])
+    ) -> Cohort:
+        epoch = current.epoch
+        # Also those that ended later than this epoch before an interruption.
+        present = [
+            number
+            for number, progress in enumerate(current.progress)
+            if number in active or progress.epoch > epoch
+        ]
+        current = current.moved(current.places.compacted(present))
+        places = current.places
+        program = self._program(places)
+        hyper = self._hyper(places, active, epoch)
+        val_keys = self._placed_keys(places, _VAL_LOSS, epoch)
         # From here on nothing may go to or from the device unasked.
         with jax.transfer_guard("disallow"):
             begin = time.perf_counter()
-            state, losses = train_epoch(
-                current.state,
-                hyper,
-                batches,
-                self._features,
-                graph=graph,
-                capacity=self._capacity,
-                loss_config=settings.loss_config,
-            )
-            losses = np.asarray(jax.device_get(losses))
+            state, losses = self._train(program, places, current.state, hyper, epoch)
             seconds = time.perf_counter() - begin
-            self._check_finite(losses, active, epoch)
-            val = self._val.embed(state.params, graph)
-            val_losses = self._val.loss(
-                val, settings.batch_size, settings.loss_config, weights, val_keys
+            val, train = (
+                split.embed(state.params, hyper.active, self._task.graph)
+                for split in (program.val, program.train)
             )
-            train = self._train.embed(state.params, graph)
-            try:
-                val_metrics = self._val.metrics(val)
-                train_metrics = self._train.metrics(train)
-            except ValueError as error:
-                raise self._diverged(str(error), f"after epoch {epoch + 1}") from error
+            val_losses = program.val.loss(
+                val, self._batch_size, self._loss_config, hyper.loss, val_keys
+            )
+            metrics = list(
+                zip(program.val.metrics(val), program.train.metrics(train), strict=True)
+            )
         train_losses = losses.mean(axis=1, dtype=np.float64)
-        for run in np.flatnonzero(active).tolist():
-            logs[run].write(
-                {
-                    "epoch": epoch + 1,
-                    "lr": rate,
-                    "second_loss_component_weight": (
-                        settings.loss_weights(epoch).second_component_weight
-                        if settings.loss_config.has_second_component
-                        else None
+        progress = list(current.progress)
+        shown = []
+        for number in active:
+            run, place = self._runs[number], places.runs.index(number)
+            failure = _failure(losses[place], metrics[place], epoch)
+            if failure is not None:
+                progress[number] = self._put_aside(number, current, failure)
+                continue
+            val_metrics, train_metrics = metrics[place]
+            assert not isinstance(val_metrics, str)
+            weights = run.settings.loss_weights(epoch)
+            if number in logs:
+                logs[number].write(
+                    {
+                        "epoch": epoch + 1,
+                        "lr": run.settings.learning_rate(epoch),
+                        "second_loss_component_weight": (
+                            weights.second_component_weight
+                            if run.settings.loss_config.has_second_component
+                            else None
+                        ),
+                        "train_loss": float(train_losses[place]),
+                        "val_loss": float(val_losses[place]),
+                        "train": train_metrics,
+                        "val": val_metrics,
+                    }
+                )
+            progress[number] = current.progress[number].after_epoch(
+                run.settings, val_metrics, float(val_losses[place])
+            )
+            shown.append((number, place, val_metrics))
+        if hosts.is_writer():
+            listener(
+                EpochReport(
+                    epoch=epoch + 1,
+                    epochs=self._epochs,
+                    runs=[self._runs[number].name for number, _, _ in shown],
+                    train_loss=[float(train_losses[place]) for _, place, _ in shown],
+                    val_loss=[float(val_losses[place]) for _, place, _ in shown],
+                    val_metrics=[metrics for _, _, metrics in shown],
+                    museums_per_second=(
+                        len(active) * len(program.train.themes) / seconds
                     ),
-                    "train_loss": float(train_losses[run]),
-                    "val_loss": float(val_losses[run]),
-                    "train": train_metrics[run],
-                    "val": val_metrics[run],
-                }
+                )
             )
-        progress = tuple(
-            p.after_epoch(settings, metrics, float(loss))
-            for p, metrics, loss in zip(
-                current.progress, val_metrics, val_losses, strict=True
-            )
-        )
-        listener(
-            EpochReport(
-                epoch=epoch + 1,
-                epochs=settings.epochs,
-                train_loss=train_losses.tolist(),
-                val_loss=val_losses.tolist(),
-                val_metrics=val_metrics,
-                museums_per_second=runs * len(self._train.themes) / seconds,
-            )
-        )
-        return current.after_epoch(state, progress)
+        return current.after_epoch(state, tuple(progress))
 
-    def _check_finite(self, losses: np.ndarray, active: np.ndarray, epoch: int) -> None:
-        wrong = ~np.isfinite(losses) & active[:, None]
-        if wrong.any():
-            step, run = np.argwhere(wrong.T)[0]
-            raise self._diverged(
-                f"loss of try {self._attempts[run]} became {losses[run, step]}",
-                f"in epoch {epoch + 1}, step {step + 1}",
-            )
+    def _train(
+        self,
+        program: _Program,
+        places: Places,
+        state: TrainState,
+        hyper: Hyper,
+        epoch: int,
+    ) -> tuple[TrainState, np.ndarray]:
+        """Takes an epoch's steps; returns the state and losses (places, steps)."""
+        losses = []
+        for block in program.feed.blocks(program.batches[epoch]):
+            step = self._compile(program, places, state, hyper, block)
+            first = jax.device_put(np.int32(block.first_step))
+            state, of_block = step(state, hyper, block.batches, block.features, first)
+            losses.append(of_block)
+        return state, np.concatenate(places.layout.fetch(losses), axis=1)
 
-    def _diverged(self, what: str, when: str) -> NonFiniteLossError:
-        first = try_folder(self._folder, self._attempts[0])
-        epochs = checkpoint.saved_epochs(first, "last")
+    def _compile(
+        self,
+        program: _Program,
+        places: Places,
+        state: TrainState,
+        hyper: Hyper,
+        block: Block,
+    ) -> Callable[..., Any]:
+        """The compiled steps of a block, once it is known that they fit the memory."""
+        key = (places, block.batches.steps)
+        if key not in self._compiled:
+            compiled = train_epoch.lower(
+                state,
+                hyper,
+                block.batches,
+                block.features,
+                jax.device_put(np.int32(0)),
+                graph=self._task.graph,
+                capacity=program.capacity,
+                loss_config=self._loss_config,
+                layout=places.layout,
+            ).compile()
+            needed = memory.needed(compiled)
+            free = memory.available(places.layout.mesh.devices.flat[0])
+            if needed > _MEMORY_SHARE * free and len(self._runs) > 1:
+                raise DoesNotFitError(needed, free)
+            self._compiled[key] = compiled
+        return self._compiled[key]
+
+    def _put_aside(self, number: int, current: Cohort, failure: str) -> Progress:
+        """Notes that a run has failed, or ends the training of all."""
+        run = self._runs[number]
+        epochs = checkpoint.saved_epochs(run.folder, "last")
         saved = f"epoch {epochs[-1]} is saved" if epochs else "no epoch was saved"
-        return NonFiniteLossError(
-            f"{self._config.file_stem}: {what} {when}; {saved} in {self._folder}"
-        )
+        message = f"{run.name}: {failure}; {saved} in {run.folder}"
+        if not self._execution.keep_going:
+            raise NonFiniteLossError(message)
+        warnings.warn(message, stacklevel=2)
+        return current.progress[number].failed(failure)
 
-    def _test_saved(self, folder: Path, attempt: int) -> TryResult:
-        """Tests what was saved of a try, not what is in memory."""
-        saved = checkpoint.load_model(folder)
-        return TryResult(attempt, saved.epoch, self._test.test(saved.model))
+    def _test(self, current: Cohort) -> list[TryResult | None]:
+        """Tests what was saved of every run, not what is in memory."""
+        sound = [n for n, p in enumerate(current.progress) if p.failure is None]
+        if not sound:
+            return [None] * len(self._runs)
+        saved = [checkpoint.load_model(self._runs[n].folder) for n in sound]
+        places = self._first.runs
+        layout = Layout.of(
+            len(sound),
+            list(self._first.layout.mesh.devices.flat),
+            vector=min(self._first.layout.vector, len(places)),
+        )
+        params = stack_params(
+            self._task.config,
+            self._task.masking,
+            [found.model.params for found in saved],
+        )
+        split = self._task.split("test", layout)
+        tested = split.test(params, self._task.graph)
+        results: list[TryResult | None] = [None] * len(self._runs)
+        for number, found, result in zip(sound, saved, tested, strict=True):
+            attempt = self._runs[number].attempt
+            results[number] = TryResult(attempt, found.epoch, result)
+        return results
+
+
+@jax.jit
+def _keys_of(seeds, attempts, stream, epoch) -> jax.Array:
+    def key(seed, attempt):
+        key = jax.random.key(seed)
+        for part in (attempt, stream, epoch):
+            key = jax.random.fold_in(key, part)
+        return key
+
+    return jax.vmap(key)(seeds, attempts)
+
+
+def _failure(losses: np.ndarray, metrics: tuple[Any, Any], epoch: int) -> str | None:
+    """What went wrong with a run in an epoch (from 0), None if nothing did."""
+    wrong = ~np.isfinite(losses)
+    if wrong.any():
+        step = int(wrong.argmax())
+        return f"loss became {losses[step]} in epoch {epoch + 1}, step {step + 1}"
+    faults = [fault for fault in metrics if isinstance(fault, str)]
+    return f"{faults[0]} after epoch {epoch + 1}" if faults else None
+
+
+def _short(value: str | list[str]) -> str:
+    if isinstance(value, str):
+        return value
+    return f"{len(value)} runs ({', '.join(value[:2])}{', ...' if value[2:] else ''})"

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Collection
 from typing import NamedTuple
 
 import jax
@@ -30,11 +31,13 @@ class LossConfig:
     """
 
     # `use_categories_in_loss`: negatives of the first component are other themes'.
-    uses_themes: bool = False
+    # None leaves it to `LossWeights.uses_themes`, for runs that differ in it.
+    uses_themes: bool | None = False
     # `loss_within_category_margin` is given: a second component within themes.
     within_theme: bool = False
     # `filter_out_hard_negatives`: keep negatives less similar than the match only.
-    filter_out_hard_negatives: bool = False
+    # None leaves it to `LossWeights.filter_out_hard_negatives`.
+    filter_out_hard_negatives: bool | None = False
     # `new_positive_samples`: museums of the anchor's theme drawn as positives of the
     # second component; None for none.
     new_positive_samples: int | None = None
@@ -48,11 +51,11 @@ class LossConfig:
             raise ValueError(
                 f"new_positive_samples: expected at least 1, found {samples}"
             )
-        if self.within_theme and not self.uses_themes:
+        if self.within_theme and self.uses_themes is False:
             raise ValueError(
                 "loss_within_category_margin needs use_categories_in_loss, which is off"
             )
-        if samples is not None and not self.uses_themes:
+        if samples is not None and self.uses_themes is False:
             raise ValueError(
                 f"new_positive_samples ({samples}) needs use_categories_in_loss, "
                 "which is off"
@@ -73,8 +76,35 @@ class LossConfig:
         """Whether `LossWeights.second_component_weight` has anything to weigh."""
         return self.within_theme or self.new_positive_samples is not None
 
+    @classmethod
+    def covering(cls, configs: Collection[LossConfig]) -> LossConfig:
+        """One structure for runs with any of the given ones, to compute together.
+
+        What they differ in is left to `LossWeights`; a run without a second component
+        has weight 0 for it, which changes no bit of its loss.
+
+        Args:
+          configs: at least one; all with the same new positives, or none.
+        """
+
+        def shared(values: set[bool | None]) -> bool | None:
+            return values.pop() if len(values) == 1 else None
+
+        (samples,) = {c.new_positive_samples for c in configs}
+        (replacement,) = {c.with_replacement for c in configs}
+        return cls(
+            uses_themes=shared({c.uses_themes for c in configs}),
+            within_theme=any(c.within_theme for c in configs),
+            filter_out_hard_negatives=shared(
+                {c.filter_out_hard_negatives for c in configs}
+            ),
+            new_positive_samples=samples,
+            with_replacement=replacement,
+        )
+
 
 Scalar = Float[Array, ""] | float
+Flag = Bool[Array, ""] | bool
 
 
 @jax.tree_util.register_dataclass
@@ -88,6 +118,9 @@ class LossWeights:
     within_theme_margin: Scalar = 0.15
     # `second_loss_component_weight` w: (1 - w) * first + w * second.
     second_component_weight: Scalar = 0.5
+    # Wanted where `LossConfig` has None for them.
+    uses_themes: Flag | None = None
+    filter_out_hard_negatives: Flag | None = None
 
     @classmethod
     def checked(
@@ -198,14 +231,18 @@ def retrieval_loss(
     # Before any arithmetic: 0 * NaN would put NaN into the gradient of the rest.
     similarity = jnp.where(present, similarity, 0)
     same = themes[:, None] == themes[None, :]
-    negatives = present & ~(same if config.uses_themes else itself)
+    by_theme = _settled(config.uses_themes, weights.uses_themes)
+    negatives = present & ~jnp.where(by_theme, same, itself)
+    semi_hard = _settled(
+        config.filter_out_hard_negatives, weights.filter_out_hard_negatives
+    )
 
     def component(
         margin: Scalar, mask: Bool[Array, "batch batch"], draws: Draws | None = None
     ) -> Float[Array, ""]:
         # Columns are the rows of the transpose: every mask here is symmetric.
         rows, columns = (
-            _mean_hinge(s, margin, mask, draws, config.filter_out_hard_negatives)
+            _mean_hinge(s, margin, mask, draws, semi_hard)
             for s in (similarity, similarity.T)
         )
         return (rows + columns) / 2
@@ -223,6 +260,15 @@ def retrieval_loss(
         weight = weights.second_component_weight
         loss = (1 - weight) * first + weight * second
     return loss, LossTerms(first, second, jnp.sum(valid, dtype=jnp.int32))
+
+
+def _settled(static: bool | None, of_run: Flag | None) -> Flag:
+    """A switch of the structure, or the run's own where that leaves it open."""
+    if static is not None:
+        return static
+    if of_run is None:
+        raise ValueError("expected the switches that the config leaves to the weights")
+    return of_run
 
 
 def _draws(
@@ -245,7 +291,7 @@ def _mean_hinge(
     margin: Scalar,
     mask: Bool[Array, "anchors others"],
     draws: Draws | None,
-    filter_out_hard_negatives: bool,
+    semi_hard: Flag,
 ) -> Float[Array, ""]:
     """Mean over pairs of ``relu(margin + s[i, j] - positive)``, 0 over no pair."""
     # A masked sum, not a gather: its gradient is a select, not a scatter.
@@ -261,7 +307,6 @@ def _mean_hinge(
         hinge = jnp.sum(jnp.where(draws.drawn[:, :, None], each, 0), axis=1)
         hinge = hinge / jnp.maximum(number, 1)
         mask = mask & (number > 0)
-    if filter_out_hard_negatives:
-        mask = mask & (similarity < matched)
+    mask = mask & ((similarity < matched) | ~jnp.asarray(semi_hard))
     pairs = jnp.sum(mask, dtype=similarity.dtype)
     return jnp.sum(jnp.where(mask, hinge, 0)) / jnp.maximum(pairs, 1)

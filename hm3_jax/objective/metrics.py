@@ -8,8 +8,9 @@ smaller index ranks first. Percentages except the ranks, which count from 1.
 from __future__ import annotations
 
 import jax
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Array, Float, Int
 from numpy.typing import ArrayLike
 
 from hm3_jax.objective import ranking
@@ -88,6 +89,40 @@ def score_queries(
         block_size=block,
     )
     return jax.tree.map(lambda x: x[:count], jax.device_get(scores))
+
+
+def split_scores(
+    descriptions: Float[Array, "n d"],
+    museums: Float[Array, "n d"],
+    themes: Int[Array, " n"],
+    *,
+    side_by_side: int = 1,
+) -> tuple[QueryScores, QueryScores]:
+    """`score_queries` inside a compiled program, without its checks.
+
+    Args:
+      descriptions: float32 embeddings.
+      museums: float32 embeddings; row ``i`` belongs to description ``i``.
+      themes: int32 theme of each museum.
+      side_by_side: sets that `vmap` computes at once, which share the memory.
+
+    Returns:
+      Scores (t2s, s2t) of length n.
+    """
+    count = themes.shape[0]
+    missing = -count % TILE
+
+    def padded(rows: Array) -> Array:
+        return jnp.pad(rows, [(0, missing)] + [(0, 0)] * (rows.ndim - 1))
+
+    scores = ranking.query_scores(
+        padded(descriptions),
+        padded(museums),
+        padded(themes),
+        count,
+        block_size=_block_size(count, side_by_side),
+    )
+    return jax.tree.map(lambda x: x[:count], scores)
 
 
 def exact_ranks(
@@ -179,12 +214,17 @@ def _prepare(
                 f"{name}: expected finite embeddings, found row {bad.argmax()} with "
                 "NaN, infinity or a length beyond float32"
             )
-    tiles = -(-described.shape[0] // TILE)
     if block_size is None:
-        return described, shown, TILE * max(1, _BLOCK_ELEMENTS // (TILE * TILE * tiles))
+        return described, shown, _block_size(described.shape[0])
     if block_size < 1:
         raise ValueError(f"block_size: expected at least 1, found {block_size}")
     return described, shown, TILE * -(-block_size // TILE)
+
+
+def _block_size(count: int, side_by_side: int = 1) -> int:
+    """Queries ranked at a time, a multiple of `TILE`."""
+    tiles = -(-count // TILE) * side_by_side
+    return TILE * max(1, _BLOCK_ELEMENTS // (TILE * TILE * tiles))
 
 
 def _padded(rows: np.ndarray) -> np.ndarray:

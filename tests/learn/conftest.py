@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from hm3_jax.data.store import FeatureStore, open_store
-from hm3_jax.learn import trainer
-from hm3_jax.learn.features import Counts, Features, load_features
+from hm3_jax.learn.batches import Counts
+from hm3_jax.learn.features import Features, load_features
 from tests.learn import small
 
 
@@ -44,8 +44,3 @@ def folder(finished: Path) -> Path:
 def copy(finished: Path, tmp_path: Path) -> Path:
     """A copy of the finished experiment."""
     return shutil.copytree(finished, tmp_path / "copy")
-
-
-@pytest.fixture
-def saves_every_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trainer, "_SAVE_EVERY", -1.0)

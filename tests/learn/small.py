@@ -11,11 +11,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
 from hm3_jax.data.museum import ArtworkTable, MuseumRecord, RoomRecord
 from hm3_jax.data.store import FeatureFacts, FeatureStore, write_store
-from hm3_jax.learn.experiment import Experiment, Listeners, run_experiment
+from hm3_jax.learn.execution import Execution
+from hm3_jax.learn.experiment import Experiment, Listeners, run_experiments
+from hm3_jax.learn.interruption import GracefulStop
+from hm3_jax.learn.layout import Layout
 from hm3_jax.learn.settings import TrainSettings
 from hm3_jax.learn.trainer import EpochReport
 from hm3_jax.nn.strategy import (
@@ -138,6 +142,11 @@ def write(path: Path, museums: Any = None, **changes: Any) -> Path:
     return path
 
 
+def one_device(runs: int) -> Layout:
+    """All runs side by side on the first device."""
+    return Layout.of(runs, jax.devices()[:1], vector=runs)
+
+
 def contents(folder: Path) -> dict[str, bytes]:
     """Every file below a folder."""
     return {
@@ -153,7 +162,8 @@ def train(
     *strategies: StrategyConfig,
     listener: Callable[[EpochReport], None] = lambda report: None,
     resume: bool = False,
-    tries_at_once: int | None = None,
+    execution: Execution = Execution(),  # noqa: B008 - frozen
+    stop: GracefulStop | None = None,
     **changes: Any,
 ) -> Path:
     """Runs an experiment with `BY_ROOM`, or other strategies, and changed `SETTINGS`.
@@ -166,10 +176,9 @@ def train(
         settings=dataclasses.replace(SETTINGS, **changes),
         folder=folder,
         name=folder.name,
-        tries_at_once=tries_at_once,
     )
-    silent = Listeners(lambda config: None, listener, lambda config, results: None)
-    run_experiment(experiment, store, silent, resume=resume)
+    silent = Listeners(lambda *_: None, listener, lambda *_: None)
+    run_experiments([experiment], store, silent, execution, resume=resume, stop=stop)
     return folder / experiment.strategies[0].file_stem
 
 

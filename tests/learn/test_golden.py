@@ -9,8 +9,10 @@ from hm3_jax.interop.torch_weights import from_torch, to_torch
 from hm3_jax.learn.embed import embed, plan_embedding
 from hm3_jax.learn.epoch import Hyper, fresh_state, train_epoch
 from hm3_jax.learn.model import graph_of, stack, stack_params, take_run
+from hm3_jax.learn.placement import OnDevice
 from hm3_jax.objective.loss import LossConfig, LossWeights
 from tests import golden_data
+from tests.learn import small
 
 CONVOLUTIONS = [name for name in golden_data.STRATEGIES if "cnn1d" in name]
 TRAININGS = ["rnn_meanPoolProc", "hier_by_room_rnn_meanPoolProc_video"]
@@ -29,9 +31,12 @@ def golden_params(stem: str, prefix: str, file: str | None = None):
 def embeddings(stem: str, masking, batch_size: int, padding: float = np.nan):
     config = golden_data.strategy(stem)
     params = stack_params(config, masking, [golden_params(stem, "param/")])
-    plan = plan_embedding(golden_data.counts(config), np.arange(12), batch_size)
-    features = golden_data.features(config, padding)
-    out = embed(params, features, plan, graph=graph_of(config, masking))
+    layout = small.one_device(1)
+    source = OnDevice(golden_data.features(config, padding), layout)
+    museums, counts = np.arange(12), golden_data.counts(config)
+    plan = plan_embedding(counts, museums, batch_size, source, layout)
+    graph = graph_of(config, masking)
+    out = embed(params, jnp.ones(1, bool), plan, graph=graph)
     return [np.asarray(x[0]) for x in out]
 
 
@@ -66,8 +71,10 @@ def test_training(stem, loss):
     order = golden["order"].astype(np.int32)
     state = fresh_state(stack([golden_params(stem, "init/", file)]))
     themes = loss == "theme"
+    layout, counts = small.one_device(1), golden_data.counts(config)
+    planned = [counts.plan(batches[None], layout) for batches in order]
     losses = []
-    for epoch, batches in enumerate(order):
+    for epoch, batches in enumerate(planned):
         hyper = Hyper(
             lr=jnp.full(1, 5e-3 * 0.75 ** (epoch // 4), jnp.float32),
             loss=LossWeights(
@@ -81,11 +88,12 @@ def test_training(stem, loss):
         state, of_epoch = train_epoch(
             state,
             hyper,
-            jnp.asarray(batches[None]),
+            batches,
             golden_data.features(config),
             graph=graph_of(config, "time"),
-            capacity=golden_data.counts(config).capacity(order.reshape(1, -1, 6)),
+            capacity=counts.capacity(planned),
             loss_config=LossConfig(uses_themes=themes, within_theme=themes),
+            layout=layout,
         )
         losses.append(np.asarray(of_epoch[0]))
     # Once the loss is zero it must be zero here too.

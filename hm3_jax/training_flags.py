@@ -1,0 +1,163 @@
+"""Flags of every entry that trains: the settings, and how they are carried out."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from absl import flags
+
+from hm3_jax.learn.execution import Execution
+from hm3_jax.learn.settings import BEST_STRATEGIES, TrainSettings
+
+RESUME = flags.DEFINE_bool(
+    "resume", False, "Go on with the experiments that are in their folders."
+)
+GRACE_SECONDS = flags.DEFINE_float(
+    "grace_seconds",
+    60.0,
+    "After SIGTERM or SIGUSR1 the epoch is finished and saved if that takes no longer "
+    "than this; then the process ends with exit code 0.",
+    lower_bound=0,
+)
+_RUNS_AT_ONCE = flags.DEFINE_integer(
+    "runs_at_once",
+    None,
+    "Runs trained as one program; all of them unless memory forbids.",
+    lower_bound=1,
+)
+_NUM_DEVICES = flags.DEFINE_integer(
+    "num_devices",
+    None,
+    "Devices to use; all without it. Runs are spread over them, and what devices "
+    "remain share batches.",
+    lower_bound=1,
+)
+_DATA_PLACEMENT = flags.DEFINE_enum(
+    "data_placement",
+    "auto",
+    ["device", "host", "auto"],
+    "Where the features lie: all on every device, on the host (batches are sent ahead "
+    "of their turn), or on the devices if they fit.",
+)
+_SAVE_EVERY_SECONDS = flags.DEFINE_float(
+    "save_every_seconds",
+    60.0,
+    "Seconds between saves, besides the one at the end; 0 saves after every epoch.",
+    lower_bound=0,
+)
+
+_DEFAULTS = TrainSettings()
+# The flags of TrainSettings, which has their defaults and checks.
+_SETTINGS = {
+    "seed": flags.DEFINE_integer("seed", _DEFAULTS.seed, "Seed of all randomness."),
+    "batch_size": flags.DEFINE_integer(
+        "batch_size", _DEFAULTS.batch_size, "Museums of a batch."
+    ),
+    "epochs": flags.DEFINE_integer("epochs", _DEFAULTS.epochs, "Epochs to train."),
+    "lr": flags.DEFINE_float("lr", _DEFAULTS.lr, "Learning rate of Adam."),
+    "scheduler_step_size": flags.DEFINE_integer(
+        "scheduler_step_size",
+        _DEFAULTS.scheduler_step_size,
+        "Epochs after which the learning rate is multiplied by --scheduler_gamma.",
+    ),
+    "scheduler_gamma": flags.DEFINE_float(
+        "scheduler_gamma", _DEFAULTS.scheduler_gamma, "See --scheduler_step_size."
+    ),
+    "number_of_tries": flags.DEFINE_integer(
+        "number_of_tries",
+        _DEFAULTS.number_of_tries,
+        "Repetitions with other random streams of the same seed.",
+    ),
+    "save_strategy": flags.DEFINE_enum(
+        "save_strategy",
+        _DEFAULTS.save_strategy,
+        ["last", "best"],
+        "Which epoch is kept and tested; best needs --best_strategy.",
+    ),
+    "best_strategy": flags.DEFINE_enum(
+        "best_strategy",
+        _DEFAULTS.best_strategy,
+        list(BEST_STRATEGIES),
+        "Metric on val that says which epoch is best.",
+    ),
+    "loss_margin": flags.DEFINE_float(
+        "loss_margin", _DEFAULTS.loss_margin, "Margin of the triplet loss, in cosine."
+    ),
+    "use_categories_in_loss": flags.DEFINE_bool(
+        "use_categories_in_loss",
+        _DEFAULTS.use_categories_in_loss,
+        "Theme-aware loss: negatives are museums of other themes.",
+    ),
+    "loss_within_category_margin": flags.DEFINE_float(
+        "loss_within_category_margin",
+        _DEFAULTS.loss_within_category_margin,
+        "Margin of the second component, between museums of one theme.",
+    ),
+    "second_loss_component_weight": flags.DEFINE_float(
+        "second_loss_component_weight",
+        _DEFAULTS.second_loss_component_weight,
+        "Weight of the second component (0.5 where there is one).",
+    ),
+    "second_loss_component_weight_decay_factor": flags.DEFINE_float(
+        "second_loss_component_weight_decay_factor",
+        _DEFAULTS.second_loss_component_weight_decay_factor,
+        "After each epoch the second weight is multiplied by this, up to 1.",
+    ),
+    "new_positive_samples": flags.DEFINE_integer(
+        "new_positive_samples",
+        _DEFAULTS.new_positive_samples,
+        "Museums of the anchor's theme drawn as positives of the second component.",
+    ),
+    "allow_sampling_replacement_of_new_positives": flags.DEFINE_bool(
+        "allow_sampling_replacement_of_new_positives",
+        _DEFAULTS.allow_sampling_replacement_of_new_positives,
+        "Draw new positives with replacement.",
+    ),
+    "filter_out_hard_negatives": flags.DEFINE_bool(
+        "filter_out_hard_negatives",
+        _DEFAULTS.filter_out_hard_negatives,
+        "Keep semi-hard negatives only.",
+    ),
+    "loss_patience": flags.DEFINE_integer(
+        "loss_patience",
+        _DEFAULTS.loss_patience,
+        "Epochs without a lower val loss after which a try ends.",
+    ),
+    "loss_delta": flags.DEFINE_float(
+        "loss_delta", _DEFAULTS.loss_delta, "How much lower counts for it (0)."
+    ),
+    "cnn1d_masking": flags.DEFINE_enum(
+        "cnn1d_masking",
+        _DEFAULTS.cnn1d_masking,
+        ["time", "channels"],
+        "What the 1-D CNN masks; channels is the published release's way, for "
+        "comparison with its checkpoints.",
+    ),
+}
+
+
+def given_settings(changes: Mapping[str, Any] | None = None) -> TrainSettings:
+    """The settings the flags ask for.
+
+    Args:
+      changes: other values for some of them.
+
+    Raises:
+      ValueError: a value out of range, or a contradiction.
+    """
+    given = {
+        field.name: _SETTINGS[field.name].value
+        for field in dataclasses.fields(TrainSettings)
+    }
+    return TrainSettings(**{**given, **(changes or {})})
+
+
+def given_execution(*, keep_going: bool = False) -> Execution:
+    """How the flags ask for runs to be carried out."""
+    return Execution(
+        runs_at_once=_RUNS_AT_ONCE.value,
+        num_devices=_NUM_DEVICES.value,
+        data_placement=_DATA_PLACEMENT.value,
+        save_every_seconds=_SAVE_EVERY_SECONDS.value,
+        keep_going=keep_going,
+    )

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import logging
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from hm3_jax.extraction.clip_choice import (
-    ClipChoice,
-    ResolvedClip,
-    resolve,
-    with_activation,
+from hm3_jax.extraction.clip_choice import ClipChoice, ResolvedClip, resolve
+from hm3_jax.extraction.clip_loading import (
+    build,
+    name_of,
+    pick_device,
+    pick_precision,
+    tokenizer_of,
 )
-from hm3_jax.extraction.errors import first_line
 from hm3_jax.extraction.facts import check_same_encoder, library_versions
 from hm3_jax.extraction.picture_transform import PictureTransform
 from hm3_jax.extraction.text_tower import TextTower
 from hm3_jax.extraction.tokens import ClipTokenizer
-from hm3_jax.extraction.weights import read_weights, sha256_of
+from hm3_jax.extraction.weights import sha256_of
 
 if TYPE_CHECKING:
     import torch
@@ -60,9 +58,9 @@ class ClipModel:
         self._checksum = checksum
         self._text_tower = TextTower(model)
         self.precision = precision
-        self.device_name = _name_of(device)
+        self.device_name = name_of(device)
         self.feature_size = int(resolved.config["embed_dim"])
-        self.tokenize = ClipTokenizer(_tokenizer_of(resolved))
+        self.tokenize = ClipTokenizer(tokenizer_of(resolved))
         self.context_length = self.tokenize.context_length
         self.picture_transform = PictureTransform.from_open_clip(
             model.visual.preprocess_cfg
@@ -226,135 +224,7 @@ def text_encoder_for(
 def _load(
     resolved: ResolvedClip, checksum: str, precision: str, device: str
 ) -> ClipModel:
-    place = _pick_device(device)
-    precision = _pick_precision(precision, place)
-    model = _build(resolved)
-    return ClipModel(resolved, model.to(place).eval(), place, precision, checksum)
-
-
-def _pick_device(name: str) -> torch.device:
-    import torch
-
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-        return device
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(
-            f"expected a device that PyTorch has here, found {name!r} "
-            f"({first_line(error)})"
-        ) from None
-
-
-def _name_of(device: torch.device) -> str:
-    import torch
-
-    cuda = device.type == "cuda"
-    return torch.cuda.get_device_name(device) if cuda else str(device)
-
-
-def _pick_precision(name: str, device: torch.device) -> str:
-    import torch
-
-    if name == "auto":
-        fast = device.type == "cuda" and torch.cuda.is_bf16_supported()
-        return "bf16" if fast else "float32"
-    if name == "fp16" and device.type == "cpu":
-        raise ValueError("precision fp16 is for a GPU, found the device cpu")
-    return name
-
-
-def _build(resolved: ResolvedClip) -> Any:
-    """The open_clip model with its weights, on the CPU."""
-    import open_clip
-
-    with _open_clip_quiet():
-        try:
-            model = open_clip.create_model(
-                resolved.source,
-                load_weights=False,
-                pretrained_text=False,
-                force_preprocess_cfg=dict(resolved.preprocessing),
-            )
-        except (TypeError, AssertionError, KeyError) as error:
-            raise ValueError(
-                f"{resolved.source}: expected settings of an architecture that "
-                f"open_clip builds, found {type(error).__name__}: {first_line(error)}"
-            ) from None
-        _load_weights(model, resolved)
-    return model.requires_grad_(False)
-
-
-def _load_weights(model: Any, resolved: ResolvedClip) -> None:
-    import open_clip
-
-    path = resolved.weights_file
-    weights = read_weights(path)
-    _check_activation(resolved, weights.layout)
-    _check_positions(path, weights.state, model.state_dict(), resolved.name)
-    try:
-        if weights.layout == "open_clip":
-            open_clip.load_checkpoint(model, str(path))
-        else:
-            model.load_state_dict(weights.state)
-    except RuntimeError as error:
-        lines = [line.strip() for line in str(error).splitlines()]
-        raise ValueError(
-            f"{path}: expected weights of the model {resolved.name}, found others: "
-            f"{' '.join(lines[1:])[:300]}"
-        ) from None
-
-
-def _check_activation(resolved: ResolvedClip, layout: str) -> None:
-    if resolved.tagged or resolved.activation == "QuickGELU":
-        return
-    import open_clip
-
-    path, name = resolved.weights_file, resolved.name
-    quick = with_activation(name, "QuickGELU")
-    if layout != "open_clip":
-        raise ValueError(
-            f"{path}: {layout} weights were trained with QuickGELU, the model {name} "
-            f"has GELU: use {quick}"
-        )
-    if quick in open_clip.list_models():
-        warnings.warn(
-            f"{path} does not say which activation its weights were trained with: "
-            f"{name} has GELU; if they are OpenAI's, use {quick}",
-            stacklevel=2,
-        )
-
-
-def _check_positions(
-    path: Any, state: Mapping[str, Any], wanted: Mapping[str, Any], name: str
-) -> None:
-    # open_clip would stretch them, as one may before training on.
-    for key in state.keys() & wanted.keys():
-        if not key.endswith("positional_embedding"):
-            continue
-        here, there = tuple(wanted[key].shape), tuple(state[key].shape)
-        if here != there:
-            raise ValueError(
-                f"{path}: expected weights of the model {name} with a {key} of shape "
-                f"{here}, found {there}"
-            )
-
-
-def _tokenizer_of(resolved: ResolvedClip) -> Any:
-    import open_clip
-
-    with _open_clip_quiet():
-        return open_clip.get_tokenizer(resolved.source)
-
-
-@contextmanager
-def _open_clip_quiet() -> Iterator[None]:
-    """Keeps open_clip's notes about random weights, which are to come, off stderr."""
-    before = logging.root.manager.disable
-    logging.disable(max(before, logging.WARNING))
-    try:
-        yield
-    finally:
-        logging.disable(before)
+    place = pick_device(device)
+    precision = pick_precision(precision, place)
+    model = build(resolved)
+    return ClipModel(resolved, model.to(place), place, precision, checksum)

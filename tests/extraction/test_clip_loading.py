@@ -1,6 +1,7 @@
 """From a user's choice of model and weights to a loaded model; what is refused."""
 
 import hashlib
+import importlib.util
 import json
 import warnings
 
@@ -397,6 +398,19 @@ def test_devices_and_precisions(tmp_path, quick):
         loaded(ClipChoice(None, folder, "fp16"))
     with pytest.raises(ValueError, match="float32, bf16, fp16, auto, found 'int4'"):
         ClipChoice("Small", "tag", "int4")  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize("model", ["ViT-B-16-SigLIP", "xlm-roberta-base-ViT-B-32"])
+def test_tokenizers_of_others_say_what_they_need(tmp_path, monkeypatch, model):
+    (tmp_path / "weights.pt").touch()
+    find = importlib.util.find_spec
+    hidden = {"transformers"}
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name in hidden else find(name)
+    )
+    message = refusal(model, str(tmp_path / "weights.pt"), ModuleNotFoundError)
+    assert message.startswith(f"the model {model} reads texts with Hugging Face's")
+    assert "pip install transformers" in message
 
 
 def test_inputs_of_another_shape_are_refused(tmp_path, quick):

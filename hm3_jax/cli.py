@@ -26,7 +26,7 @@ import os
 import sys
 import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import NoReturn, TextIO
 
 from absl import flags
@@ -72,6 +72,27 @@ def run(main: Callable[[], int | None]) -> NoReturn:
         hint = "" if _debug() else " (--debug shows where)"
         code = _fail(1, f"error: {type(error).__name__}: {_one_line(error)}{hint}")
     sys.exit(code)
+
+
+def refuse_flags_of_others(
+    choice: flags.FlagHolder, own: Mapping[str, Iterable[flags.FlagHolder]]
+) -> None:
+    """Refuses flags that mean nothing to what the user chose.
+
+    Args:
+        choice: The flag that chooses, such as --source.
+        own: Flags that belong to one of its values only.
+
+    Raises:
+        ValueError: If one of another value was given; names both.
+    """
+    for value, others in own.items():
+        for flag in others:
+            if value != choice.value and flag.present:
+                raise ValueError(
+                    f"--{flag.name} is for --{choice.name}={value}, found "
+                    f"--{choice.name}={choice.value}"
+                )
 
 
 def _parse_and_call(main: Callable[[], int | None]) -> int:

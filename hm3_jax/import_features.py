@@ -90,22 +90,14 @@ _APARTMENTS_MODEL = flags.DEFINE_string(
 # Flags that mean something to one source only.
 _OWN_FLAGS = {
     "hm3": (_FEATURE_SET, _MUSEUMS, _MUSEUMS_PACKAGE, _VIDEO_POOLING),
-    "museums3k": (),
     "apartments": (_APARTMENTS_MODEL,),
-    "tfds": (),
 }
 
 
 def main() -> None:
     """Imports what the flags name and says what it was."""
     start = time.perf_counter()
-    for source, own in _OWN_FLAGS.items():
-        for flag in own:
-            if source != _SOURCE.value and flag.present:
-                raise ValueError(
-                    f"--{flag.name} is for --source={source}, found "
-                    f"--source={_SOURCE.value}"
-                )
+    cli.refuse_flags_of_others(_SOURCE, _OWN_FLAGS)
     output = Path(_OUTPUT.value)
     if output.exists():
         raise FileExistsError(

@@ -75,13 +75,7 @@ _OWN_FLAGS = {"genmuseums": (_SEMART, _VIDEOS), "museums3k": (_PICTURES,)}
 def main() -> None:
     """Makes the list that the flags ask for and says what is in it."""
     start = time.perf_counter()
-    for source, own in _OWN_FLAGS.items():
-        for flag in own:
-            if source != _SOURCE.value and flag.present:
-                raise ValueError(
-                    f"--{flag.name} is for --source={source}, found "
-                    f"--source={_SOURCE.value}"
-                )
+    cli.refuse_flags_of_others(_SOURCE, _OWN_FLAGS)
     output = Path(_OUTPUT.value)
     if output.exists():
         raise FileExistsError(

@@ -37,6 +37,9 @@ FRAMES_PER_SECOND = 3
 _CONTAINERS = {".avi": "avi", ".m4v": "mp4", ".mov": "mov", ".mp4": "mp4"}
 _OTHER_CONTAINER = "matroska"
 
+# Seconds. Damaged times would make a video of frames that all look alike.
+_LONGEST = 24 * 3600
+
 _PARTIAL = re.compile(r"\.(?P<pid>\d+)@(?P<host>.+)\.partial$")
 
 
@@ -82,7 +85,9 @@ def partial_of(target: Path, pid: int) -> Path:
 
     Each has a place of its own: of two that make the same file, neither spoils it.
     """
-    return target.with_name(f".{target.name}.{pid}@{socket.gethostname()}.partial")
+    # No more than the beginning of the name: names have a greatest length.
+    name = f".{target.name[:32]}.{pid}@{socket.gethostname()}.partial"
+    return target.with_name(name)
 
 
 def remove_leftovers(folder: Path) -> None:
@@ -150,6 +155,8 @@ def _at_even_times(source: Path) -> Iterator[VideoFrame]:
 
     for start, end, frame in timed_frames(source):
         first = start if shown is None else first
+        if start - first > _LONGEST:
+            raise UnreadableInput(source, "expected at most a day of video, found more")
         yield from until(start)
         shown, last = frame, end
     yield from until(last)

@@ -129,8 +129,10 @@ def test_the_same_video_gives_the_same_bytes(tmp_path):
 
 def test_one_frame_is_enough(tmp_path):
     source = write_video(tmp_path / "a.mp4", flat_frames(1), rate=60)
-    assert compress_or_copy(source, tmp_path / "b.mp4") is None
-    assert facts(tmp_path / "b.mp4")[3] == 1
+    # As long a name as there can be.
+    target = tmp_path / f"{'展' * 83}.mp4"
+    assert compress_or_copy(source, target) is None
+    assert facts(target)[3] == 1
 
 
 BAD = {
@@ -147,12 +149,14 @@ def write_bad(folder):
     write_sound_file(folder / "sound.mp4")
     write_header(folder / "header.mp4")
     write_video(folder / "thin.mp4", flat_frames(3, 2, 1600))
+    write_video(folder / "far.mkv", flat_frames(3), pts=[0, 100, 10**8])
     whole = write_video(folder / "cut.mp4", flat_frames(60), rate=10).read_bytes()
     (folder / "cut.mp4").write_bytes(whole[: len(whole) // 2])
     return BAD | {
         "sound.mp4": ("sound only", b""),
         "header.mp4": ("expected", b""),
         "thin.mp4": ("expected", b""),
+        "far.mkv": ("expected at most a day of video", b""),
         "cut.mp4": ("damaged, cut short or of another kind", b""),
     }
 

@@ -154,8 +154,8 @@ def write_bad(folder):
     (folder / "cut.mp4").write_bytes(whole[: len(whole) // 2])
     return BAD | {
         "sound.mp4": ("sound only", b""),
-        "header.mp4": ("expected", b""),
-        "thin.mp4": ("expected", b""),
+        "header.mp4": ("no moving pictures", b""),
+        "thin.mp4": ("200 times as long as wide", b""),
         "far.mkv": ("expected at most a day of video", b""),
         "cut.mp4": ("damaged, cut short or of another kind", b""),
     }
@@ -275,7 +275,7 @@ def start(tmp_path, repository):
 COMMAND = ["--input_root=in", "--output_root=out", "--num_workers=2"]
 
 
-@pytest.mark.parametrize("seconds", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("seconds", [0.4, 0.8])
 def test_a_killed_run_goes_on_to_the_same_files(tmp_path, run_module, start, seconds):
     write_many(tmp_path / "in")
     compress_tree(tmp_path / "in", tmp_path / "whole", workers=0, say=silent)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -104,7 +105,9 @@ class ClipModel:
                 f"expected pictures of shape (n, {', '.join(map(str, wanted))}), "
                 f"found {pixels.shape}"
             )
-        return self._run(self._model.encode_image, np.asarray(pixels, np.float32))
+        # Some architectures would normalise by themselves.
+        encode = functools.partial(self._model.encode_image, normalize=False)
+        return self._run(encode, np.asarray(pixels, np.float32))
 
     def encode_tokens(
         self, tokens: Int[np.ndarray, "n context"]

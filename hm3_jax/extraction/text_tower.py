@@ -66,7 +66,7 @@ class TextTower:
             (n, d) features, not normalised.
         """
         if not self.can_shorten:
-            return self._model.encode_text(tokens)
+            return self._model.encode_text(tokens, normalize=False)
         from open_clip.transformer import text_global_pool
         from torch import nn
 

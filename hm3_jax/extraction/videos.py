@@ -80,8 +80,9 @@ def map_frames(
         What `each` made of the frames, in order; at least one.
 
     Raises:
-        UnreadableInput: If there is no such file, it is damaged, cut short or no video,
-            or there is no frame in it.
+        UnreadableInput: If there is no such file, it is damaged or no video, or there
+            is no frame in it. A file that was cut short counts as far as it goes, if
+            its form (such as Matroska's) allows to read it.
         ValueError: If a number is not positive.
         ModuleNotFoundError: If PyAV or Pillow is not installed.
     """

@@ -44,8 +44,11 @@ def random_clip(config, seed=0):
 
     torch.manual_seed(seed)
     config = copy.deepcopy(config)
-    custom = config.pop("custom_text", False)
-    model = (open_clip.CustomTextCLIP if custom else open_clip.CLIP)(**config)
+    kind = open_clip.CLIP
+    if config.pop("custom_text", False):
+        captions = "multimodal_cfg" in config
+        kind = open_clip.CoCa if captions else open_clip.CustomTextCLIP
+    model = kind(**config)
     with torch.no_grad():
         for name, value in model.named_parameters():
             if "embedding" in name:

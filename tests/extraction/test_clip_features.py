@@ -22,6 +22,19 @@ TEXTS = [
     "word " * 2000,
 ]
 SQUASHED = {"resize_mode": "squash", "interpolation": "bilinear", "mean": 0.5}
+CAPTIONER = changed(
+    PLAIN,
+    text={"embed_cls": True, "output_tokens": True, "context_length": 76},
+    vision={"output_tokens": True},
+    multimodal_cfg={
+        "width": 32,
+        "context_length": 76,
+        "vocab_size": 49408,
+        "layers": 1,
+        "heads": 2,
+    },
+    custom_text=True,
+)
 # Settings of the architecture, of pictures, and whether short texts cost less.
 ARCHITECTURES = {
     "plain": (PLAIN, {}, True),
@@ -49,6 +62,7 @@ ARCHITECTURES = {
         False,
     ),
     "last": (changed(PLAIN, text={"pool_type": "last"}), {}, False),
+    "captioner": (CAPTIONER, {}, False),
     "class token": (
         changed(PLAIN, text={"embed_cls": True}, custom_text=True),
         {},
@@ -90,7 +104,10 @@ def encode_alone(theirs, pictures):
     model, transform, _ = theirs
     with torch.no_grad():
         return np.concatenate(
-            [model.encode_image(transform(picture)[None]) for picture in pictures]
+            [
+                model.encode_image(transform(picture)[None], normalize=False)
+                for picture in pictures
+            ]
         )
 
 
@@ -109,7 +126,9 @@ def test_pictures(ours, theirs, pictures, tmp_path):
 def test_texts(ours, theirs):
     model, _, tokenize = theirs
     with torch.no_grad():
-        expected = np.concatenate([model.encode_text(tokenize([t])) for t in TEXTS])
+        expected = np.concatenate(
+            [model.encode_text(tokenize([t]), normalize=False) for t in TEXTS]
+        )
     assert np.abs(expected[0] - expected[1]).max() > 1e-2
     tokens = ours.tokenize(TEXTS)
     found = ours.encode_tokens(tokens)

@@ -36,7 +36,8 @@ def save_folder(
 ) -> None:
     """Makes a folder, or replaces one that is there.
 
-    A kill while one is replaced may leave none of that name, but never a part of one.
+    A kill between the two renames that replace one leaves none of that name, but there
+    is never a part of one.
     What killed saves have left beside it is removed.
 
     Args:
@@ -49,7 +50,7 @@ def save_folder(
     Raises:
       OSError: the folder could not be saved; other folders are as they were.
     """
-    partial = _uncounted(target, "partial")
+    partial, gone = _uncounted(target, "partial"), _uncounted(target, "deleted")
     try:
         _make_folder(target.parent)
         remove_leftovers(target.parent)
@@ -62,7 +63,7 @@ def save_folder(
         for path in [partial / _FILES, *_folders(partial), partial]:
             sync(path)
         if target.exists():
-            delete_folder(target)
+            target.rename(gone)
         partial.rename(target)
         try:
             sync(target.parent)
@@ -72,7 +73,8 @@ def save_folder(
     except OSError as error:
         raise OSError(f"{target}: could not be saved: {error}") from error
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        for path in (partial, gone):
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def delete_folder(target: Path) -> None:

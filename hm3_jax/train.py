@@ -1,87 +1,34 @@
 r"""Trains strategies on a feature store and tests what was saved.
 
 Writes WORKDIR/EXPERIMENT_NAME/experiment.json and, for each strategy, strategy.json,
-test_output.json and try_K/{checkpoints/, metrics.jsonl, test_metrics.json}. The
-tries of a strategy are trained together as one program.
+test_output.json and try_K/{checkpoints/, metrics.jsonl, run.json, test_metrics.json}.
+The tries of a strategy are trained together as one program.
 
   python -m hm3_jax.train --flagfile=configs/experiments/stl.cfg \
     --features=STORE --workdir=runs
 """
 
-import statistics
 from collections.abc import Sequence
-from pathlib import Path
 
 from absl import flags
 
-from hm3_jax import cli
-from hm3_jax.data.open_features import open_features
-from hm3_jax.learn.experiment import (
-    Experiment,
-    Listeners,
-    load_strategies,
-    run_experiments,
-)
-from hm3_jax.learn.interruption import GracefulStop
+from hm3_jax import cli, training_flags
+from hm3_jax.learn.experiment import Experiment, Listeners
 from hm3_jax.learn.run_folder import TryResult
 from hm3_jax.learn.trainer import EpochReport
 from hm3_jax.nn.strategy import StrategyConfig
-from hm3_jax.training_flags import (
-    GRACE_SECONDS,
-    RESUME,
-    given_execution,
-    given_settings,
-)
+from hm3_jax.training_session import carry_out, summary_of_test
 
-_FEATURES = flags.DEFINE_string(
-    "features", None, "Feature store to train on.", required=True
-)
-_WORKDIR = flags.DEFINE_string(
-    "workdir", None, "Folder the experiment's folder is made in.", required=True
-)
-_CONFIG_FILES = flags.DEFINE_list(
-    "config_files", [], "Strategy JSON files, separated by commas."
-)
-_CONFIG_FILES_DIR = flags.DEFINE_string(
-    "config_files_dir", None, "Folder whose strategy JSON files are all trained."
-)
-_EXPERIMENT_NAME = flags.DEFINE_string(
-    "experiment_name", "experiment", "Name of the experiment and of its folder."
-)
-_EXPERIMENT_DESCRIPTION = flags.DEFINE_string(
-    "experiment_description", "", "Free text, kept in experiment.json."
-)
-_TAGS = flags.DEFINE_list("tags", [], "Free words, kept in experiment.json.")
+flags.adopt_module_key_flags(training_flags)
 
 
-def main() -> None:
+def main() -> int:
     """Reads the flags and runs the experiment."""
-    name = _EXPERIMENT_NAME.value
-    if name in ("", "..") or Path(name).name != name:
-        raise ValueError(f"experiment_name: expected a folder's name, found {name!r}")
-    experiment = Experiment(
-        strategies=load_strategies(_CONFIG_FILES.value, _CONFIG_FILES_DIR.value),
-        settings=given_settings(),
-        folder=Path(_WORKDIR.value) / name,
-        name=name,
-        description=_EXPERIMENT_DESCRIPTION.value,
-        tags=_TAGS.value,
-    )
-    store = open_features(_FEATURES.value)
-    print(
-        f"{store.dataset_name} ({store.manifest.kind} features): "
-        + ", ".join(f"{len(ids)} {split}" for split, ids in store.splits.items())
-    )
-    with GracefulStop(grace_seconds=GRACE_SECONDS.value) as stop:
-        run_experiments(
-            [experiment],
-            store,
-            Listeners(_show_strategy, _show_epoch, _show_test),
-            given_execution(),
-            resume=RESUME.value,
-            stop=stop,
-        )
+    experiment = training_flags.given_experiment(flags.FLAGS)
+    listeners = Listeners(_show_strategy, _show_epoch, _show_test)
+    code = carry_out([experiment], listeners)
     print(f"written to {experiment.folder}")
+    return code
 
 
 def _show_strategy(config: StrategyConfig, runs: int) -> None:
@@ -108,15 +55,8 @@ def _show_test(
 ) -> None:
     del experiment
     print(f"  test of {config.file_stem}, {len(results)} tries, %:")
-    for direction, what in (("t2s", "text to museum"), ("s2t", "museum to text")):
-        means = {
-            name: statistics.fmean(
-                r.tested.metrics[f"{direction}_{name}"] for r in results
-            )
-            for name in ("R@1", "R@5", "R@10", "median_rank", "mAP", "mAP_by_class")
-        }
-        shown = "  ".join(f"{name} {value:.1f}" for name, value in means.items())
-        print(f"    {what}: {shown}", flush=True)
+    for line in summary_of_test(results):
+        print(f"    {line}", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,14 +1,38 @@
-"""Flags of every entry that trains: the settings, and how they are carried out."""
+"""Flags of every entry that trains, and the dataclasses they stand for.
+
+The functions take the parsed flags they read, because a sweep reads several sets.
+"""
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 from absl import flags
 
+from hm3_jax.data.open_features import FEATURES_HELP
 from hm3_jax.learn.execution import Execution
+from hm3_jax.learn.experiment import Experiment, load_strategies
+from hm3_jax.learn.placement import DataPlacement
 from hm3_jax.learn.settings import BEST_STRATEGIES, TrainSettings
 
+FEATURES = flags.DEFINE_string("features", None, FEATURES_HELP, required=True)
+_WORKDIR = flags.DEFINE_string(
+    "workdir", None, "Folder that holds the experiments' folders.", required=True
+)
+_CONFIG_FILES = flags.DEFINE_list(
+    "config_files", [], "Strategy JSON files, separated by commas."
+)
+_CONFIG_FILES_DIR = flags.DEFINE_string(
+    "config_files_dir", None, "Folder whose strategy JSON files are all trained."
+)
+_EXPERIMENT_NAME = flags.DEFINE_string(
+    "experiment_name", "experiment", "Name of the experiment and of its folder."
+)
+_EXPERIMENT_DESCRIPTION = flags.DEFINE_string(
+    "experiment_description", "", "Free text, kept in experiment.json."
+)
+_TAGS = flags.DEFINE_list("tags", [], "Free words, kept in experiment.json.")
 RESUME = flags.DEFINE_bool(
     "resume", False, "Go on with the experiments that are in their folders."
 )
@@ -136,20 +160,43 @@ _SETTINGS = {
 }
 
 
-def given_settings(changes: Mapping[str, Any] | None = None) -> TrainSettings:
-    """The settings the flags ask for.
+def given_experiment(
+    values: flags.FlagValues,
+    changes: Mapping[str, Any] | None = None,
+    name: str | None = None,
+) -> Experiment:
+    """The experiment the flags ask for.
 
     Args:
-      changes: other values for some of them.
+      values: parsed flags.
+      changes: other values for some of the settings, by name.
+      name: another name than --experiment_name.
 
     Raises:
-      ValueError: a value out of range, or a contradiction.
+      ValueError: a setting is out of range or contradicts another, there is no
+        strategy, or the name is not one of a folder.
+      FileNotFoundError: a strategy file is missing.
     """
+
+    def value(flag: flags.FlagHolder) -> Any:
+        return values[flag.name].value
+
+    if name is None:
+        name = str(value(_EXPERIMENT_NAME))
+    if name in ("", "..") or Path(name).name != name:
+        raise ValueError(f"experiment_name: expected a folder's name, found {name!r}")
     given = {
-        field.name: _SETTINGS[field.name].value
+        field.name: value(_SETTINGS[field.name])
         for field in dataclasses.fields(TrainSettings)
     }
-    return TrainSettings(**{**given, **(changes or {})})
+    return Experiment(
+        strategies=load_strategies(value(_CONFIG_FILES), value(_CONFIG_FILES_DIR)),
+        settings=TrainSettings(**{**given, **(changes or {})}),
+        folder=Path(value(_WORKDIR)) / name,
+        name=name,
+        description=value(_EXPERIMENT_DESCRIPTION),
+        tags=value(_TAGS),
+    )
 
 
 def given_execution(*, keep_going: bool = False) -> Execution:
@@ -157,7 +204,7 @@ def given_execution(*, keep_going: bool = False) -> Execution:
     return Execution(
         runs_at_once=_RUNS_AT_ONCE.value,
         num_devices=_NUM_DEVICES.value,
-        data_placement=_DATA_PLACEMENT.value,
+        data_placement=cast(DataPlacement, _DATA_PLACEMENT.value),
         save_every_seconds=_SAVE_EVERY_SECONDS.value,
         keep_going=keep_going,
     )

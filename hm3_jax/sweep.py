@@ -1,0 +1,107 @@
+r"""Trains many settings of each strategy as one program, and tests every one.
+
+What is swept is given in one of three ways:
+
+  --grid="loss_margin=0.2,0.25;lr=0.001,0.0005"   every combination
+  --settings=FILE    a JSON list of objects: settings, and optionally experiment_name
+  --experiments=A.cfg,B.cfg    flag files as for train, one an experiment
+
+Settings that are not swept come from the flags, as for train. The tries of all settings
+of a strategy train together; each is the same as if it were trained alone, up to the
+last bits. Each point becomes an experiment's folder in WORKDIR, in the form that train
+gives it. A run that diverges is put aside and named at the end.
+
+  python -m hm3_jax.sweep --features=STORE --workdir=runs --epochs=25 \
+    --config_files_dir=configs/strategies/pov_and_video --use_categories_in_loss \
+    --loss_within_category_margin=0.15 --grid="second_loss_component_weight=0,0.05,0.5"
+"""
+
+import statistics
+from collections.abc import Sequence
+
+from absl import flags
+
+from hm3_jax import cli, training_flags
+from hm3_jax.learn.experiment import Experiment, Listeners
+from hm3_jax.learn.run_folder import TryResult
+from hm3_jax.learn.trainer import EpochReport
+from hm3_jax.nn.strategy import StrategyConfig
+from hm3_jax.sweep_points import from_files, from_grid, from_list
+from hm3_jax.training_session import carry_out, summary_of_test
+
+flags.adopt_module_key_flags(training_flags)
+
+_GRID = flags.DEFINE_string(
+    "grid",
+    None,
+    "Settings and their values: NAME=A,B;NAME=C,D. The value none takes a setting back "
+    "to not given.",
+)
+_SETTINGS = flags.DEFINE_string(
+    "settings", None, "JSON file with a list of objects of settings."
+)
+_EXPERIMENTS = flags.DEFINE_list(
+    "experiments",
+    None,
+    "Flag files, one an experiment. Flags of the command line override theirs.",
+)
+
+
+def main() -> int:
+    """Reads the flags and runs the sweep."""
+    experiments = _experiments()
+    listeners = Listeners(_show_strategy, _show_epoch, _show_test)
+    code = carry_out(experiments, listeners, keep_going=True)
+    print(f"written to {experiments[0].folder.parent}: {len(experiments)} experiments")
+    return code
+
+
+def _experiments() -> list[Experiment]:
+    ways = {
+        flag.name: flag.value
+        for flag in (_GRID, _SETTINGS, _EXPERIMENTS)
+        if flag.value is not None
+    }
+    if len(ways) != 1:
+        raise ValueError(
+            "expected one of --grid, --settings and --experiments, found "
+            + (" and ".join(f"--{name}" for name in ways) or "none")
+        )
+    if _GRID.value is not None:
+        return from_grid(flags.FLAGS, _GRID.value)
+    if _SETTINGS.value is not None:
+        return from_list(flags.FLAGS, _SETTINGS.value)
+    return from_files(flags.FLAGS, _EXPERIMENTS.value)
+
+
+def _show_strategy(config: StrategyConfig, runs: int) -> None:
+    print(f"\n{config.file_stem}: {runs} runs", flush=True)
+
+
+def _show_epoch(report: EpochReport) -> None:
+    if not report.runs:
+        return
+
+    def spread(values: Sequence[float], digits: int) -> str:
+        low, middle, high = min(values), statistics.median(values), max(values)
+        return f"{low:.{digits}f} to {high:.{digits}f} (median {middle:.{digits}f})"
+
+    recall = [metrics["t2s_R@10"] for metrics in report.val_metrics]
+    print(
+        f"  epoch {report.epoch:3d}/{report.epochs}  {len(report.runs)} runs"
+        f"  loss {spread(report.train_loss, 4)}  val R@10 {spread(recall, 1)}"
+        f"  {report.museums_per_second:,.0f} museums/s",
+        flush=True,
+    )
+
+
+def _show_test(
+    experiment: Experiment, config: StrategyConfig, results: Sequence[TryResult]
+) -> None:
+    del config
+    if results:
+        print(f"  {experiment.name}: {summary_of_test(results)[0]}", flush=True)
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -15,7 +15,12 @@ Precision = Literal["float32", "bf16", "fp16", "auto"]
 PRECISIONS: tuple[str, ...] = get_args(Precision)
 
 CONFIG_FILE = "open_clip_config.json"
-_HUB = "hf-hub:"
+HUB = "hf-hub:"
+"""What the names of models on Hugging Face's hub begin with."""
+
+CUSTOM = "custom-"
+"""What the names of architectures that open_clip has no name for begin with."""
+
 # What open_clip and Hugging Face call the weights in a folder.
 _WEIGHTS_FILES = (
     "open_clip_model.safetensors",
@@ -107,7 +112,7 @@ def resolve(choice: ClipChoice) -> ResolvedClip:
     import open_clip
 
     model, pretrained = choice.model, choice.pretrained
-    if model is not None and model.startswith(_HUB):
+    if model is not None and model.startswith(HUB):
         if pretrained:
             raise ValueError(
                 f"the model {model} brings its own weights: the pretrained weights "
@@ -176,7 +181,7 @@ def with_activation(model: str, activation: str) -> str:
 def _from_hub(model: str) -> ResolvedClip:
     from open_clip.pretrained import download_pretrained_from_hf
 
-    hub_name = model.removeprefix(_HUB)
+    hub_name = model.removeprefix(HUB)
     try:
         settings = Path(download_pretrained_from_hf(hub_name, filename=CONFIG_FILE))
         weights = Path(download_pretrained_from_hf(hub_name))
@@ -252,7 +257,7 @@ def _name_of(config: Mapping[str, Any]) -> str:
     for name in open_clip.list_models():
         if _canonical(open_clip.get_model_config(name) or {}) == wanted:
             return name
-    return f"custom-{hashlib.sha256(wanted.encode()).hexdigest()[:12]}"
+    return f"{CUSTOM}{hashlib.sha256(wanted.encode()).hexdigest()[:12]}"
 
 
 def _canonical(config: Mapping[str, Any]) -> str:

@@ -17,7 +17,11 @@ from hm3_jax.extraction.clip_loading import (
     pick_precision,
     tokenizer_of,
 )
-from hm3_jax.extraction.facts import check_same_encoder, library_versions
+from hm3_jax.extraction.facts import (
+    check_same_encoder,
+    choice_of,
+    library_versions,
+)
 from hm3_jax.extraction.picture_transform import PictureTransform
 from hm3_jax.extraction.text_tower import TextTower
 from hm3_jax.extraction.tokens import ClipTokenizer
@@ -209,18 +213,10 @@ def text_encoder_for(
             those of the sentences; also as `load_clip`.
         FileNotFoundError: As `load_clip`.
     """
-    model, weights = facts.get("model"), facts.get("weights")
-    if not model:
-        raise ValueError(
-            "expected features that say which model they came from, found none named"
-        )
-    if str(model).startswith("custom-"):
-        model = None  # the folder of the weights says which it is
-    choice = ClipChoice(model, pretrained or weights, "float32")
-    resolved = resolve(choice)
+    resolved = resolve(choice_of(facts, pretrained))
     checksum = sha256_of(resolved.weights_file)
     check_same_encoder(facts, resolved, checksum)
-    clip = _load(resolved, checksum, choice.precision, device)
+    clip = _load(resolved, checksum, "float32", device)
     return lambda texts: clip.encode_tokens(clip.tokenize(texts))
 
 

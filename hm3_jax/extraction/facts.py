@@ -7,7 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from hm3_jax.data.store_format import FeatureFacts
-from hm3_jax.extraction.clip_choice import ResolvedClip
+from hm3_jax.extraction.clip_choice import CUSTOM, HUB, ClipChoice, ResolvedClip
 
 _LIBRARIES = (
     "open_clip_torch",
@@ -78,6 +78,34 @@ def feature_facts(
     )
 
 
+def choice_of(facts: Mapping[str, Any], pretrained: str | None) -> ClipChoice:
+    """The model that features came from, to be loaded again.
+
+    Args:
+        facts: Fields of the features' `FeatureFacts`.
+        pretrained: Where its weights are now; where `facts` say if None.
+
+    Raises:
+        ValueError: If the facts do not say enough.
+    """
+    model, weights = facts.get("model"), facts.get("weights")
+    if not model:
+        raise ValueError(
+            "expected features that say which model they came from, found none named"
+        )
+    if model.startswith(CUSTOM):
+        if pretrained is None:
+            raise ValueError(
+                f"the features came from a model without a name ({model}), weights "
+                f"{weights}: name the folder that has it as pretrained weights"
+            )
+        return ClipChoice(None, pretrained, "float32")
+    if model.startswith(HUB):
+        # A folder that was downloaded from there says which model it is.
+        return ClipChoice(None if pretrained else model, pretrained, "float32")
+    return ClipChoice(model, pretrained or weights, "float32")
+
+
 def check_same_encoder(
     facts: Mapping[str, Any], resolved: ResolvedClip, checksum: str
 ) -> None:
@@ -92,8 +120,11 @@ def check_same_encoder(
         ValueError: If it is another; the message has both.
     """
     details = facts.get("details") or {}
+    model = facts.get("model")
+    if details.get("weights_sha256") and str(model).startswith(HUB):
+        model = None  # the checksum holds it fast, wherever it lies now
     for name, wanted, found in (
-        ("model", facts.get("model"), resolved.name),
+        ("model", model, resolved.name),
         ("activation", details.get("activation"), resolved.activation),
         ("weights_sha256", details.get("weights_sha256"), checksum),
         ("feature_size", facts.get("feature_size"), resolved.config["embed_dim"]),

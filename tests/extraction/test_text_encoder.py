@@ -64,6 +64,29 @@ def resolved_name(folder):
     return load_clip(ClipChoice(None, str(folder)), device="cpu").facts()["model"]
 
 
+def test_models_without_a_name_need_their_folder(facts):
+    with pytest.raises(ValueError, match=r"without a name \(custom-.*name the folder"):
+        text_encoder_for(facts)
+
+
+def test_models_of_the_hub_are_found_again(clip, clip_folder, facts, monkeypatch):
+    from open_clip import factory, pretrained
+
+    hub = facts | {"model": "hf-hub:owner/name", "weights": "owner/name"}
+    expected = clip.encode_tokens(clip.tokenize(TEXTS))
+    encode = text_encoder_for(hub, pretrained=str(clip_folder), device="cpu")
+    np.testing.assert_array_equal(encode(TEXTS), expected)
+
+    def fetch(name, filename=None, **_):
+        assert name == "owner/name"
+        return str(clip_folder / (filename or "open_clip_model.safetensors"))
+
+    for module in (factory, pretrained):
+        monkeypatch.setattr(module, "download_pretrained_from_hf", fetch)
+    encode = text_encoder_for(hub, device="cpu")
+    np.testing.assert_array_equal(encode(TEXTS), expected)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -8,6 +8,7 @@ from hm3_jax.learn.embed import embed, plan_embedding
 from hm3_jax.learn.evaluation import EMBED_BATCH
 from hm3_jax.learn.model import draw_params, graph_of
 from hm3_jax.learn.order import EMPTY
+from hm3_jax.learn.placement import OnDevice
 from tests.learn import small
 
 # A split's own order is the easy case.
@@ -19,12 +20,20 @@ def params():
     return draw_params(small.BY_ROOM, "time", jax.random.split(jax.random.key(1), 2))
 
 
+LAYOUT = small.one_device(2)
+
+
 @pytest.fixture(scope="module")
-def embedded(features, counts, params):
-    def embedded(museums, batch_size):
-        plan = plan_embedding(counts, museums, batch_size)
+def source(features):
+    return OnDevice(features, LAYOUT)
+
+
+@pytest.fixture(scope="module")
+def embedded(source, counts, params):
+    def embedded(museums, batch_size, active=(True, True)):
+        plan = plan_embedding(counts, museums, batch_size, source, LAYOUT)
         graph = graph_of(small.BY_ROOM, "time")
-        return jax.device_get(embed(params, features, plan, graph=graph))
+        return jax.device_get(embed(params, np.array(active), plan, graph=graph))
 
     return embedded
 
@@ -52,19 +61,27 @@ def test_embeddings_come_in_the_order_asked_for(embedded, one_by_one):
         assert (distance + np.eye(14)).min() > 1e-4
 
 
-def test_batches_hold_museums_of_similar_length(store, counts):
+def test_what_nobody_wants_is_not_computed(embedded, one_by_one):
+    actives = ((True, False), (False, False))
+    first, none = (embedded(MUSEUMS, 1, active) for active in actives)
+    for found, skipped, wanted in zip(first, none, one_by_one, strict=True):
+        np.testing.assert_array_equal(found[0], wanted[0])
+        assert not skipped.any()
+
+
+def test_batches_hold_museums_of_similar_length(store, counts, source):
     museums = np.arange(small.MUSEUMS)
-    plan = plan_embedding(counts, museums, 5)
-    for batches, place, lengths in (
-        (plan.text, plan.text_place, store.sentences.lengths),
-        (plan.scene, plan.scene_place, np.diff(store.room_offsets)),
+    plan = plan_embedding(counts, museums, 5, source, LAYOUT)
+    for tower, lengths in (
+        (plan.text, store.sentences.lengths),
+        (plan.scene, np.diff(store.room_offsets)),
     ):
-        rows = np.asarray(batches).ravel()
-        np.testing.assert_array_equal(rows[np.asarray(place)], museums)
+        rows = np.asarray(tower.batches.museums).ravel()
+        np.testing.assert_array_equal(rows[tower.place], museums)
         assert sorted(rows[rows != EMPTY]) == museums.tolist()
         assert (np.diff(lengths[rows[rows != EMPTY]]) >= 0).all()
 
 
-def test_no_museum_is_refused(counts):
+def test_no_museum_is_refused(counts, source):
     with pytest.raises(ValueError, match="at least one museum to embed, found none"):
-        plan_embedding(counts, np.array([], np.int64), 4)
+        plan_embedding(counts, np.array([], np.int64), 4, source, LAYOUT)

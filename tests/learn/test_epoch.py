@@ -12,15 +12,10 @@ import pytest
 from flax import nnx
 
 from hm3_jax.learn import order
+from hm3_jax.learn.batches import Counts, packings
 from hm3_jax.learn.epoch import Hyper, TrainState, fresh_state, train_epoch
-from hm3_jax.learn.features import (
-    Column,
-    Counts,
-    Features,
-    descriptions,
-    pack_batches,
-    scenes,
-)
+from hm3_jax.learn.features import Column, Features
+from hm3_jax.learn.gather import descriptions, scenes
 from hm3_jax.learn.model import draw_params, graph_of, take_run
 from hm3_jax.objective.loss import LossWeights
 from tests.learn import small
@@ -74,17 +69,19 @@ def train(
     """State after some epochs, and losses (runs, steps)."""
     # The state is given up to the epoch, so it starts from a copy.
     state = fresh_state(jax.tree.map(lambda x: jnp.copy(x[runs]), params))
-    capacity = Counts.of(features).capacity(np.concatenate(batches, axis=1))
+    counts, layout = Counts.of(features), small.one_device(len(batches[0][runs]))
+    planned = [counts.plan(of_epoch[runs], layout) for of_epoch in batches]
     losses = []
-    for epoch, of_epoch in enumerate(batches):
+    for epoch, of_epoch in enumerate(planned):
         state, of_steps = train_epoch(
             state,
             hyper(epoch, runs, active),
-            jnp.asarray(of_epoch[runs]),
+            of_epoch,
             features,
             graph=GRAPH,
-            capacity=capacity,
+            capacity=counts.capacity(planned),
             loss_config=small.SETTINGS.loss_config,
+            layout=layout,
         )
         losses.append(np.asarray(of_steps))
     return state, np.concatenate(losses, axis=1)
@@ -118,13 +115,13 @@ def mean_hinge(similarity, margin, mask):
 
 
 @functools.partial(jax.jit, static_argnames="capacity")
-def embed_one(params, features, museum, capacity):
+def embed_one(params, features, batch, capacity):
     """Description and museum of a batch of one."""
     model = nnx.merge(GRAPH, params)
-    museums = museum[None]
-    packings = pack_batches(features, museums[None], capacity)
-    text = model.embed_descriptions(descriptions(features, museums, packings, capacity))
-    scene = model.embed_scenes(scenes(features, museums, packings, capacity))
+    museums = batch.museums
+    layouts = packings(batch.sentences, batch.sequence, capacity)
+    text = model.embed_descriptions(descriptions(features, museums, layouts, capacity))
+    scene = model.embed_scenes(scenes(features, museums, layouts, capacity))
     return text[0], scene[0]
 
 
@@ -149,13 +146,16 @@ def loop(features, params, batches, run: int) -> tuple[Any, list[float]]:
     """Trains one run step by step, each museum embedded by itself."""
     weights = [jnp.float32(x[run]) for x in (MARGINS, WITHIN, SECOND)]
     every = np.arange(small.MUSEUMS)[None, :, None]  # each a batch
-    capacity = Counts.of(features).capacity(every)
+    counts = Counts.of(features)
+    planned = counts.plan(every, small.one_device(1))
+    capacity = counts.capacity([planned])
 
     def loss_of(params, museums):
-        embedded = [
-            embed_one(params, features, jnp.int32(museum), capacity)
+        ones = [
+            jax.tree.map(lambda x, museum=museum: x[0, 0, 0, museum], planned)
             for museum in museums
         ]
+        embedded = [embed_one(params, features, one, capacity) for one in ones]
         text, scene = (jnp.stack(rows) for rows in zip(*embedded, strict=True))
         return plain_loss(text, scene, features.themes[museums], *weights)
 
@@ -216,7 +216,7 @@ def poisoned(features: Features, museums: np.ndarray) -> Features:
         rows = items if column.index is None else np.asarray(column.index)[items]
         table = np.full_like(np.asarray(column.table), np.nan)
         table[rows] = np.asarray(column.table)[rows]
-        return dataclasses.replace(column, table=jnp.asarray(table))
+        return dataclasses.replace(column, table=table)
 
     offsets = np.asarray(features.room_offsets)
     rooms = np.concatenate([np.arange(*offsets[i : i + 2]) for i in museums])

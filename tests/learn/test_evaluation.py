@@ -1,5 +1,7 @@
 """Losses and metrics of a split."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,6 +9,7 @@ import pytest
 
 from hm3_jax.learn.evaluation import Embeddings, Split
 from hm3_jax.learn.model import Model, draw_params, graph_of, take_run
+from hm3_jax.learn.placement import OnDevice
 from hm3_jax.learn.settings import TrainSettings
 from hm3_jax.objective.loss import LossWeights
 from hm3_jax.objective.metrics import retrieval_metrics
@@ -20,15 +23,23 @@ MARGINS, WITHIN, SECOND = (
 )
 
 
+def split_of(store, features, counts, name: str, runs: int) -> Split:
+    layout = small.one_device(runs)
+    source = OnDevice(features, layout)
+    return Split(
+        source, counts, features.themes, store.splits[name], f"split {name}", layout
+    )
+
+
 @pytest.fixture(scope="module")
 def split(store, features, counts):
-    return Split(features, counts, store.splits["val"], "val")
+    return split_of(store, features, counts, "val", RUNS)
 
 
 @pytest.fixture(scope="module")
 def embeddings() -> Embeddings:
     descriptions, museums = jax.random.normal(jax.random.key(0), (2, RUNS, 14, 6))
-    return Embeddings(descriptions, descriptions + 2 * museums)
+    return Embeddings(descriptions, descriptions + 2 * museums, jnp.ones(RUNS, bool))
 
 
 def component(similarity: np.ndarray, margin: float, pairs: list[tuple[int, int]]):
@@ -42,7 +53,10 @@ def component(similarity: np.ndarray, margin: float, pairs: list[tuple[int, int]
 
 def numpy_loss(embeddings: Embeddings, run: int, themes, settings: TrainSettings):
     """Mean over the batches of one run, pair by pair."""
-    text, scene = (np.asarray(x[run], np.float64) for x in embeddings.host())
+    text, scene = (
+        np.asarray(x[run], np.float64)
+        for x in (embeddings.descriptions, embeddings.museums)
+    )
     text /= np.linalg.norm(text, axis=1)[:, None]
     scene /= np.linalg.norm(scene, axis=1)[:, None]
     losses = []
@@ -96,23 +110,42 @@ def test_metrics_are_those_of_the_embeddings(store, split, embeddings):
     assert found[0] != found[1]
 
 
-def test_a_model_is_tested_on_the_museums_of_the_split(store, features, counts):
+def test_models_are_tested_on_the_museums_of_the_split(store, features, counts):
     chosen = store.splits["test"]
     params = draw_params(small.BY_ROOM, "time", jax.random.split(jax.random.key(1), 2))
-    split = Split(features, counts, chosen, "test")
-    both = split.embed(params, graph_of(small.BY_ROOM, "time"))
-    model = Model(small.BY_ROOM, "time", take_run(params, 1), None)
-    tested = split.test(model)
-    np.testing.assert_allclose(tested.descriptions, both.descriptions[1], atol=1e-6)
-    np.testing.assert_allclose(tested.museums, both.museums[1], atol=1e-6)
-    themes = store.theme_index[chosen]
-    wanted = retrieval_metrics(tested.descriptions, tested.museums, themes)
-    assert tested.metrics == wanted
+    split = split_of(store, features, counts, "test", 2)
+    graph = graph_of(small.BY_ROOM, "time")
+    both = split.embed(params, jnp.ones(2, bool), graph)
+    # Fewer models than the split is planned for will do.
+    alone = Model(small.BY_ROOM, "time", take_run(params, 1), None).stacked()
+    (last,), (_, same) = split.test(alone, graph), split.test(params, graph)
+    for tested in (last, same):
+        np.testing.assert_allclose(tested.descriptions, both.descriptions[1], atol=1e-6)
+        np.testing.assert_allclose(tested.museums, both.museums[1], atol=1e-6)
+        themes = store.theme_index[chosen]
+        wanted = retrieval_metrics(tested.descriptions, tested.museums, themes)
+        assert tested.metrics == wanted
+
+    spoilt = jax.tree.map(lambda x: x.at[1].set(jnp.nan), params)
+    with pytest.raises(ValueError, match="^split test: descriptions: .* found row 0"):
+        split.test(spoilt, graph)
 
 
 def test_an_embedding_that_is_not_finite_names_the_split(split, embeddings):
-    broken = Embeddings(
-        embeddings.descriptions, embeddings.museums.at[1, 3, 0].set(jnp.nan)
+    broken = dataclasses.replace(
+        embeddings, museums=embeddings.museums.at[1, 3, 0].set(jnp.nan)
     )
-    with pytest.raises(ValueError, match="^val: museums: .* found row 3 with NaN"):
-        split.metrics(broken)
+    before, after = split.metrics(embeddings), split.metrics(broken)
+    assert after[1].startswith("split val: museums: expected finite embeddings, found ")
+    assert "found row 3 with NaN" in after[1]
+    # The others are what they were.
+    assert [after[0], after[2]] == [before[0], before[2]]
+
+
+@pytest.mark.parametrize("rows", [1, 2, 7])
+def test_lengths_beyond_float32_are_not_finite(split, embeddings, rows):
+    broken = dataclasses.replace(
+        embeddings, descriptions=embeddings.descriptions.at[2, rows:].multiply(1e30)
+    )
+    fault = split.metrics(broken)[2]
+    assert f"descriptions: expected finite embeddings, found row {rows} with" in fault

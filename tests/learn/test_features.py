@@ -4,13 +4,14 @@ import dataclasses
 import functools
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from hm3_jax.data.store import FeatureStore, open_store
-from hm3_jax.learn import features as under_test
-from hm3_jax.learn.features import Counts, check_sizes, load_features
+from hm3_jax.learn import batches as under_test
+from hm3_jax.learn.batches import Batches, Capacity, Counts, packings
+from hm3_jax.learn.features import check_sizes, load_features
+from hm3_jax.learn.gather import descriptions, scenes
 from hm3_jax.learn.order import EMPTY
 from hm3_jax.nn.ragged import Ragged
 from hm3_jax.nn.strategy import StrategyConfig
@@ -25,11 +26,20 @@ BATCHES = [
 
 
 @functools.partial(jax.jit, static_argnames="capacity")
-def gather(features, museums, capacity):
-    packings = under_test.pack_batches(features, museums[None], capacity)
-    text = under_test.descriptions(features, museums, packings, capacity)
-    scene = under_test.scenes(features, museums, packings, capacity)
+def gather(features, museums, sentences, sequence, capacity):
+    layouts = packings(sentences, sequence, capacity)
+    text = descriptions(features, museums, layouts, capacity)
+    scene = scenes(features, museums, layouts, capacity)
     return text.sentences, scene.rooms, scene.items
+
+
+def plan(counts: Counts, museums) -> Batches:
+    """Batches (runs, steps, batch) of runs side by side on one device."""
+    return counts.plan(np.asarray(museums), small.one_device(len(museums)))
+
+
+def capacity_of(counts: Counts, museums) -> Capacity:
+    return counts.capacity([plan(counts, museums)])
 
 
 def sets_of(ragged: Ragged) -> list[np.ndarray]:
@@ -49,11 +59,15 @@ def items_of(store: FeatureStore, kind: str, room: int) -> np.ndarray:
     return artworks.table[artworks.hung[room]]
 
 
-@pytest.mark.parametrize("batch", BATCHES)
-def test_a_batch_holds_what_the_store_holds(store, features, counts, batch):
-    museums = np.array(batch)
-    capacity = counts.capacity(np.array(BATCHES)[None])
-    sentences, rooms, items = gather(features, jnp.asarray(batch), capacity)
+@pytest.mark.parametrize("step", range(len(BATCHES)))
+def test_a_batch_holds_what_the_store_holds(store, features, counts, step):
+    museums = np.array(BATCHES[step])
+    planned = plan(counts, [BATCHES])
+    batch = jax.tree.map(lambda x: x[0, 0, 0, step], planned)
+    np.testing.assert_array_equal(batch.museums, museums)
+    sentences, rooms, items = gather(
+        features, *jax.tree.leaves(batch), counts.capacity([planned])
+    )
     filled = museums != EMPTY
     for museum, found in zip(museums[filled], compress(sentences, filled), strict=True):
         np.testing.assert_array_equal(found, store.sentences[museum])
@@ -92,7 +106,7 @@ def test_capacity_holds_every_batch_and_no_more(store, counts, monkeypatch):
     rng = np.random.default_rng(0)
     batches = rng.integers(0, small.MUSEUMS, size=(2, 3, 40))
     batches[:, -1, 25:] = EMPTY
-    capacity = counts.capacity(batches)
+    capacity = capacity_of(counts, batches)
 
     def total(lengths) -> np.ndarray:
         return np.array(
@@ -139,7 +153,7 @@ def test_capacity_holds_every_batch_and_no_more(store, counts, monkeypatch):
 def test_capacities_are_rounded_up(counts, count, wanted):
     # As many museums of one room (0, 9, 18, 27, 36) as it takes.
     museums = np.resize([0, 9, 18, 27, 36], (1, 1, max(count, 1)))
-    capacity = counts.capacity(museums if count else museums * 0 + EMPTY)
+    capacity = capacity_of(counts, museums if count else museums * 0 + EMPTY)
     assert capacity.rooms == wanted
 
 
@@ -147,7 +161,7 @@ def test_what_no_strategy_reads_is_not_loaded(store):
     flat = load_features(store, small.FLAT)
     assert set(flat.items) == {"views"}
     assert flat.recurrence is None
-    capacity = Counts.of(flat).capacity(np.array([[[0, 1]]]))
+    capacity = capacity_of(Counts.of(flat), [[[0, 1]]])
     assert (capacity.longest_sequence, capacity.packed_sequence) == (0, 0)
 
 
@@ -164,7 +178,7 @@ def test_a_recurrence_over_views_counts_views(store):
         for museum in range(small.MUSEUMS)
     ]
     np.testing.assert_array_equal(counts.steps, views)
-    assert counts.capacity(np.array([[[0, 1]]])).longest_sequence == max(views)
+    assert capacity_of(counts, [[[0, 1]]]).longest_sequence == max(views)
 
 
 def test_a_store_without_videos_is_refused(tmp_path):

@@ -88,7 +88,7 @@ def extract(
     with work.locked(share.index, share.shards), _said_what_is_kept(work, say):
         mine = missing(work.chunks, chunks[share.index :: share.shards])
         if mine:
-            _encode(work, plan, mine, clip, settings, share, files.root, say)
+            encode_chunks(work, plan, mine, clip, settings, share, files.root, say)
         if share.shards == 1:
             return _finish(work, sources, settings, share, form, say)
     left = len(missing(work.chunks, chunks))
@@ -141,7 +141,7 @@ def merge(
     return _finish(work, sources, settings, share, form, say)
 
 
-def _encode(
+def encode_chunks(
     work: WorkFolder,
     plan: Plan,
     chunks: list[Chunk],
@@ -151,7 +151,23 @@ def _encode(
     root: Path,
     say: Say,
 ) -> None:
-    """Encodes chunks and keeps them, one after another."""
+    """Encodes chunks and keeps them, one after another.
+
+    Args:
+        work: Where they are kept; begun.
+        plan: Has their items.
+        chunks: The chunks.
+        clip: The model.
+        settings: What else decides features.
+        share: Workers, and what to do about what cannot be read.
+        root: The input root.
+        say: Takes lines about progress.
+
+    Raises:
+        ValueError: Something cannot be read and `share.on_error` is "fail".
+        RuntimeError: A worker process died or could not read on.
+        OSError: The file system failed.
+    """
     todo = dict.fromkeys((chunk.kind for chunk in chunks), 0)
     for chunk in chunks:
         todo[chunk.kind] += len(chunk)

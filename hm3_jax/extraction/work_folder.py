@@ -39,6 +39,8 @@ class WorkFolder:
 
     def __init__(self, output: Path):
         """Names the folder of the store `output`; makes nothing."""
+        if not output.name:  # "."
+            output = output.absolute()
         self.path = output.with_name(f"{output.name}.extraction")
         self.chunks = self.path / _CHUNKS
 

@@ -39,6 +39,7 @@ _AHEAD = 2  # decoded jobs of a worker that wait to be sent
 # Below this many pictures and frames, starting a process takes longer than it saves.
 _WORTH_A_PROCESS = 256
 _MOST = 32
+_NICE = 10
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -207,6 +208,9 @@ def _interrupts_blocked() -> Iterator[None]:
 
 def _work(pipe: Connection, decoder: Decoder, jobs: Sequence[Job]) -> None:
     """A worker's life: decodes its jobs, some ahead of what was sent."""
+    # Where the model computes on the same cores, it goes first: its threads wait for
+    # one another, and each of them that had to wait for a worker would stop all.
+    os.nice(_NICE)
     results: queue.Queue[Decoded | OSError | None] = queue.Queue(_AHEAD)
     sender = threading.Thread(target=_send, args=(pipe, results), daemon=True)
     sender.start()

@@ -53,6 +53,8 @@ def open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
             if not streams:
                 found = "sound only" if video.streams.audio else "no moving pictures"
                 raise UnreadableInput(path, f"expected a video, found {found}")
+            if streams[0].codec_context is None:
+                raise UnreadableInput(path, "expected a video, found an unknown codec")
             check_size(path, streams[0].width, streams[0].height)
             # Videos are decoded side by side, each in a process of its own.
             streams[0].codec_context.thread_count = 1

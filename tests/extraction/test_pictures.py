@@ -195,6 +195,26 @@ def test_pictures_cut_short_are_refused(tmp_path, form, kept):
     assert "found" in refusal(path)
 
 
+@pytest.mark.parametrize("form", ["JPEG", "GIF", "TIFF", "WEBP", "BMP"])
+def test_damage_anywhere_is_refused_or_lived_with(tmp_path, form):
+    buffer = io.BytesIO()
+    Image.fromarray(RGB.repeat(8, 0).repeat(8, 1)).save(buffer, form)
+    data = np.frombuffer(buffer.getvalue(), np.uint8)
+    seed = np.random.default_rng(0)
+    refused = 0
+    for _ in range(60):
+        damaged = data.copy()
+        places = seed.integers(0, seed.choice([64, len(data)]), 3)
+        damaged[places] = seed.integers(0, 256, 3)
+        (tmp_path / "damaged").write_bytes(damaged.tobytes())
+        try:
+            assert open_picture(tmp_path / "damaged").mode == "RGB"
+        except UnreadableInput as error:
+            assert "\n" not in str(error)
+            refused += 1
+    assert 0 < refused < 60
+
+
 @pytest.mark.parametrize(
     ("data", "reason"),
     [

@@ -210,6 +210,13 @@ def test_some_videos_cut_short_count_as_far_as_they_go(tmp_path, suffix):
         np.testing.assert_array_equal(np.asarray(before), np.asarray(after))
 
 
+def with_unknown_codec(path):
+    data = write_video(path, flat_frames(5)).read_bytes()
+    assert data.count(b"avc1") > 0
+    path.write_bytes(data.replace(b"avc1", b"zzzz"))
+    return path
+
+
 @pytest.mark.parametrize(
     ("make", "reason"),
     [
@@ -219,9 +226,10 @@ def test_some_videos_cut_short_count_as_far_as_they_go(tmp_path, suffix):
         (lambda path: cut(path, 0.01), "cut short"),
         (write_sound_file, "expected a video, found sound only"),
         (write_sound_with_cover, "expected a video, found sound only"),
+        (with_unknown_codec, "expected a video, found an unknown codec"),
         (write_header, "expected a video, found no"),
     ],
-    ids=["missing", "empty", "half", "start", "sound", "cover", "header"],
+    ids=["missing", "empty", "half", "start", "sound", "cover", "codec", "header"],
 )
 def test_what_is_no_video_is_refused(tmp_path, make, reason):
     path = make(tmp_path / "a.mp4")
@@ -229,6 +237,24 @@ def test_what_is_no_video_is_refused(tmp_path, make, reason):
         sample_frames(path)
     assert info.value.path == path and reason in info.value.reason
     assert "\n" not in str(info.value)
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "avi"])
+def test_damage_anywhere_is_refused_or_lived_with(tmp_path, suffix):
+    data = write_video(tmp_path / f"a.{suffix}", flat_frames(12)).read_bytes()
+    seed = np.random.default_rng(0)
+    refused = 0
+    for _ in range(40):
+        damaged = np.frombuffer(data, np.uint8).copy()
+        places = seed.integers(0, seed.choice([200, len(data)]), 8)
+        damaged[places] = seed.integers(0, 256, 8)
+        (tmp_path / "damaged").write_bytes(damaged.tobytes())
+        try:
+            assert sample_frames(tmp_path / "damaged")
+        except UnreadableInput as error:
+            assert "\n" not in str(error)
+            refused += 1
+    assert 0 < refused < 40
 
 
 @pytest.mark.parametrize(

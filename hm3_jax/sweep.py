@@ -71,7 +71,7 @@ def _experiments() -> list[Experiment]:
         return from_grid(flags.FLAGS, _GRID.value)
     if _SETTINGS.value is not None:
         return from_list(flags.FLAGS, _SETTINGS.value)
-    return from_files(flags.FLAGS, _EXPERIMENTS.value)
+    return from_files(flags.FLAGS, _EXPERIMENTS.value or [])
 
 
 def _show_strategy(config: StrategyConfig, runs: int) -> None:

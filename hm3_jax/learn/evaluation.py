@@ -86,13 +86,15 @@ class Split:
             np.int32
         )
         self._placed_themes = layout.put(self.themes, EVERYWHERE)
-        self._plan = plan_embedding(counts, museums, EMBED_BATCH, source, layout)
+        self._plan = functools.cache(
+            lambda: plan_embedding(counts, museums, EMBED_BATCH, source, layout)
+        )
 
     def embed(
         self, params: Mapping[str, Any], active: Array, graph: nnx.GraphDef
     ) -> Embeddings:
         """Embeds descriptions and museums with the parameters of every active run."""
-        return Embeddings(*embed(params, active, self._plan, graph=graph), active)
+        return Embeddings(*embed(params, active, self._plan(), graph=graph), active)
 
     def metrics(self, embeddings: Embeddings) -> list[dict[str, float] | str]:
         """Retrieval metrics of every place, published keys, see `retrieval_metrics`.

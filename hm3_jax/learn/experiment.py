@@ -15,6 +15,7 @@ from hm3_jax.data.store import FeatureStore
 from hm3_jax.learn import hosts
 from hm3_jax.learn.execution import Execution
 from hm3_jax.learn.interruption import GracefulStop
+from hm3_jax.learn.program import DoesNotFitError
 from hm3_jax.learn.run_folder import (
     TryResult,
     try_folder,
@@ -25,7 +26,7 @@ from hm3_jax.learn.run_lock import run_lock
 from hm3_jax.learn.runs import Run, RunRecord, programs
 from hm3_jax.learn.settings import TrainSettings
 from hm3_jax.learn.task import Task, check_store
-from hm3_jax.learn.trainer import DoesNotFitError, EpochReport, Trainer
+from hm3_jax.learn.trainer import EpochReport, Trainer
 from hm3_jax.nn.strategy import ConvConfig, StrategyConfig, load_strategy
 
 # Themes that a warning names.

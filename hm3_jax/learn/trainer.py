@@ -10,43 +10,22 @@ from typing import Any
 import jax
 import numpy as np
 
-from hm3_jax.learn import checkpoint, cohort, hosts, memory, order
-from hm3_jax.learn.batches import Batches, Capacity
+from hm3_jax.learn import checkpoint, cohort, hosts
 from hm3_jax.learn.cohort import Cohort, has_ended
-from hm3_jax.learn.epoch import Hyper, TrainState, train_epoch
-from hm3_jax.learn.evaluation import Split
 from hm3_jax.learn.execution import Execution
 from hm3_jax.learn.interruption import GracefulStop
-from hm3_jax.learn.layout import BY_RUN, Layout
+from hm3_jax.learn.layout import Layout
 from hm3_jax.learn.model import draw_params, stack_params
-from hm3_jax.learn.placement import Block, Feed
 from hm3_jax.learn.places import Places
+from hm3_jax.learn.program import PARAMETERS, Program, keys_of
 from hm3_jax.learn.progress import Progress
 from hm3_jax.learn.run_folder import MetricsLog, TryResult, write_strategy
 from hm3_jax.learn.runs import Run, RunRecord
 from hm3_jax.learn.task import Task
-from hm3_jax.objective.loss import LossConfig
-
-# Of the free memory, what a program may be planned to take.
-_MEMORY_SHARE = 0.9
-
-# Streams of randomness of a run.
-_PARAMETERS, _TRAIN_LOSS, _VAL_LOSS = range(3)
 
 
 class NonFiniteLossError(ArithmeticError):
     """The loss of a step, or an embedding after an epoch, was NaN or infinite."""
-
-
-class DoesNotFitError(MemoryError):
-    """The program of some runs takes more memory than a device has."""
-
-    def __init__(self, needed: int, available: int):
-        """Says how much, in bytes."""
-        super().__init__(
-            f"{needed / 2**30:.1f} GiB are needed and {available / 2**30:.1f} are free"
-        )
-        self.needed, self.available = needed, available
 
 
 class StoppedError(Exception):
@@ -76,17 +55,6 @@ class EpochReport:
     museums_per_second: float
 
 
-@dataclasses.dataclass(frozen=True)
-class _Program:
-    """What is planned for some places: batches of all epochs, and splits."""
-
-    batches: list[Batches]
-    capacity: Capacity
-    feed: Feed
-    train: Split
-    val: Split
-
-
 class Trainer:
     """Some runs of one strategy on one store, trained together."""
 
@@ -99,11 +67,6 @@ class Trainer:
           execution: how to carry them out.
         """
         self._task, self._runs, self._execution = task, tuple(runs), execution
-        (program,) = {run.settings.program for run in runs}
-        self._batch_size = program[0]
-        self._loss_config = LossConfig.covering(
-            [run.settings.loss_config for run in runs]
-        )
         layout = Layout.of(
             len(runs),
             execution.devices(),
@@ -112,7 +75,6 @@ class Trainer:
         )
         self._first = Places.of(range(len(runs)), layout)
         self._epochs = max(run.settings.epochs for run in runs)
-        self._compiled: dict[Any, Any] = {}
 
     def run(
         self,
@@ -203,7 +165,8 @@ class Trainer:
 
     def _start(self) -> Cohort:
         masking = self._task.masking
-        keys = self._keys(self._first, _PARAMETERS, 0)
+        runs = [self._runs[number] for number in self._first.stand_ins]
+        keys = keys_of(runs, PARAMETERS, 0)
         params = jax.device_get(draw_params(self._task.config, masking, keys))
         start = cohort.fresh(self._runs, self._first, params)
         return cohort.load(self._runs, start, self._task)
@@ -218,62 +181,9 @@ class Trainer:
             logs[number] = MetricsLog(run.folder, epochs)
         return logs
 
-    def _keys(self, places: Places, stream: int, epoch: int) -> jax.Array:
-        """Random keys of one stream and epoch, one a place."""
-        runs = [self._runs[number] for number in places.stand_ins]
-        seeds = np.array([run.settings.seed for run in runs], np.uint32)
-        attempts = np.array([run.attempt for run in runs], np.uint32)
-        return _keys_of(seeds, attempts, np.uint32(stream), np.uint32(epoch))
-
-    @functools.cache  # noqa: B019 - a trainer lives as long as its plans
-    def _program(self, places: Places) -> _Program:
-        def batches_of(number: int, epoch: int) -> np.ndarray:
-            run = self._runs[number]
-            return order.epoch_batches(
-                self._task.store.splits["train"],
-                self._batch_size,
-                seed=run.settings.seed,
-                attempt=run.attempt,
-                epoch=epoch,
-            )
-
-        counts, layout = self._task.counts, places.layout
-        batches = [
-            counts.plan(
-                np.stack([batches_of(number, epoch) for number in places.stand_ins]),
-                layout,
-            )
-            for epoch in range(self._epochs)
-        ]
-        return _Program(
-            batches=batches,
-            # One size for all epochs, so that one compilation serves them all.
-            capacity=counts.capacity(batches),
-            feed=self._task.source(layout).feed(batches),
-            train=self._task.split("train", layout),
-            val=self._task.split("val", layout),
-        )
-
-    def _hyper(self, places: Places, active: Sequence[int], epoch: int) -> Hyper:
-        settings = [self._runs[number].settings for number in places.stand_ins]
-
-        def column(values: Sequence[Any]) -> np.ndarray:
-            x = np.array(values)
-            return x.astype(np.float32) if x.dtype.kind == "f" else x
-
-        weights = jax.tree.map(
-            lambda *values: column(values), *(s.loss_weights(epoch) for s in settings)
-        )
-        rates = column([s.learning_rate(epoch) for s in settings])
-        going_on = column([number in active for number in places.runs])
-        rates, weights, going_on = places.layout.put((rates, weights, going_on), BY_RUN)
-        keys = self._placed_keys(places, _TRAIN_LOSS, epoch)
-        return Hyper(rates, weights, keys, going_on)
-
-    def _placed_keys(self, places: Places, stream: int, epoch: int) -> jax.Array:
-        # Keys have a type of their own, which numpy has not.
-        keys = jax.device_get(jax.random.key_data(self._keys(places, stream, epoch)))
-        return jax.random.wrap_key_data(places.layout.put(keys, BY_RUN))
+    @functools.cache  # noqa: B019 - a trainer lives as long as its programs
+    def _program(self, places: Places) -> Program:
+        return Program(self._task, self._runs, places)
 
     def _epoch(
         self,
@@ -292,33 +202,21 @@ class Trainer:
         current = current.moved(current.places.compacted(present))
         places = current.places
         program = self._program(places)
-        hyper = self._hyper(places, active, epoch)
-        val_keys = self._placed_keys(places, _VAL_LOSS, epoch)
-        # From here on nothing may go to or from the device unasked.
-        with jax.transfer_guard("disallow"):
-            begin = time.perf_counter()
-            state, losses = self._train(program, places, current.state, hyper, epoch)
-            seconds = time.perf_counter() - begin
-            val, train = (
-                split.embed(state.params, hyper.active, self._task.graph)
-                for split in (program.val, program.train)
-            )
-            val_losses = program.val.loss(
-                val, self._batch_size, self._loss_config, hyper.loss, val_keys
-            )
-            metrics = list(
-                zip(program.val.metrics(val), program.train.metrics(train), strict=True)
-            )
+        hyper = program.hyper(active, epoch)
+        begin = time.perf_counter()
+        state, losses = program.train(current.state, hyper, epoch)
+        seconds = time.perf_counter() - begin
+        scores = program.score(state, hyper, epoch)
         train_losses = losses.mean(axis=1, dtype=np.float64)
         progress = list(current.progress)
         shown = []
         for number in active:
             run, place = self._runs[number], places.runs.index(number)
-            failure = _failure(losses[place], metrics[place], epoch)
+            val_metrics, train_metrics = scores.val[place], scores.train[place]
+            failure = _failure(losses[place], (val_metrics, train_metrics), epoch)
             if failure is not None:
                 progress[number] = self._put_aside(number, current, failure)
                 continue
-            val_metrics, train_metrics = metrics[place]
             assert not isinstance(val_metrics, str)
             weights = run.settings.loss_weights(epoch)
             if number in logs:
@@ -332,13 +230,13 @@ class Trainer:
                             else None
                         ),
                         "train_loss": float(train_losses[place]),
-                        "val_loss": float(val_losses[place]),
+                        "val_loss": float(scores.val_loss[place]),
                         "train": train_metrics,
                         "val": val_metrics,
                     }
                 )
             progress[number] = current.progress[number].after_epoch(
-                run.settings, val_metrics, float(val_losses[place])
+                run.settings, val_metrics, float(scores.val_loss[place])
             )
             shown.append((number, place, val_metrics))
         if hosts.is_writer():
@@ -348,60 +246,12 @@ class Trainer:
                     epochs=self._epochs,
                     runs=[self._runs[number].name for number, _, _ in shown],
                     train_loss=[float(train_losses[place]) for _, place, _ in shown],
-                    val_loss=[float(val_losses[place]) for _, place, _ in shown],
+                    val_loss=[float(scores.val_loss[place]) for _, place, _ in shown],
                     val_metrics=[metrics for _, _, metrics in shown],
-                    museums_per_second=(
-                        len(active) * len(program.train.themes) / seconds
-                    ),
+                    museums_per_second=(len(active) * program.museums / seconds),
                 )
             )
         return current.after_epoch(state, tuple(progress))
-
-    def _train(
-        self,
-        program: _Program,
-        places: Places,
-        state: TrainState,
-        hyper: Hyper,
-        epoch: int,
-    ) -> tuple[TrainState, np.ndarray]:
-        """Takes an epoch's steps; returns the state and losses (places, steps)."""
-        losses = []
-        for block in program.feed.blocks(program.batches[epoch]):
-            step = self._compile(program, places, state, hyper, block)
-            first = jax.device_put(np.int32(block.first_step))
-            state, of_block = step(state, hyper, block.batches, block.features, first)
-            losses.append(of_block)
-        return state, np.concatenate(places.layout.fetch(losses), axis=1)
-
-    def _compile(
-        self,
-        program: _Program,
-        places: Places,
-        state: TrainState,
-        hyper: Hyper,
-        block: Block,
-    ) -> Callable[..., Any]:
-        """The compiled steps of a block, once it is known that they fit the memory."""
-        key = (places, block.batches.steps)
-        if key not in self._compiled:
-            compiled = train_epoch.lower(
-                state,
-                hyper,
-                block.batches,
-                block.features,
-                jax.device_put(np.int32(0)),
-                graph=self._task.graph,
-                capacity=program.capacity,
-                loss_config=self._loss_config,
-                layout=places.layout,
-            ).compile()
-            needed = memory.needed(compiled)
-            free = memory.available(places.layout.mesh.devices.flat[0])
-            if needed > _MEMORY_SHARE * free and len(self._runs) > 1:
-                raise DoesNotFitError(needed, free)
-            self._compiled[key] = compiled
-        return self._compiled[key]
 
     def _put_aside(self, number: int, current: Cohort, failure: str) -> Progress:
         """Notes that a run has failed, or ends the training of all."""
@@ -438,17 +288,6 @@ class Trainer:
             attempt = self._runs[number].attempt
             results[number] = TryResult(attempt, found.epoch, result)
         return results
-
-
-@jax.jit
-def _keys_of(seeds, attempts, stream, epoch) -> jax.Array:
-    def key(seed, attempt):
-        key = jax.random.key(seed)
-        for part in (attempt, stream, epoch):
-            key = jax.random.fold_in(key, part)
-        return key
-
-    return jax.vmap(key)(seeds, attempts)
 
 
 def _failure(losses: np.ndarray, metrics: tuple[Any, Any], epoch: int) -> str | None:

@@ -1,0 +1,128 @@
+"""Runs swept together against the same runs one after the other.
+
+python -m benchmarks.sweep --features=STORE [--runs=12] [--epochs=4] [--rounds=2]
+
+One JSON line a case, then the ratio. Cases run in turns, in processes of their own, so
+that all see the same machine. Compilation is told apart from the epochs: both ways
+compile once, and the epochs are what repeats.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks.cases import STRATEGY
+from benchmarks.run import REPOSITORY
+
+
+def case(store: str, runs: int, epochs: int, strategy: str) -> dict[str, float]:
+    """Trains some runs together; seconds of the first epoch and of a later one."""
+    import jax
+    import numpy as np
+
+    from benchmarks.floor import epoch_flops
+    from hm3_jax.data.store import open_store
+    from hm3_jax.learn.execution import Execution
+    from hm3_jax.learn.runs import Run
+    from hm3_jax.learn.settings import TrainSettings
+    from hm3_jax.learn.task import Task
+    from hm3_jax.learn.trainer import Trainer
+    from hm3_jax.nn.strategy import load_strategy
+
+    opened, config = open_store(store), load_strategy(Path(strategy))
+    ends, trained = [], []
+    with tempfile.TemporaryDirectory() as folder:
+        points = [
+            Run(
+                f"point{i}",
+                TrainSettings(
+                    seed=i,
+                    epochs=epochs,
+                    lr=5e-4,
+                    use_categories_in_loss=True,
+                    loss_within_category_margin=0.1 + 0.01 * i,
+                    second_loss_component_weight=0.05,
+                ),
+                1,
+                Path(folder) / str(i) / "strategy" / "try_1",
+            )
+            for i in range(runs)
+        ]
+        start = time.perf_counter()
+        trainer = Trainer(
+            Task(opened, config), points, Execution(save_every_seconds=1e9)
+        )
+
+        def listener(report):
+            ends.append(time.perf_counter())
+            trained.append(museums * runs / report.museums_per_second)
+
+        museums = len(opened.splits["train"])
+        trainer.run(listener=listener)
+        total = time.perf_counter() - start
+    flops = epoch_flops(opened, config, np.asarray(opened.splits["train"])) * runs
+    steps = -(-museums // points[0].settings.batch_size)
+    return {
+        "runs": runs,
+        "first_epoch_seconds": ends[0] - start,
+        "epoch_seconds": float(min(np.diff(ends))),
+        "step_milliseconds": 1000 * min(trained[1:]) / steps,
+        "training_flops_per_second": float(flops / min(trained[1:])),
+        "total_seconds": total,
+        "device": jax.devices()[0].device_kind,
+    }
+
+
+def measure(args: argparse.Namespace, runs: int) -> dict[str, float]:
+    """One case in a process of its own."""
+    command = [sys.executable, "-m", "benchmarks.sweep", f"--features={args.features}"]
+    command += [f"--epochs={args.epochs}", f"--strategy={args.strategy}"]
+    done = subprocess.run(
+        [*command, f"--case={runs}"],
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    line = done.stdout.splitlines()[-1]
+    print(line, flush=True)
+    return json.loads(line)
+
+
+def main() -> None:
+    """Measures both ways in turns and prints the ratio."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--features", required=True, help="store with videos")
+    parser.add_argument(
+        "--runs", default="12", help="runs at once; several numbers with commas"
+    )
+    parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--strategy", default=str(STRATEGY))
+    parser.add_argument("--case", type=int, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    args.features = str(Path(args.features).resolve())
+    args.strategy = str(Path(args.strategy).resolve())
+    if args.case:
+        print(json.dumps(case(args.features, args.case, args.epochs, args.strategy)))
+        return
+    sizes = [1, *map(int, args.runs.split(","))]
+    found: dict[int, list[dict[str, float]]] = {size: [] for size in sizes}
+    for _ in range(args.rounds):
+        for size in sizes:
+            found[size].append(measure(args, size))
+    fastest = {n: min(r["epoch_seconds"] for r in of_n) for n, of_n in found.items()}
+    for size in sizes[1:]:
+        ratio = fastest[size] / (size * fastest[1])
+        print(
+            f"{size} runs together: {fastest[size]:.2f} s an epoch, "
+            f"{ratio:.2f} times {size} runs one after the other"
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -60,18 +60,42 @@ def run(main: Callable[[], int | None]) -> NoReturn:
     try:
         code = _parse_and_call(main)
         sys.stdout.flush()
-    except KeyboardInterrupt:
-        code = _fail(130, "interrupted")
-    except BrokenPipeError:
+    except (Exception, KeyboardInterrupt) as error:
+        code = report(error)
+    sys.exit(code)
+
+
+def report(error: BaseException, who: str = "") -> int:
+    """Says what went wrong, as the table in the module's docstring has it.
+
+    Args:
+      error: What was raised.
+      who: Begins the line.
+
+    Returns:
+      The exit code.
+    """
+    code, line = outcome(error)
+    if isinstance(error, BrokenPipeError):
         # Python flushes stdout once more on its way out and would complain there.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 141
-    except INPUT_ERRORS as error:
-        code = _fail(2, f"error: {_one_line(error)}")
-    except Exception as error:
-        hint = "" if _debug() else " (--debug shows where)"
-        code = _fail(1, f"error: {type(error).__name__}: {_one_line(error)}{hint}")
-    sys.exit(code)
+        return code
+    if _debug():
+        traceback.print_exception(error)
+    print(who + line, file=sys.stderr, flush=True)
+    return code
+
+
+def outcome(error: BaseException) -> tuple[int, str]:
+    """Exit code and line of an exception."""
+    if isinstance(error, KeyboardInterrupt):
+        return 130, "interrupted"
+    if isinstance(error, BrokenPipeError):
+        return 141, ""
+    if isinstance(error, INPUT_ERRORS):
+        return 2, f"error: {_one_line(error)}"
+    hint = "" if _debug() else " (--debug shows where)"
+    return 1, f"error: {type(error).__name__}: {_one_line(error)}{hint}"
 
 
 def refuse_flags_of_others(
@@ -132,14 +156,7 @@ def _debug() -> bool:
     return bool(flags.FLAGS["debug"].value)
 
 
-def _fail(code: int, line: str) -> int:
-    if _debug():
-        traceback.print_exc()
-    print(line, file=sys.stderr)
-    return code
-
-
-def _one_line(error: Exception) -> str:
+def _one_line(error: BaseException) -> str:
     if isinstance(error, OSError) and error.filename and error.strerror:
         return f"{error.filename}: {error.strerror}"
     if isinstance(error, KeyError):

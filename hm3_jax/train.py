@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from hm3_jax import cli, training_flags
+from hm3_jax import cli, joining, training_flags
 from hm3_jax.learn.experiment import Experiment, Listeners
 from hm3_jax.learn.run_folder import TryResult
 from hm3_jax.learn.trainer import EpochReport
@@ -20,8 +20,10 @@ from hm3_jax.nn.strategy import StrategyConfig
 from hm3_jax.training_session import carry_out, summary_of_test
 
 flags.adopt_module_key_flags(training_flags)
+flags.adopt_module_key_flags(joining)
 
 
+@joining.joined
 def main() -> int:
     """Reads the flags and runs the experiment."""
     experiment = training_flags.given_experiment(flags.FLAGS)

@@ -5,6 +5,7 @@ leaves; the others are saved at the same epochs, so that there is one to go on f
 """
 
 import dataclasses
+import functools
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -100,13 +101,13 @@ def fresh(runs: Sequence[Run], first: Places, params: Mapping[str, Any]) -> Coho
       first: their places.
       params: initial parameters of the places' runs, on the host.
     """
-    placed = first.layout.put(params, BY_RUN)
+    put = functools.partial(first.layout.put, spec=BY_RUN)
     keeps_best = any(run.settings.save_strategy == "best" for run in runs)
     return Cohort(
         epoch=0,
         places=first,
-        state=fresh_state(placed),
-        best=jax.tree.map(jnp.copy, placed) if keeps_best else None,
+        state=put(jax.device_get(fresh_state(params))),
+        best=put(params) if keeps_best else None,
         progress=(Progress(),) * len(runs),
     )
 

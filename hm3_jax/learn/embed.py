@@ -140,7 +140,7 @@ def embed(
             )
             for block in plan_of_tower.feed.blocks(plan_of_tower.batches)
         ]
-        return _ordered(blocks, jax.device_put(plan_of_tower.place))
+        return _ordered(blocks, plan.layout.put(plan_of_tower.place, EVERYWHERE))
 
     return tower(plan.text), tower(plan.scene)
 

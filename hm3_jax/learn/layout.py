@@ -102,7 +102,8 @@ class Layout:
         def one(x):
             return jax.make_array_from_callback(x.shape, sharding, x.__getitem__)
 
-        return jax.tree.map(one, tree)
+        with jax.transfer_guard("allow"):  # asked for, though JAX cannot tell
+            return jax.tree.map(one, tree)
 
     def local_places(self) -> Iterator[tuple[int, int]]:
         """Places in the mesh (run axis, data axis) of this process's devices."""
@@ -146,7 +147,7 @@ class Layout:
           tree: arrays with a leading axis of places.
           places: old place of each new one.
         """
-        chosen = jax.device_put(np.array(places, np.int32))
+        chosen = self.put(np.array(places, np.int32), EVERYWHERE)
         return _take(NamedSharding(self.mesh, BY_RUN))(tree, chosen)
 
     def spread(

@@ -14,6 +14,7 @@ from absl import flags
 
 from hm3_jax import cli
 from hm3_jax.data.open_features import FEATURES_HELP, open_features
+from hm3_jax.learn.compiled import keep_compiled_programs
 from hm3_jax.learn.saved_model import evaluate_checkpoint
 
 _CHECKPOINT = flags.DEFINE_string(
@@ -31,6 +32,7 @@ def main() -> None:
     output = Path(_OUTPUT.value)
     if output.exists():
         raise FileExistsError(f"{output}: expected no such folder, found one")
+    keep_compiled_programs()
     store = open_features(_FEATURES.value)
     evaluation = evaluate_checkpoint(Path(_CHECKPOINT.value), store, _SPLIT.value)
     evaluation.write(output)

@@ -4,6 +4,7 @@ import statistics
 from collections.abc import Sequence
 
 from hm3_jax.data.open_features import open_features
+from hm3_jax.learn.compiled import keep_compiled_programs
 from hm3_jax.learn.experiment import Experiment, Listeners, run_experiments
 from hm3_jax.learn.interruption import GracefulStop
 from hm3_jax.learn.run_folder import TryResult
@@ -24,6 +25,7 @@ def carry_out(
     Returns:
       The exit code: 1 where a run has failed.
     """
+    keep_compiled_programs()
     store = open_features(FEATURES.value)
     print(
         f"{store.dataset_name} ({store.manifest.kind} features): "

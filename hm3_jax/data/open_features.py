@@ -8,7 +8,6 @@ needs no TFDS.
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 from pathlib import Path
@@ -17,6 +16,7 @@ from hm3_jax.data.progress_lines import ProgressLines
 from hm3_jax.data.store import FeatureStore, manifest_text, open_store
 from hm3_jax.data.tfds_find import PublishedStore, find_published
 from hm3_jax.data.tfds_reader import unpack
+from hm3_jax.data.user_cache import user_cache
 
 TFDS_PREFIX = "tfds:"
 
@@ -68,8 +68,5 @@ def store_folder(spec: str) -> Path:
 
 
 def _cache_folder(published: PublishedStore) -> Path:
-    # The standard for such folders says that relative paths do not count.
-    cache = os.environ.get("XDG_CACHE_HOME", "")
-    root = Path(cache) if os.path.isabs(cache) else Path.home() / ".cache"
     name = re.sub(r"\W+", "_", published.manifest.dataset_name)
-    return root / "hm3_jax" / "stores" / f"{name}-{published.checksum[:16]}"
+    return user_cache("stores") / f"{name}-{published.checksum[:16]}"

@@ -1,0 +1,38 @@
+"""Compiled programs kept between processes, so that each is compiled once."""
+
+import hashlib
+import os
+import platform
+from pathlib import Path
+
+import jax
+
+from hm3_jax.data.user_cache import user_cache
+
+# Programs that compile faster are not worth a file.
+_SECONDS = 0.3
+_MOST_BYTES = 2 * 2**30
+
+
+def keep_compiled_programs() -> None:
+    """Lets JAX keep compiled programs in the user's cache, least used ones go first.
+
+    What the user has told JAX (`JAX_COMPILATION_CACHE_DIR`,
+    `JAX_ENABLE_COMPILATION_CACHE`) stays. A folder is for processors of one kind: a
+    home may be shared by machines that cannot run each other's programs.
+    """
+    if "JAX_COMPILATION_CACHE_DIR" in os.environ:
+        return
+    kind = hashlib.sha256(_processor().encode()).hexdigest()[:12]
+    jax.config.update("jax_compilation_cache_dir", str(user_cache("programs") / kind))
+    jax.config.update("jax_compilation_cache_max_size", _MOST_BYTES)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", _SECONDS)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line for line in lines if line.startswith("flags")), "")

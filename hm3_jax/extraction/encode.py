@@ -22,7 +22,11 @@ _Out = TypeVar("_Out")
 
 
 def encode_texts(
-    clip: ClipModel, chunk: Chunk, pieces: Sequence[TextPiece], batch_size: int
+    clip: ClipModel,
+    chunk: Chunk,
+    pieces: Sequence[TextPiece],
+    batch_size: int,
+    watch: Callable[[int], None],
 ) -> EncodedChunk:
     """Encodes a chunk of texts.
 
@@ -34,6 +38,7 @@ def encode_texts(
         chunk: The chunk.
         pieces: Its texts.
         batch_size: Texts the model is given at once.
+        watch: Is told the number of texts of each batch that is done.
     """
     tokens, longer = clip.tokenize.pieces(pieces)
     order = np.argsort(clip.text_lengths(tokens), kind="stable")
@@ -42,6 +47,7 @@ def encode_texts(
     encoded = in_background(clip.encode_tokens, (tokens[row] for row in rows))
     for row, batch in zip(rows, encoded, strict=True):
         features[row] = batch
+        watch(len(row))
     cut = {chunk.start + int(i): int(longer[i]) for i in np.flatnonzero(longer)}
     return _checked(clip, chunk, features, {}, cut)
 

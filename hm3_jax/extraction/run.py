@@ -138,7 +138,8 @@ def merge(
             f"{len(chunks) - len(absent)} ({absent[0].name} is missing): run the "
             "shards to their end first"
         )
-    return _finish(work, sources, settings, share, form, say)
+    with work.locked(0, 1):
+        return _finish(work, sources, settings, share, form, say)
 
 
 def encode_chunks(
@@ -208,9 +209,13 @@ def encode_chunks(
     ) as results:
         for chunk in chunks:
             if chunk.kind == "texts":
-                pieces = plan.texts[chunk.start : chunk.stop]
-                encoded = encode_texts(clip, chunk, pieces, settings.batch_size)
-                progress.add("texts", len(chunk), len(encoded.failures))
+                encoded = encode_texts(
+                    clip,
+                    chunk,
+                    plan.texts[chunk.start : chunk.stop],
+                    settings.batch_size,
+                    lambda done: progress.add("texts", done),
+                )
             else:
                 own = itertools.islice(results, len(jobs[chunk]))
                 encoded = encode_files(

@@ -28,7 +28,7 @@ class GracefulStop:
     after `initialize`, which may take SIGTERM for itself.
 
     Attributes:
-      saved: what could be gone on with, for the last line; None for nothing.
+      saved: what could be gone on with, for the last line; None if nobody says.
     """
 
     def __init__(self, *, grace_seconds: float):
@@ -109,8 +109,11 @@ class GracefulStop:
         self._requested.set()
         if not self._ended.wait(self._grace):
             name = signal.Signals(asked[0]).name
-            saved = f"{self.saved} is saved" if self.saved else "nothing is saved yet"
-            line = f"stopped by {name} after {self._grace:g} s of grace: {saved}\n"
+            saved = self.saved or "what was saved before"
+            line = (
+                f"stopped by {name} after {self._grace:g} s of grace; {saved} is whole, "
+                "--resume goes on from there\n"
+            )
             # Not print: another thread may hold what print would wait for.
             os.write(2, line.encode())
             os._exit(0)

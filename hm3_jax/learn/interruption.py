@@ -111,8 +111,8 @@ class GracefulStop:
             name = signal.Signals(asked[0]).name
             saved = self.saved or "what was saved before"
             line = (
-                f"stopped by {name} after {self._grace:g} s of grace; {saved} is whole, "
-                "--resume goes on from there\n"
+                f"stopped by {name} after {self._grace:g} s of grace; {saved} is "
+                "whole, --resume goes on from there\n"
             )
             # Not print: another thread may hold what print would wait for.
             os.write(2, line.encode())

@@ -92,8 +92,10 @@ def main() -> None:
         print(f"note: {note}")
     seconds = time.perf_counter() - start
     print(f"{output}: {_summary(raw)}; prepared in {seconds:.1f} s")
+    preset = "museums3k" if _SOURCE.value == "museums3k" else "hm3"
     command = ["python", "-m", "hm3_jax.extract", f"--museums={output / MUSEUMS}"]
-    print(f"next: {shlex.join([*command, f'--input_root={raw.root}'])} --output=STORE")
+    command += [f"--input_root={raw.root}", f"--preset={preset}"]
+    print(f"next: {shlex.join(command)} --output=STORE")
 
 
 def _read() -> RawSet:

@@ -26,7 +26,7 @@ def test_a_folder_becomes_a_list(run_module, tmp_path):
     root = tmp_path.resolve() / "my museums"
     assert following == (
         "next: python -m hm3_jax.extract --museums=made/list/museums.jsonl "
-        f"'--input_root={root}' --output=STORE"
+        f"'--input_root={root}' --preset=hm3 --output=STORE"
     )
     files = read_museum_files(tmp_path / "made/list/museums.jsonl", root=root)
     assert [museum.id for museum in files.museums] == [

@@ -192,7 +192,7 @@ def load(runs: Sequence[Run], start: Cohort, task: Task) -> Cohort:
     progress = tuple(
         p or (saved[n][newest] if newest else Progress()) for n, p in enumerate(ended)
     )
-    last_epochs = [None if p is None else p.epoch for p in ended]
+    last_epochs = [None if p is None else p.begun for p in ended]
     places = places_at(newest, start.places, last_epochs)
     if newest == 0:
         return dataclasses.replace(start, progress=progress)
@@ -243,18 +243,20 @@ def _usable(run: Run) -> dict[int, Progress]:
     usable: dict[int, Progress] = {}
     whole = checkpoint.usable_epochs(run.folder, "last")
     best = checkpoint.usable_epochs(run.folder, "best")
-    for epoch in checkpoint.saved_epochs(run.folder, "last"):
+    for epoch in reversed(checkpoint.saved_epochs(run.folder, "last")):
         if epoch not in whole:
             _, problems = checkpoint.newest_usable(run.folder, "last", among=[epoch])
             warnings.warn(f"{'; '.join(problems)}; it is not used", stacklevel=2)
             continue
         progress = Progress(**checkpoint.read_progress(run.folder, "last", epoch))
         if progress.best_epoch is not None and progress.best_epoch not in best:
-            warnings.warn(
-                f"{run.folder}: epoch {epoch} is not used: its best epoch "
-                f"{progress.best_epoch} is missing or damaged",
-                stacklevel=2,
-            )
+            # That of an older epoch has made room, maybe, when a newer best was saved.
+            if not usable:
+                warnings.warn(
+                    f"{run.folder}: epoch {epoch} is not used: its best epoch "
+                    f"{progress.best_epoch} is missing or damaged",
+                    stacklevel=2,
+                )
             continue
         usable[epoch] = progress
     return usable

@@ -254,10 +254,11 @@ def _run_program(
 
 def _companions(waiting: Sequence[Run]) -> list[Run]:
     """The first run and those it was trained with before; all if that is not known."""
-    before = RunRecord.read(waiting[0].folder)
+    first = waiting[0]
+    before = RunRecord.read(first.folder)
     if before is None:
         return list(waiting)
-    return [run for run in waiting if run.name in before.together]
+    return [run for run in waiting if first.path_to(run) in before.together]
 
 
 def _fewer(runs: int, error: Exception) -> int:

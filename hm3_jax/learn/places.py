@@ -64,8 +64,8 @@ def places_at(epoch: int, first: Places, last_epochs: Sequence[int | None]) -> P
     Args:
       epoch: from 0.
       first: before training.
-      last_epochs: number of finished epochs after which each run ended; None where it
-        has not.
+      last_epochs: number of epochs that each run took part in until it ended; None
+        where it has not.
     """
     places = first
     for before in range(epoch + 1):

@@ -28,6 +28,11 @@ class Progress:
     ended: bool = False
     failure: str | None = None
 
+    @property
+    def begun(self) -> int:
+        """Number of epochs it took part in, with the one that it failed in."""
+        return self.epoch + (self.failure is not None)
+
     def failed(self, failure: str) -> "Progress":
         """Progress of a try that cannot go on."""
         return dataclasses.replace(self, ended=True, failure=failure)

@@ -1,6 +1,7 @@
 """Runs: trainings of one strategy that may share a program, and what each one is."""
 
 import dataclasses
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,10 @@ class Run:
         """What messages and its companions call it."""
         return "/".join((self.experiment, *self.folder.parts[-2:]))
 
+    def path_to(self, other: "Run") -> str:
+        """Folder of another run, seen from this one's."""
+        return os.path.relpath(other.folder, self.folder)
+
 
 def programs(runs: Iterable[Run]) -> list[list[Run]]:
     """Runs by what can train as one program, in the order of their first."""
@@ -57,8 +62,9 @@ class RunRecord:
       dataset_name: of the store.
       features: what they come from, by kind.
       features_checksum: of the store's manifest, which has the checksum of every file.
-      together: names of the runs of its program, in order; the last bits of a run's
-        numbers depend on them.
+      together: folders of the runs of its program, in order and seen from its own
+        (so that an experiment may be moved); the last bits of a run's numbers depend on
+        them.
       jax_version: of the JAX that trained it.
     """
 
@@ -85,7 +91,7 @@ class RunRecord:
             dataset_name=store.dataset_name,
             features=store.feature_facts(),
             features_checksum=store.manifest.checksum,
-            together=[other.name for other in together],
+            together=[run.path_to(other) for other in together],
             jax_version=jax.__version__,
         )
 

@@ -197,7 +197,7 @@ class Trainer:
         present = [
             number
             for number, progress in enumerate(current.progress)
-            if number in active or progress.epoch > epoch
+            if number in active or progress.begun > epoch
         ]
         current = current.moved(current.places.compacted(present))
         places = current.places

@@ -67,20 +67,27 @@ def epoch_ours(store: str) -> dict[str, float]:
     from hm3_jax.data.store import open_store
     from hm3_jax.learn import order
     from hm3_jax.learn.epoch import Hyper, fresh_state, train_epoch
-    from hm3_jax.learn.features import Counts, load_features
+    from hm3_jax.learn.batches import Counts
+    from hm3_jax.learn.features import load_features
+    from hm3_jax.learn.layout import BY_DEVICE, EVERYWHERE, Layout
     from hm3_jax.learn.model import draw_params, graph_of
     from hm3_jax.nn.strategy import load_strategy
     from hm3_jax.objective.loss import LossConfig, LossWeights
 
     opened, config = open_store(store), load_strategy(STRATEGY)
-    features = load_features(opened, config)
+    layout = Layout.of(1, jax.devices()[:1])
+    loaded = load_features(opened, config)
+    features, counts = layout.put(loaded, EVERYWHERE), Counts.of(loaded)
     epochs = [
-        order.epoch_batches(
-            opened.splits["train"], BATCH_SIZE, seed=0, attempt=1, epoch=epoch
-        )[None]
+        counts.plan(
+            order.epoch_batches(
+                opened.splits["train"], BATCH_SIZE, seed=0, attempt=1, epoch=epoch
+            )[None],
+            layout,
+        )
         for epoch in range(25)
     ]
-    capacity = Counts.of(features).capacity(np.concatenate(epochs, axis=1))
+    capacity = counts.capacity(epochs)
     keys = jax.random.split(jax.random.key(0), 1)
     state = fresh_state(draw_params(config, "time", keys))
 
@@ -99,7 +106,7 @@ def epoch_ours(store: str) -> dict[str, float]:
     )
     times, losses = [], np.zeros(0)
     for batches in epochs[:12]:
-        placed = jax.device_put(batches)
+        placed = layout.put(batches, BY_DEVICE)
         start = time.perf_counter()
         state, losses = train_epoch(
             state,
@@ -109,6 +116,7 @@ def epoch_ours(store: str) -> dict[str, float]:
             graph=graph_of(config, "time"),
             capacity=capacity,
             loss_config=LossConfig(),
+            layout=layout,
         )
         losses = np.asarray(losses)
         times.append(time.perf_counter() - start)

@@ -8,8 +8,13 @@ import numpy as np
 import pytest
 
 from hm3_jax.data.store import open_store
-from hm3_jax.learn.experiment import Experiment, Listeners, load_strategies
-from hm3_jax.learn.experiment import run_experiment as run
+from hm3_jax.learn.execution import Execution
+from hm3_jax.learn.experiment import (
+    Experiment,
+    Listeners,
+    load_strategies,
+    run_experiments,
+)
 from hm3_jax.nn.strategy import StrategyConfig, strategy_text
 from tests.learn import small
 
@@ -140,14 +145,19 @@ def test_strategies_are_trained_one_after_the_other(store, finished, tmp_path):
         tags=["a", "b"],
     )
     listeners = Listeners(
-        strategy=lambda config: heard.append(config.file_stem),
+        strategy=lambda config, runs: heard.append((config.file_stem, runs)),
         epoch=lambda report: heard.append(report.epoch),
-        tested=lambda config, results: heard.append([r.attempt for r in results]),
+        tested=lambda of, config, results: heard.append(
+            (of.name, config.file_stem, [r.attempt for r in results])
+        ),
     )
-    run(experiment, store, listeners)
+    assert run_experiments([experiment], store, listeners, Execution()) == []
     stems = [small.FLAT.file_stem, small.BY_ROOM.file_stem]
-    epochs = [1, 2, 3, 4, 5]
-    assert heard == [stems[0], *epochs, [1, 2], stems[1], *epochs, [1, 2]]
+    assert heard == [
+        event
+        for stem in stems
+        for event in ((stem, 2), 1, 2, 3, 4, 5, ("both", stem, [1, 2]))
+    ]
     written = json.loads((tmp_path / "run" / "experiment.json").read_text())
     assert [of_run["base_name"] for of_run in written["runs"]] == stems
     assert (written["description"], written["tags"]) == ("why", ["a", "b"])

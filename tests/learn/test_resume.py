@@ -10,7 +10,10 @@ import pytest
 
 from hm3_jax.data.store import FeatureStore, open_store
 from hm3_jax.learn import checkpoint
+from hm3_jax.learn.execution import Execution
 from tests.learn import small
+
+EVERY_EPOCH = Execution(save_every_seconds=0)
 
 
 def same(found: Path, wanted: Path) -> None:
@@ -37,10 +40,8 @@ def interrupt(store: FeatureStore, folder: Path, epoch: int, **how: Any) -> Path
 
 # The best epoch of the first try is 2, of the second 3.
 @pytest.mark.parametrize("epoch", [3, 4])
-def test_an_interruption_changes_nothing(
-    store, folder, tmp_path, saves_every_epoch, epoch
-):
-    found = interrupt(store, tmp_path / "run", epoch)
+def test_an_interruption_changes_nothing(store, folder, tmp_path, epoch):
+    found = interrupt(store, tmp_path / "run", epoch, execution=EVERY_EPOCH)
     assert len(small.log(found, 1)) == epoch
     saved = checkpoint.saved_epochs(found / "try_1", "last")
     assert saved == [epoch - 2, epoch - 1]
@@ -58,7 +59,7 @@ def test_nor_does_one_before_anything_was_saved(store, folder, tmp_path):
 
 
 def test_nor_does_one_between_the_saves_of_two_tries(
-    store, folder, tmp_path, saves_every_epoch, monkeypatch
+    store, folder, tmp_path, monkeypatch
 ):
     save = checkpoint.save
 
@@ -69,12 +70,12 @@ def test_nor_does_one_between_the_saves_of_two_tries(
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
         patched.setattr(checkpoint, "save", killed)
-        small.train(store, tmp_path / "run")
+        small.train(store, tmp_path / "run", execution=EVERY_EPOCH)
     found = tmp_path / "run" / small.BY_ROOM.file_stem
     assert checkpoint.saved_epochs(found / "try_1", "last") == [2, 3]
     assert checkpoint.saved_epochs(found / "try_2", "last") == [1, 2]
     # The epoch that only one try has saved is not kept in wait of the other.
-    interrupt(store, tmp_path / "run", epoch=3, resume=True)
+    interrupt(store, tmp_path / "run", epoch=3, resume=True, execution=EVERY_EPOCH)
     assert checkpoint.saved_epochs(found / "try_1", "last") == [2]
     small.train(store, tmp_path / "run", resume=True)
     same(found, folder)
@@ -116,7 +117,7 @@ def test_another_strategy_of_that_name_is_refused(store, copy):
     before = small.contents(copy)
     text = dataclasses.replace(small.BY_ROOM.text, bidirectional=False)
     other = dataclasses.replace(small.BY_ROOM, text=text)
-    with pytest.raises(ValueError, match="bidirectional=False.*bidirectional=True"):
+    with pytest.raises(ValueError, match="desc_model_is_bidirectional True, .* False"):
         small.train(store, copy, other, resume=True)
     assert small.contents(copy) == before
 

@@ -12,7 +12,10 @@ import pytest
 from hm3_jax.learn import checkpoint, order
 from hm3_jax.learn.epoch import Hyper, TrainState, train_epoch
 from hm3_jax.learn.evaluation import Split
+from hm3_jax.learn.execution import Execution
+from hm3_jax.learn.layout import Layout
 from hm3_jax.learn.model import stack, take_run
+from hm3_jax.learn.placement import OnDevice
 from hm3_jax.learn.saved_model import evaluate_checkpoint
 from hm3_jax.objective.loss import LossWeights
 from hm3_jax.objective.metrics import retrieval_metrics
@@ -31,8 +34,10 @@ def test_files(folder):
         "strategy.json",
         "test_output.json",
         "try_1/metrics.jsonl",
+        "try_1/run.json",
         "try_1/test_metrics.json",
         "try_2/metrics.jsonl",
+        "try_2/run.json",
         "try_2/test_metrics.json",
     ]
     for attempt in (1, 2):
@@ -56,9 +61,10 @@ def test_metrics_of_every_epoch_are_logged(folder, attempt):
 
 
 def test_an_epoch_is_given_its_own_rate_weight_and_order(
-    store, features, counts, tmp_path, saves_every_epoch
+    store, features, counts, tmp_path
 ):
-    folder = small.train(store, tmp_path / "run", epochs=3)
+    every_epoch = Execution(save_every_seconds=0)
+    folder = small.train(store, tmp_path / "run", execution=every_epoch, epochs=3)
     before, after = (
         [
             checkpoint.load(folder / f"try_{k}", "last", epoch, optimizer=True)
@@ -80,22 +86,27 @@ def test_an_epoch_is_given_its_own_rate_weight_and_order(
             for k in (1, 2)
         ]
     )
+    # As runs are laid out on a CPU, but planned for these batches alone.
+    layout = Layout.of(2, jax.devices()[:1])
+    planned = counts.plan(batches, layout)
     state, losses = train_epoch(
         TrainState(
             stack([found.model.params for found in before]),
             optax.ScaleByAdamState(**stack([found.optimizer for found in before])),
         ),
         Hyper(jnp.full(2, 0.12, jnp.float32), weights, keys, jnp.ones(2, bool)),
-        jnp.asarray(batches),
+        planned,
         features,
         graph=before[0].model.graph,
-        capacity=counts.capacity(batches),
+        capacity=counts.capacity([planned]),
         loss_config=small.SETTINGS.loss_config,
+        layout=layout,
     )
     losses = np.asarray(losses)
-    val = Split(features, counts, store.splits["val"], "val")
+    source, themes = OnDevice(features, layout), features.themes
+    val = Split(source, counts, themes, store.splits["val"], "val", layout)
     val_losses = val.loss(
-        val.embed(state.params, before[0].model.graph),
+        val.embed(state.params, jnp.ones(2, bool), before[0].model.graph),
         small.BATCH,
         small.SETTINGS.loss_config,
         weights,
@@ -181,7 +192,13 @@ def test_another_seed_gives_other_numbers(store, folder, tmp_path):
 
 def test_tries_one_after_the_other_are_tries_at_once(store, tmp_path):
     runs = [
-        small.train(store, tmp_path / str(n), epochs=3, tries_at_once=n, **CALM)
+        small.train(
+            store,
+            tmp_path / str(n),
+            epochs=3,
+            execution=Execution(runs_at_once=n),
+            **CALM,
+        )
         for n in (1, 2)
     ]
     for attempt in (1, 2):
@@ -207,7 +224,9 @@ def test_listeners_hear_of_every_epoch(store, folder, tmp_path):
     assert [(report.epoch, report.epochs) for report in heard] == [
         (epoch, 5) for epoch in (1, 2, 3, 4, 5)
     ]
+    name = f"run/{small.BY_ROOM.file_stem}/try_"
     for epoch, report in enumerate(heard):
+        assert report.runs == [f"{name}1", f"{name}2"]
         for run in (0, 1):
             line = small.log(folder, run + 1)[epoch]
             assert report.train_loss[run] == line["train_loss"]

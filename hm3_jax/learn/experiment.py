@@ -26,7 +26,7 @@ from hm3_jax.learn.run_lock import run_lock
 from hm3_jax.learn.runs import Run, RunRecord, programs
 from hm3_jax.learn.settings import TrainSettings
 from hm3_jax.learn.task import Task, check_store
-from hm3_jax.learn.trainer import EpochReport, Trainer
+from hm3_jax.learn.trainer import EpochReport, StoppedError, Trainer
 from hm3_jax.nn.strategy import ConvConfig, StrategyConfig, load_strategy
 
 # Themes that a warning names.
@@ -231,6 +231,8 @@ def _run_program(
     fitting = None
     while waiting:
         together = _companions(waiting) if resume and fitting is None else waiting
+        if hosts.any_of_them(stop is not None and stop.requested):
+            raise StoppedError(f"stopped before training {task.config.file_stem}")
         together = together[: fitting or execution.runs_at_once or len(together)]
         try:
             trainer = Trainer(task, together, execution)

@@ -121,7 +121,11 @@ class Trainer:
                     self._record(run).write(run.folder)
                 recorded = True
             if ended:
+                for log in logs.values():
+                    log.flush()
                 cohort.save(self._runs, sorted(ended), current, self._task)
+                if stop is not None and set(ended) == set(active):
+                    stop.saved = f"epoch {current.epoch} of {self._runs[0].name}"
             if stopping:
                 hosts.wait_for_all("everything is saved")
                 raise StoppedError(f"stopped after epoch {current.epoch}")

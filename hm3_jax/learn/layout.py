@@ -18,6 +18,8 @@ import numpy as np
 from jax import lax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from hm3_jax.learn import hosts, memory
+
 RUN, DATA = "run", "data"
 """Names of the mesh's axes."""
 
@@ -66,7 +68,10 @@ class Layout:
             d for d in range(1, len(devices) + 1) if len(devices) % d == 0 and d <= runs
         )
         if not splits_batches:
-            spread = min(runs, len(devices))
+            # Every process has to have a device that takes part, if only with places
+            # that stay free.
+            several = len({device.process_index for device in devices}) > 1
+            spread = len(devices) if several else min(runs, len(devices))
             devices = devices[:spread]
         if vector is None:
             vector = 1 if devices[0].platform == "cpu" else -(-runs // spread)
@@ -87,6 +92,11 @@ class Layout:
         """Places for some runs: whole groups, as many on every device."""
         whole = self.run_devices * self.vector
         return -(-runs // whole) * whole
+
+    def free_memory(self) -> int:
+        """Bytes that programs may use on each device; in every process the same."""
+        here = [self.mesh.devices[place] for place in self.local_places()]
+        return min(hosts.of_all(min(map(memory.available, here))))
 
     def put(self, tree: Any, spec: PartitionSpec) -> Any:
         """Puts host arrays on the devices; in every process the same values.

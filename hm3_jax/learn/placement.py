@@ -14,7 +14,6 @@ from typing import Literal, NamedTuple, Protocol
 import numpy as np
 from jaxtyping import Int
 
-from hm3_jax.learn import memory
 from hm3_jax.learn.batches import Batches
 from hm3_jax.learn.features import Column, Features
 from hm3_jax.learn.layout import BY_DEVICE, EVERYWHERE, Layout
@@ -66,7 +65,7 @@ def place(features: Features, layout: Layout, placement: DataPlacement) -> Sourc
         block of batches needs at a time, "auto" for the first if there is room.
     """
     if placement == "auto":
-        room = memory.available(layout.mesh.devices.flat[0]) * _SHARE_FOR_FEATURES
+        room = layout.free_memory() * _SHARE_FOR_FEATURES
         placement = "device" if features.bytes <= room else "host"
     if placement == "device":
         return OnDevice(features, layout)

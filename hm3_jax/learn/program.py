@@ -177,7 +177,7 @@ class Program:
                 layout=layout,
             ).compile()
             needed = memory.needed(compiled)
-            free = memory.available(layout.mesh.devices.flat[0])
+            free = layout.free_memory()
             if needed > _MEMORY_SHARE * free and len(self._runs) > 1:
                 raise DoesNotFitError(needed, free)
             self._compiled[number] = compiled

@@ -12,7 +12,7 @@ import contextlib
 import dataclasses
 import json
 import warnings
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal
@@ -267,52 +267,6 @@ def load_model(folder: Path) -> Checkpoint:
         f"{folder}: expected a checkpoint (a try_K folder of a run, or one made by "
         f"convert), found no {folder / 'checkpoints'} with one"
     )
-
-
-def check_features(model: Model, store_facts: Mapping[str, Any], where: str) -> bool:
-    """Refuses features of another origin than those a model was trained on.
-
-    What one side does not know (published files say little) is not compared.
-
-    Args:
-      model: the model.
-      store_facts: `FeatureStore.feature_facts()`.
-      where: path of the store, for the message.
-
-    Returns:
-      False where the model does not know what its features came from.
-
-    Raises:
-      ValueError: a kind the model reads differs, named with both values.
-    """
-    if model.feature_facts is None:
-        return False
-    for kind in ("sentences", *model.config.uses):
-        wanted = model.feature_facts.get(kind, {})
-        found = store_facts.get(kind)
-        if found is None:
-            raise ValueError(
-                f"{where}: expected features of kind {kind}, which the model reads, "
-                f"found {', '.join(store_facts)}"
-            )
-        for fact, before, now in _differences(wanted, found):
-            raise ValueError(
-                f"{where}: the model was trained on {kind} with {fact} {before!r}, "
-                f"found {now!r}"
-            )
-    return True
-
-
-def _differences(
-    wanted: Mapping[str, Any], found: Mapping[str, Any]
-) -> Iterator[tuple[str, Any, Any]]:
-    """Facts that both sides know and that differ, with both values."""
-    for fact in sorted(wanted.keys() & found.keys()):
-        before, now = wanted[fact], found[fact]
-        if isinstance(before, Mapping) and isinstance(now, Mapping):
-            yield from _differences(before, now)
-        elif None not in (before, now) and before != now:
-            yield fact, before, now
 
 
 def _epoch_folder(folder: Path, slot: Slot, epoch: int) -> Path:

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 
 from hm3_jax.data.store import FeatureStore
-from hm3_jax.learn.checkpoint import check_features
+from hm3_jax.learn.feature_facts import check_features
 from hm3_jax.learn.model import Model
 from hm3_jax.learn.run_folder import read_json, write_json
 from hm3_jax.learn.settings import TrainSettings

@@ -10,6 +10,7 @@ import numpy as np
 from hm3_jax.data.store import FeatureStore
 from hm3_jax.learn import checkpoint
 from hm3_jax.learn.evaluation import Tested
+from hm3_jax.learn.feature_facts import check_features
 from hm3_jax.learn.layout import Layout
 from hm3_jax.learn.run_folder import write_json
 from hm3_jax.learn.task import Task
@@ -73,7 +74,7 @@ def evaluate_checkpoint(folder: Path, store: FeatureStore, split: str) -> Evalua
         )
     saved = checkpoint.load_model(folder)
     model = saved.model
-    known = checkpoint.check_features(model, store.feature_facts(), str(store.path))
+    known = check_features(model, store.feature_facts(), str(store.path))
     if not known:
         warnings.warn(
             f"{folder} does not say which features it was trained on; only their "

@@ -1,0 +1,52 @@
+"""Whether features come from what a model was trained on."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from hm3_jax.learn.model import Model
+
+
+def check_features(model: Model, store_facts: Mapping[str, Any], where: str) -> bool:
+    """Refuses features of another origin than those a model was trained on.
+
+    What one side does not know (published files say little) is not compared.
+
+    Args:
+      model: the model.
+      store_facts: `FeatureStore.feature_facts()`.
+      where: path of the store, for the message.
+
+    Returns:
+      False where the model does not know what its features came from.
+
+    Raises:
+      ValueError: a kind the model reads differs, named with both values.
+    """
+    if model.feature_facts is None:
+        return False
+    for kind in ("sentences", *model.config.uses):
+        wanted = model.feature_facts.get(kind, {})
+        found = store_facts.get(kind)
+        if found is None:
+            raise ValueError(
+                f"{where}: expected features of kind {kind}, which the model reads, "
+                f"found {', '.join(store_facts)}"
+            )
+        for fact, before, now in _differences(wanted, found):
+            raise ValueError(
+                f"{where}: the model was trained on {kind} with {fact} {before!r}, "
+                f"found {now!r}"
+            )
+    return True
+
+
+def _differences(
+    wanted: Mapping[str, Any], found: Mapping[str, Any]
+) -> Iterator[tuple[str, Any, Any]]:
+    """Facts that both sides know and that differ, with both values."""
+    for fact in sorted(wanted.keys() & found.keys()):
+        before, now = wanted[fact], found[fact]
+        if isinstance(before, Mapping) and isinstance(now, Mapping):
+            yield from _differences(before, now)
+        elif None not in (before, now) and before != now:
+            yield fact, before, now

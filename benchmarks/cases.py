@@ -66,8 +66,8 @@ def epoch_ours(store: str) -> dict[str, float]:
 
     from hm3_jax.data.store import open_store
     from hm3_jax.learn import order
-    from hm3_jax.learn.epoch import Hyper, fresh_state, train_epoch
     from hm3_jax.learn.batches import Counts
+    from hm3_jax.learn.epoch import Hyper, fresh_state, train_epoch
     from hm3_jax.learn.features import load_features
     from hm3_jax.learn.layout import BY_DEVICE, EVERYWHERE, Layout
     from hm3_jax.learn.model import draw_params, graph_of

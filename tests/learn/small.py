@@ -7,7 +7,7 @@ than any other: what is compiled once serves most tests.
 
 import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -186,6 +186,14 @@ def log(folder: Path, attempt: int) -> list[dict[str, Any]]:
     """Lines of `metrics.jsonl` of a try, `folder` being the strategy's."""
     text = (folder / f"try_{attempt}" / "metrics.jsonl").read_text()
     return [json.loads(line) for line in text.splitlines()]
+
+
+def same_losses(found: Sequence[Any], wanted: Sequence[Any]) -> None:
+    """Compares the losses in the lines of two logs, up to the last bits."""
+    assert len(found) == len(wanted)
+    for key in ("train_loss", "val_loss"):
+        losses = [[line[key] for line in lines] for lines in (found, wanted)]
+        np.testing.assert_allclose(*losses, rtol=1e-5)
 
 
 def outcome(folder: Path, attempt: int) -> dict[str, Any]:

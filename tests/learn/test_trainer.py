@@ -203,10 +203,7 @@ def test_tries_one_after_the_other_are_tries_at_once(store, tmp_path):
     ]
     for attempt in (1, 2):
         alone, together = (small.log(run, attempt) for run in runs)
-        for key in ("train_loss", "val_loss"):
-            assert [line[key] for line in alone] == pytest.approx(
-                [line[key] for line in together], rel=1e-5
-            )
+        small.same_losses(alone, together)
         assert small.outcome(runs[0], attempt) == small.outcome(runs[1], attempt)
     alone, together = (
         [

@@ -21,7 +21,7 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from hm3_jax import cli, training_flags
+from hm3_jax import cli, joining, training_flags
 from hm3_jax.learn.experiment import Experiment, Listeners
 from hm3_jax.learn.run_folder import TryResult
 from hm3_jax.learn.trainer import EpochReport
@@ -30,6 +30,7 @@ from hm3_jax.sweep_points import from_files, from_grid, from_list
 from hm3_jax.training_session import carry_out, summary_of_test
 
 flags.adopt_module_key_flags(training_flags)
+flags.adopt_module_key_flags(joining)
 
 _GRID = flags.DEFINE_string(
     "grid",
@@ -47,6 +48,7 @@ _EXPERIMENTS = flags.DEFINE_list(
 )
 
 
+@joining.joined
 def main() -> int:
     """Reads the flags and runs the sweep."""
     experiments = _experiments()

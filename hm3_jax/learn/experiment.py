@@ -267,7 +267,8 @@ def _fewer(runs: int, error: Exception) -> int:
     """How many runs to try at once after so many did not fit."""
     if isinstance(error, DoesNotFitError):
         return max(1, min(runs - 1, runs * error.available // error.needed))
-    if "RESOURCE_EXHAUSTED" not in str(error) or runs == 1:
+    # Of several processes, the others do not know.
+    if "RESOURCE_EXHAUSTED" not in str(error) or runs == 1 or jax.process_count() > 1:
         raise error
     return runs // 2
 

@@ -1,5 +1,6 @@
 """Several processes as one: who writes, and what all must decide alike."""
 
+import zlib
 from typing import Any
 
 import jax
@@ -36,6 +37,11 @@ def of_all(number: int) -> list[int]:
 def any_of_them(here: bool) -> bool:
     """Whether something is so in any of the processes; all get the same answer."""
     return any(of_all(here))
+
+
+def same_for_all(text: str) -> bool:
+    """Whether every process has the same text; returns when all have asked."""
+    return len(set(of_all(zlib.crc32(text.encode())))) == 1
 
 
 def of_writer(value: int) -> int:

@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import sys
 import threading
 from types import FrameType, TracebackType
 from typing import Any
@@ -115,5 +116,5 @@ class GracefulStop:
                 "whole, --resume goes on from there\n"
             )
             # Not print: another thread may hold what print would wait for.
-            os.write(2, line.encode())
+            os.write(sys.stderr.fileno(), line.encode())
             os._exit(0)

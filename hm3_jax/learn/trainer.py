@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -102,7 +102,13 @@ class Trainer:
         """
         self._check_folders(resume)
         current = self._start()
-        hosts.wait_for_all("every process has read what there is to go on from")
+        # All have read what there is to go on from, before it is changed.
+        if not hosts.same_for_all(repr(current.progress)):
+            raise ValueError(
+                f"{self._runs[0].folder.parent}: expected every process to find the "
+                "same checkpoints there, found others in some: do all hosts share that "
+                "file system?"
+            )
         logs = self._prepare_folders(current) if hosts.is_writer() else {}
         saved_at, recorded = time.monotonic(), False
         while active := self._active(current):
@@ -273,25 +279,41 @@ class Trainer:
         sound = [n for n, p in enumerate(current.progress) if p.failure is None]
         if not sound:
             return [None] * len(self._runs)
-        saved = [checkpoint.load_model(self._runs[n].folder) for n in sound]
+        params, epochs = self._saved(sound, current)
         places = self._first.runs
         layout = Layout.of(
             len(sound),
             list(self._first.layout.mesh.devices.flat),
             vector=min(self._first.layout.vector, len(places)),
         )
-        params = stack_params(
-            self._task.config,
-            self._task.masking,
-            [found.model.params for found in saved],
-        )
         split = self._task.split("test", layout)
         tested = split.test(params, self._task.graph)
         results: list[TryResult | None] = [None] * len(self._runs)
-        for number, found, result in zip(sound, saved, tested, strict=True):
+        for number, epoch, result in zip(sound, epochs, tested, strict=True):
             attempt = self._runs[number].attempt
-            results[number] = TryResult(attempt, found.epoch, result)
+            results[number] = TryResult(attempt, int(epoch), result)
         return results
+
+    def _saved(
+        self, numbers: Sequence[int], current: Cohort
+    ) -> tuple[Mapping[str, Any], np.ndarray]:
+        """Parameters that were saved of some runs, stacked, and their epochs."""
+        if hosts.is_writer():
+            saved = [checkpoint.load_model(self._runs[n].folder) for n in numbers]
+            params = stack_params(
+                self._task.config,
+                self._task.masking,
+                [found.model.params for found in saved],
+            )
+            epochs = np.array([found.epoch for found in saved], np.int32)
+        else:
+            # A network's file system may not show here yet what was just written.
+            params = jax.tree.map(
+                lambda x: np.zeros((len(numbers), *x.shape[1:]), x.dtype),
+                current.state.params,
+            )
+            epochs = np.zeros(len(numbers), np.int32)
+        return hosts.from_writer((params, epochs))
 
 
 def _failure(losses: np.ndarray, metrics: tuple[Any, Any], epoch: int) -> str | None:

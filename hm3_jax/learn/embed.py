@@ -80,6 +80,23 @@ def plan_embedding(
     Raises:
       ValueError: there is no museum.
     """
+    towers: tuple[Tower, Tower] = ("text", "scene")
+    text, scene = (
+        plan_tower(tower, counts, museums, batch_size, source, layout)
+        for tower in towers
+    )
+    return EmbeddingPlan(text, scene, layout)
+
+
+def plan_tower(
+    tower: Tower,
+    counts: Counts,
+    museums: Int[np.ndarray, " museums"],
+    batch_size: int,
+    source: Source,
+    layout: Layout,
+) -> TowerPlan:
+    """Plans one tower's part; arguments and errors as for `plan_embedding`."""
     if len(museums) == 0:
         raise ValueError("expected at least one museum to embed, found none")
     # Without a recurrence nothing is gained by another order, and the published
@@ -89,22 +106,18 @@ def plan_embedding(
         "text": counts.sentences,
         "scene": np.zeros_like(counts.rooms) if steps is None else steps,
     }
-
-    def plan(tower: Tower) -> TowerPlan:
-        by_length = np.argsort(lengths[tower][museums], kind="stable")
-        place = np.empty(len(museums), np.int32)
-        place[by_length] = np.arange(len(museums), dtype=np.int32)
-        batches = order.in_batches(museums[by_length], batch_size)
-        planned = counts.plan_shared(batches, layout)
-        return TowerPlan(
-            tower=tower,
-            batches=planned,
-            place=place,
-            feed=source.feed([planned]),
-            capacity=counts.capacity([planned]),
-        )
-
-    return EmbeddingPlan(plan("text"), plan("scene"), layout)
+    by_length = np.argsort(lengths[tower][museums], kind="stable")
+    place = np.empty(len(museums), np.int32)
+    place[by_length] = np.arange(len(museums), dtype=np.int32)
+    batches = order.in_batches(museums[by_length], batch_size)
+    planned = counts.plan_shared(batches, layout)
+    return TowerPlan(
+        tower=tower,
+        batches=planned,
+        place=place,
+        feed=source.feed([planned]),
+        capacity=counts.capacity([planned]),
+    )
 
 
 def embed(
@@ -125,24 +138,36 @@ def embed(
     Returns:
       Embeddings of descriptions and of museums, in the order of the plan's museums.
     """
+    text, scene = (
+        embed_tower(params, active, part, plan.layout, graph=graph)
+        for part in (plan.text, plan.scene)
+    )
+    return text, scene
 
-    def tower(plan_of_tower: TowerPlan) -> Array:
-        blocks = [
-            _embed_block(
-                params,
-                active,
-                block.batches,
-                block.features,
-                tower=plan_of_tower.tower,
-                graph=graph,
-                capacity=plan_of_tower.capacity,
-                layout=plan.layout,
-            )
-            for block in plan_of_tower.feed.blocks(plan_of_tower.batches)
-        ]
-        return _ordered(blocks, plan.layout.put(plan_of_tower.place, EVERYWHERE))
 
-    return tower(plan.text), tower(plan.scene)
+def embed_tower(
+    params: Any,
+    active: Bool[Array, " places"],
+    plan: TowerPlan,
+    layout: Layout,
+    *,
+    graph: nnx.GraphDef[TwoTowers],
+) -> Float[Array, "places museums d"]:
+    """Embeds what one tower reads; other arguments as for `embed`."""
+    blocks = [
+        _embed_block(
+            params,
+            active,
+            block.batches,
+            block.features,
+            tower=plan.tower,
+            graph=graph,
+            capacity=plan.capacity,
+            layout=layout,
+        )
+        for block in plan.feed.blocks(plan.batches)
+    ]
+    return _ordered(blocks, layout.put(plan.place, EVERYWHERE))
 
 
 @functools.partial(jax.jit, static_argnames=("tower", "graph", "capacity", "layout"))

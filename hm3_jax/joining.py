@@ -53,8 +53,16 @@ _TO_END_ANYWAY = 2
 _UNREACHED = ("Gloo ", "NCCL", "oordination service", "distributed service")
 
 
-class _Partners(NamedTuple):
-    """Arguments of `jax.distributed.initialize`; None is left to its own detection."""
+class Partners(NamedTuple):
+    """Who this process joins: arguments of `jax.distributed.initialize`.
+
+    Attributes:
+      coordinator_address: of process 0, HOST:PORT; None for what SLURM says.
+      num_processes: how many there are.
+      process_id: which of them this is.
+      local_device_ids: devices this process uses; empty for all it sees, None for the
+        one of its number on its host.
+    """
 
     coordinator_address: str | None
     num_processes: int
@@ -72,10 +80,10 @@ def joined(main: Callable[[], int | None]) -> Callable[[], int]:
 
     @functools.wraps(main)
     def run() -> int:
-        partners = _partners(os.environ)
-        if partners is None:
+        others = partners(os.environ)
+        if others is None:
             return main() or 0
-        company = _Company(partners)
+        company = _Company(others)
         try:
             company.join()
             code = main() or 0
@@ -87,8 +95,11 @@ def joined(main: Callable[[], int | None]) -> Callable[[], int]:
     return run
 
 
-def _partners(environment: Mapping[str, str]) -> _Partners | None:
-    """Who to join, None for nobody.
+def partners(environment: Mapping[str, str]) -> Partners | None:
+    """Who the flags or SLURM say is to be joined, None for nobody.
+
+    Args:
+      environment: variables, SLURM's among them.
 
     Raises:
       ValueError: flags are missing or contradict each other.
@@ -107,7 +118,7 @@ def _partners(environment: Mapping[str, str]) -> _Partners | None:
     tasks = int(environment.get("SLURM_STEP_NUM_TASKS", 1))
     if tasks == 1:
         return None
-    return _Partners(
+    return Partners(
         coordinator_address=None,
         num_processes=tasks,
         process_id=int(environment["SLURM_PROCID"]),
@@ -115,7 +126,7 @@ def _partners(environment: Mapping[str, str]) -> _Partners | None:
     )
 
 
-def _given_partners() -> _Partners:
+def _given_partners() -> Partners:
     address, count = _COORDINATOR_ADDRESS.value, _NUM_PROCESSES.value
     number = _PROCESS_ID.value
     if address is None or count is None or number is None:
@@ -130,7 +141,7 @@ def _given_partners() -> _Partners:
         raise ValueError(
             f"process_id: expected less than --num_processes={count}, found {number}"
         )
-    return _Partners(address, count, number, local_device_ids=[])
+    return Partners(address, count, number, local_device_ids=[])
 
 
 def _slurm_devices(environment: Mapping[str, str]) -> list[int] | None:
@@ -147,7 +158,7 @@ def _slurm_devices(environment: Mapping[str, str]) -> list[int] | None:
 class _Company:
     """This process among the others, from joining to the end."""
 
-    def __init__(self, partners: _Partners):
+    def __init__(self, partners: Partners):
         self._partners = partners
         self._output: NativeOutput | None = None
         self._has_joined = False
@@ -221,7 +232,7 @@ class _Company:
         os._exit(code)
 
 
-def _detection(partners: _Partners) -> str | None:
+def _detection(partners: Partners) -> str | None:
     return "slurm" if partners.coordinator_address is None else "deactivate"
 
 

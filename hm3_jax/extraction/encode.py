@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from hm3_jax.extraction.clip_model import ClipModel
     from hm3_jax.extraction.texts import TextPiece
 
+# On a CPU, what more pictures take does not fit its caches: 64 at once were measured to
+# take a fifth more time each than 16.
+_PICTURES_ON_CPU = 16
+
 _In = TypeVar("_In")
 _Out = TypeVar("_Out")
 
@@ -65,7 +69,7 @@ def encode_files(
         clip: The model.
         chunk: The chunk.
         decoded: Its files, decoded, in order.
-        batch_size: Pictures or frames the model is given at once.
+        batch_size: Pictures or frames the model is given at once; fewer on a CPU.
         pooling: How the frames of a video become one feature.
     """
     counts: list[int] = []
@@ -78,6 +82,8 @@ def encode_files(
             if part.values is not None:
                 yield part.values
 
+    if clip.device_name == "cpu":
+        batch_size = min(batch_size, _PICTURES_ON_CPU)
     encoded = list(in_background(clip.encode_pictures, batches(pixels(), batch_size)))
     features = np.concatenate([np.empty((0, clip.feature_size), np.float32), *encoded])
     if chunk.kind == "videos":

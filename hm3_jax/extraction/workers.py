@@ -37,7 +37,7 @@ _FILES = {"pictures": 16, "videos": 1}
 _AHEAD = 2  # decoded jobs of a worker that wait to be sent
 
 # Below this many pictures and frames, starting a process takes longer than it saves.
-_WORTH_A_PROCESS = 256
+_WORTH_A_PROCESS = 64
 _MOST = 32
 _NICE = 10
 

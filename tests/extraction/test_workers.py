@@ -152,6 +152,6 @@ def runs(pid: int) -> bool:
 
 
 def test_little_work_takes_no_processes():
-    assert worker_count(None, 100) == 0
+    assert worker_count(None, 50) == 0
     assert worker_count(None, 10_000) == min(len(os.sched_getaffinity(0)), 32)
     assert worker_count(5, 1) == 5

@@ -213,11 +213,21 @@ def text_encoder_for(
             those of the sentences; also as `load_clip`.
         FileNotFoundError: As `load_clip`.
     """
+    clip = text_model_for(facts, pretrained=pretrained, device=device)
+    return lambda texts: clip.encode_tokens(clip.tokenize(texts))
+
+
+def text_model_for(
+    facts: Mapping[str, Any], *, pretrained: str | None = None, device: str = "auto"
+) -> ClipModel:
+    """Loads the model that a store's sentences came from.
+
+    Arguments and errors are those of `text_encoder_for`.
+    """
     resolved = resolve(choice_of(facts, pretrained))
     checksum = sha256_of(resolved.weights_file)
     check_same_encoder(facts, resolved, checksum)
-    clip = _load(resolved, checksum, "float32", device)
-    return lambda texts: clip.encode_tokens(clip.tokenize(texts))
+    return _load(resolved, checksum, "float32", device)
 
 
 def _load(

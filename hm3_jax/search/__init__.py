@@ -1,0 +1,1 @@
+"""An index of embedded museums, and searching it."""

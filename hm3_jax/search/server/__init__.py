@@ -1,0 +1,1 @@
+"""A collection of museums as an HTTP API and a web page."""

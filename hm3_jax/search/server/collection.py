@@ -1,0 +1,179 @@
+"""What the server asks of a collection, and what it answers with.
+
+The classes are the API's responses too: their fields are the JSON that clients get.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Protocol
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Query:
+    """One search: by text, or by a museum that the results should be like.
+
+    Attributes:
+        top_k: How many museums to return at most.
+        text: What somebody wants to see, or None.
+        like: Id of a museum, which is left out of its own results, or None.
+        theme: Theme to search in, or None for all.
+    """
+
+    top_k: int
+    text: str | None = None
+    like: str | None = None
+    theme: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Hit:
+    """A museum that was found.
+
+    Attributes:
+        id: Of the museum.
+        title: Its name for people.
+        theme: Its theme.
+        score: Cosine of the query's vector and the museum's.
+        x: Place on the map of the collection, -1 to 1 from left to right.
+        y: Place on the map, -1 to 1 from bottom to top.
+        sentences: What each sentence of the query adds to the score: the score would
+            be smaller by this much without it. Empty unless the query is a text.
+        rooms: What each room of the museum adds to the score, likewise.
+        picture: Address of a picture of the museum, or None.
+    """
+
+    id: str
+    title: str
+    theme: str
+    score: float
+    x: float
+    y: float
+    sentences: Sequence[float]
+    rooms: Sequence[float]
+    picture: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Answer:
+    """What a query found.
+
+    Attributes:
+        sentences: The query's sentences, as they were told apart; none where the query
+            is a museum.
+        hits: The museums, best first.
+    """
+
+    sentences: Sequence[str]
+    hits: Sequence[Hit]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture in a room.
+
+    Attributes:
+        url: Its address on this server.
+        kind: "view" of the room, or "painting" in it.
+        title: What the painting is called, or None.
+    """
+
+    url: str
+    kind: str
+    title: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Room:
+    """One room of a museum.
+
+    Attributes:
+        pictures: Those that the server has, in order.
+        counts: How many things of each kind the room has: views, images, videos.
+    """
+
+    pictures: Sequence[Picture] = ()
+    counts: dict[str, int] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Museum:
+    """All that is known about one museum.
+
+    Attributes:
+        id: Of the museum.
+        title: Its name for people.
+        theme: Its theme.
+        x: Place on the map of the collection, -1 to 1 from left to right.
+        y: Place on the map, -1 to 1 from bottom to top.
+        description: Sentences about it; none where they are not known.
+        rooms: Its rooms, in order.
+    """
+
+    id: str
+    title: str
+    theme: str
+    x: float
+    y: float
+    description: Sequence[str]
+    rooms: Sequence[Room]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Theme:
+    """A theme and how many museums have it."""
+
+    name: str
+    museums: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Map:
+    """Places of museums; equally long columns.
+
+    Attributes:
+        ids: Of the museums.
+        titles: Their names for people.
+        themes: Number of each museum's theme in the collection's list of themes.
+        x: Places from left to right, -1 to 1.
+        y: Places from bottom to top, -1 to 1.
+    """
+
+    ids: Sequence[str]
+    titles: Sequence[str]
+    themes: Sequence[int]
+    x: Sequence[float]
+    y: Sequence[float]
+
+
+class Collection(Protocol):
+    """Museums that can be searched.
+
+    `search` is called in a thread of its own, one call at a time; the others are quick.
+    """
+
+    @property
+    def themes(self) -> Sequence[Theme]:
+        """The themes, sorted by name."""
+        ...
+
+    def __len__(self) -> int:
+        """Number of museums."""
+        ...
+
+    def __contains__(self, museum: str) -> bool:
+        """Whether there is a museum with this id."""
+        ...
+
+    def search(self, queries: Sequence[Query]) -> Sequence[Answer | ValueError]:
+        """Answers queries together; a ValueError for each that has no answer."""
+        ...
+
+    def museum(self, museum: str) -> Museum:
+        """The museum with this id; ValueError if there is none."""
+        ...
+
+    def map(self, most: int) -> Map:
+        """Places of at most so many museums, spread evenly over the collection."""
+        ...

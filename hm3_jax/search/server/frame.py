@@ -1,0 +1,96 @@
+"""What every request goes through: limits, counting, and headers for browsers."""
+
+from __future__ import annotations
+
+import time
+
+import orjson
+from fastapi import HTTPException
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from hm3_jax.search.server.measures import Measures
+from hm3_jax.search.server.queries import MOST_BYTES
+
+HEADERS = {
+    # Scripts, styles and pictures of this server only, and none written into the page.
+    "content-security-policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+        "connect-src 'self'; base-uri 'none'; form-action 'self'; "
+        "frame-ancestors 'none'"
+    ),
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "same-origin",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "camera=(), geolocation=(), microphone=()",
+}
+
+_TOO_LARGE = f"request body: expected at most {MOST_BYTES} bytes, found more"
+
+
+class Frame:
+    """ASGI middleware around the whole app."""
+
+    def __init__(self, app: ASGIApp, measures: Measures):
+        """Wraps an app."""
+        self._app = app
+        self._measures = measures
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handles one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        status = 500
+
+        async def send_on(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers[name] = value
+            await send(message)
+
+        try:
+            if _declared_length(scope) > MOST_BYTES:
+                await _refuse(send_on)
+                return
+            await self._app(scope, _Limited(receive), send_on)
+        finally:
+            # A route's pattern, not the address: names would be without end.
+            route = getattr(scope.get("route"), "path", "other")
+            self._measures.request(route, status, time.perf_counter() - started)
+
+
+class _Limited:
+    """Receives a body up to its limit, also where no length was declared."""
+
+    def __init__(self, receive: Receive):
+        self._receive = receive
+        self._bytes = 0
+
+    async def __call__(self) -> Message:
+        message = await self._receive()
+        self._bytes += len(message.get("body", b""))
+        if self._bytes > MOST_BYTES:
+            raise HTTPException(413, _TOO_LARGE)
+        return message
+
+
+def _declared_length(scope: Scope) -> int:
+    declared = Headers(scope=scope).get("content-length", "0")
+    return int(declared) if declared.isdecimal() else 0
+
+
+async def _refuse(send: Send) -> None:
+    body = orjson.dumps({"error": _TOO_LARGE})
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(body)).encode()),
+        (b"connection", b"close"),
+    ]
+    await send({"type": "http.response.start", "status": 413, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

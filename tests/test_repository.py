@@ -21,7 +21,7 @@ DISTRIBUTIONS = {
     "orbax": "orbax-checkpoint",
     "sklearn": "scikit-learn",
 }
-TEXT = {".cfg", ".json", ".md", ".py", ".sh", ".toml", ".txt", ""}
+TEXT = {".cfg", ".json", ".md", ".py", ".sh", ".slurm", ".toml", ".txt", ""}
 
 
 def test_requirements_are_those_of_the_project(repository: Path) -> None:
@@ -56,7 +56,8 @@ def test_imported_distributions_are_required(repository: Path) -> None:
 
 
 def test_shell_scripts_are_well_formed(repository: Path) -> None:
-    scripts = [*sorted((repository / "launch").glob("*.sh")), repository / ".ci/run"]
+    launch = repository / "launch"
+    scripts = [*launch.glob("*.sh"), *launch.glob("*.slurm"), repository / ".ci/run"]
     assert len(scripts) > 3
     for script in scripts:
         done = subprocess.run(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 
 import orjson
@@ -26,6 +27,8 @@ HEADERS = {
     "permissions-policy": "camera=(), geolocation=(), microphone=()",
 }
 
+_LOG = logging.getLogger(__name__)
+_FAILED = "the server could not answer this; its log says why"
 _TOO_LARGE = f"request body: expected at most {MOST_BYTES} bytes, found more"
 
 
@@ -44,11 +47,13 @@ class Frame:
             return
         started = time.perf_counter()
         status = 500
+        started_answering = False
 
         async def send_on(message: Message) -> None:
-            nonlocal status
+            nonlocal started_answering, status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                started_answering = True
                 headers = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
                     headers[name] = value
@@ -56,9 +61,16 @@ class Frame:
 
         try:
             if _declared_length(scope) > MOST_BYTES:
-                await _refuse(send_on)
+                await _refuse(send_on, 413, _TOO_LARGE)
                 return
             await self._app(scope, _Limited(receive), send_on)
+        except Exception:
+            # Left to others, this would end the connection, and with it requests that
+            # the client has sent on it meanwhile.
+            _LOG.exception("%s %s failed", scope["method"], scope["path"])
+            if started_answering:
+                raise
+            await _refuse(send_on, 500, _FAILED)
         finally:
             # A route's pattern, not the address: names would be without end.
             route = getattr(scope.get("route"), "path", "other")
@@ -85,12 +97,13 @@ def _declared_length(scope: Scope) -> int:
     return int(declared) if declared.isdecimal() else 0
 
 
-async def _refuse(send: Send) -> None:
-    body = orjson.dumps({"error": _TOO_LARGE})
+async def _refuse(send: Send, status: int, line: str) -> None:
+    body = orjson.dumps({"error": line})
     headers = [
         (b"content-type", b"application/json"),
         (b"content-length", str(len(body)).encode()),
-        (b"connection", b"close"),
     ]
-    await send({"type": "http.response.start", "status": 413, "headers": headers})
+    if status == 413:  # its body is not read
+        headers.append((b"connection", b"close"))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -50,9 +50,9 @@ class Measures:
         self._waiting = Gauge(
             "hm3_waiting_queries", "Queries that wait", registry=self._registry
         )
-        Gauge(
-            "hm3_museums", "Museums in the collection", registry=self._registry
-        ).set(museums)
+        Gauge("hm3_museums", "Museums in the collection", registry=self._registry).set(
+            museums
+        )
 
     def request(self, route: str, status: int, seconds: float) -> None:
         """Counts an answered request."""

@@ -2,45 +2,23 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Mapping
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-MOST_CHARACTERS = 10_000
-"""Longest query."""
-MOST_HITS = 100
-"""Largest `top_k`."""
+from hm3_jax.search.query_text import MOST_HITS, check_query
+
 MOST_BYTES = 2**16
 """Largest request body; a query of letters outside ASCII takes up to 6 bytes each."""
 
 _SHOWN = 60
 
 
-def check_text(text: str) -> str:
-    """A query's text, without white space around it.
-
-    Raises:
-        ValueError: If it is empty or holds what is no text.
-    """
-    for character in text:
-        category = unicodedata.category(character)
-        if category == "Cs" or (category == "Cc" and character not in "\t\n\r\f\v"):
-            raise ValueError(
-                f"expected text, found the control character U+{ord(character):04X}"
-            )
-    text = text.strip()
-    if not text:
-        raise ValueError("expected a description of what to see, found none")
-    return text
-
-
 QueryText = Annotated[
     str,
-    AfterValidator(check_text),
+    AfterValidator(check_query),
     Field(
-        max_length=MOST_CHARACTERS,
         description="What to see, in one or more sentences.",
         examples=["A baroque museum with paintings of angels."],
     ),
@@ -72,18 +50,13 @@ def problem_line(error: Mapping[str, Any]) -> str:
     kind, context = error["type"], error.get("ctx", {})
     place = ".".join(str(part) for part in error["loc"][1:]) or "request body"
     if kind == "json_invalid":
-        return f"request body: expected JSON, found an error: {context['error']}"
+        return f"request body: expected JSON, found {context['error']}"
     if kind == "missing":
         return f"{place}: expected a value, found none"
     if kind == "extra_forbidden":
         return f"{place}: expected only query, top_k and theme"
     if kind == "value_error":
         return f"{place}: {context['error']}"
-    if kind == "string_too_long":
-        return (
-            f"{place}: expected at most {context['max_length']} characters, found "
-            f"{len(error['input'])}"
-        )
     found = repr(error["input"])
     found = found if len(found) <= _SHOWN else f"{found[:_SHOWN]}..."
     wanted = {

@@ -1,6 +1,7 @@
 """Going on with a run: to the byte as if it had never stopped, or refused."""
 
 import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
@@ -143,3 +144,59 @@ def test_without_it_what_is_there_is_left_alone(store, copy):
     with pytest.raises(FileExistsError, match=f"^{copy}: .*--resume"):
         small.train(store, copy)
     assert small.contents(copy) == before
+
+
+def test_other_contents_of_the_same_features_are_refused(copy, tmp_path):
+    museums = small.records()
+    museums[5].sentences[0, 0] += 1
+    other = open_store(small.write(tmp_path / "store", museums))
+    before = small.contents(copy)
+    wanted = "features with checksum .*, those given have .*: same data set, other"
+    with pytest.raises(ValueError, match=wanted):
+        small.train(other, copy, resume=True)
+    assert small.contents(copy) == before
+
+
+def change_record(folder: Path, **changes: Any) -> None:
+    """Changes `run.json` of every try of a strategy."""
+    for path in folder.glob("try_*/run.json"):
+        path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def test_another_version_of_jax_is_warned_of(store, folder, copy):
+    change_record(copy / folder.name, jax_version="0.0.1")
+    with pytest.warns(UserWarning) as caught:
+        small.train(store, copy, resume=True)
+    messages = [str(warning.message) for warning in caught]
+    assert len(messages) == 2
+    for attempt, message in enumerate(messages, start=1):
+        assert message.startswith(f"{copy / folder.name / f'try_{attempt}'}: ")
+        assert f"with JAX 0.0.1 before, now {jax.__version__}: the last bits" in message
+    assert small.outcome(copy / folder.name, 1) == small.outcome(folder, 1)
+
+
+def test_so_are_other_companions(store, folder, copy):
+    with pytest.warns(UserWarning) as caught:
+        small.train(store, copy, resume=True, execution=Execution(runs_at_once=1))
+    for warning, before in zip(caught, ("., ../try_2", "../try_1, ."), strict=True):
+        wanted = f"together with 2 runs ({before}) before, now 1 runs (.): the last"
+        assert wanted in str(warning.message)
+
+
+def test_a_record_that_is_none_is_refused(store, folder, copy):
+    path = copy / folder.name / "try_2" / "run.json"
+    path.write_text("{}")
+    with pytest.raises(
+        ValueError, match=f"{path}: expected the record of a run, found"
+    ):
+        small.train(store, copy, resume=True)
+
+
+def test_an_experiment_may_be_moved(store, folder, copy):
+    """Also one that is not finished: its runs go on together."""
+    for attempt in (1, 2):
+        checkpoint.forget_after(copy / folder.name / f"try_{attempt}", 0)
+    heard = []
+    small.train(store, copy, resume=True, listener=heard.append)
+    assert [len(report.runs) for report in heard] == [2] * 5
+    same(copy / folder.name, folder)

@@ -19,6 +19,7 @@ ALLOWED: dict[str, set[str]] = {
     "learn": {"data", "nn", "objective"},
     "nn": set(),
     "objective": set(),
+    "reporting": {"data", "objective"},
     "search": set(),
 }
 TORCH_ROOMS = {"extraction", "interop"}

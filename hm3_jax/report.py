@@ -1,0 +1,92 @@
+r"""Tables and figures of finished runs, beside the published results.
+
+Reads every run folder below --runs (as train and sweep write them) and writes
+OUTPUT/report.html (one page with everything), report.md, tables/ (Markdown, LaTeX, CSV)
+and figures/ (PDF, SVG, PNG, and the data drawn as CSV). What is unfinished, failed or
+damaged is named in one line and averaged in nowhere. A report that is there is
+replaced.
+
+  python -m hm3_jax.report --runs=runs --output=report \
+    --compare=STL/NAME,CN_TC_2nd_w_0.05/NAME
+"""
+
+import time
+import warnings
+from pathlib import Path
+
+from absl import flags
+
+from hm3_jax import cli
+from hm3_jax.reporting.build import ReportConfig, make_report
+from hm3_jax.reporting.layouts import LAYOUTS
+
+_RUNS = flags.DEFINE_list(
+    "runs", None, "Folders with runs: workdirs, or experiments.", required=True
+)
+_OUTPUT = flags.DEFINE_string(
+    "output",
+    None,
+    "Folder to write to; must not exist, be empty or hold a report.",
+    required=True,
+)
+_LAYOUT = flags.DEFINE_list(
+    "layout",
+    ["all"],
+    f"Published tables to fill: all, or some of {', '.join(LAYOUTS)}.",
+)
+_COMPARE = flags.DEFINE_list(
+    "compare",
+    [],
+    "Two runs, EXPERIMENT/STRATEGY each, to compare in all metrics (paired bootstrap).",
+)
+_SHOW = flags.DEFINE_list(
+    "show",
+    [],
+    "Runs, EXPERIMENT/STRATEGY each, that figures show; the first two side by side. "
+    "Otherwise those of the strategy with the best mAP.",
+)
+_FIGURES = flags.DEFINE_bool("figures", True, "Draw figures.")
+
+
+def main() -> None:
+    """Reads the flags and makes the report."""
+    begin = time.perf_counter()
+    report = make_report(_config(), lambda line: warnings.warn(line, stacklevel=2))
+    finished = sum(run.complete for run in report.runs)
+    print(
+        f"{len(report.runs)} runs ({finished} complete), {len(report.tables)} tables, "
+        f"{len(report.drawings)} figures; {time.perf_counter() - begin:.0f} s"
+    )
+    for table in report.tables:
+        print(f"  {table.name:24s} {table.title}")
+    print(f"written to {_OUTPUT.value}: open report.html")
+
+
+def _config() -> ReportConfig:
+    layouts = LAYOUTS if _LAYOUT.value == ["all"] else tuple(_LAYOUT.value)
+    for layout in layouts:
+        if layout not in LAYOUTS:
+            raise ValueError(
+                f"--layout: expected all or some of {', '.join(LAYOUTS)}, found "
+                f"{layout}"
+            )
+    if _COMPARE.value and len(_COMPARE.value) != 2:
+        raise ValueError(
+            f"--compare: expected two runs, found {len(_COMPARE.value)}: "
+            f"{','.join(_COMPARE.value)}"
+        )
+    if _SHOW.value and not _FIGURES.value:
+        raise ValueError("--show has no effect with --nofigures")
+    compare = (_COMPARE.value[0], _COMPARE.value[1]) if _COMPARE.value else None
+    return ReportConfig(
+        runs=tuple(map(Path, _RUNS.value)),
+        output=Path(_OUTPUT.value),
+        layouts=layouts,
+        compare=compare,
+        show=tuple(_SHOW.value),
+        figures=_FIGURES.value,
+    )
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,231 @@
+"""Makes a report: reads runs, computes, draws, writes."""
+
+import dataclasses
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from hm3_jax.reporting import run_tables
+from hm3_jax.reporting.choose import choose_shown, find_run
+from hm3_jax.reporting.draw import draw_all
+from hm3_jax.reporting.figures.style import settings
+from hm3_jax.reporting.layouts import LAYOUTS, layout_table
+from hm3_jax.reporting.read_runs import find_runs
+from hm3_jax.reporting.records import METRICS, DataSet, Run
+from hm3_jax.reporting.significance import best_of, compare, same_museums
+from hm3_jax.reporting.tables import Table
+from hm3_jax.reporting.test_output import Tested, read_tested
+from hm3_jax.reporting.write import Report, check_output, write_report
+
+_COMPARED = ("t2s_R@1", "t2s_mAP", "t2s_mAP_by_class")
+# A file of three tries takes some 200 MB while it is read.
+_READERS = 4
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class ReportConfig:
+    """What to report.
+
+    Attributes:
+      runs: folders that hold run folders.
+      output: folder to write.
+      layouts: published tables to make, some of `LAYOUTS`.
+      compare: names of two runs to compare in all metrics; None for none.
+      show: names of the runs that figures show; empty to choose.
+      figures: draw figures.
+    """
+
+    runs: tuple[Path, ...]
+    output: Path
+    layouts: tuple[str, ...] = LAYOUTS
+    compare: tuple[str, str] | None = None
+    show: tuple[str, ...] = ()
+    figures: bool = True
+
+
+def make_report(config: ReportConfig, say: Callable[[str], None]) -> Report:
+    """Reads runs, and writes tables and figures.
+
+    Args:
+      config: what to report.
+      say: told in one line each what is not used, as soon as it is known.
+
+    Raises:
+      FileExistsError: the output folder holds something that is no report.
+      FileNotFoundError: a folder of runs does not exist.
+      ValueError: no run has a finished try, or a name means none.
+    """
+    check_output(config.output)
+    problems: list[str] = []
+
+    def note(line: str) -> None:
+        if line not in problems:
+            problems.append(line)
+            say(line)
+
+    runs = find_runs(config.runs, note)
+    finished = [run for run in runs if run.tries]
+    if not finished:
+        raise ValueError(
+            f"{', '.join(map(str, config.runs))}: expected a run with a finished try, "
+            f"found {len(runs)} without"
+        )
+    compared = _named(config.compare or (), finished, "compare")
+    groups: dict[DataSet, list[Run]] = {}
+    for run in finished:
+        groups.setdefault(run.data, []).append(run)
+    if len(groups) > 1:
+        note(
+            "runs of several data sets or features, in tables of their own: "
+            + "; ".join(f"{data}: {len(of)} runs" for data, of in groups.items())
+        )
+    shown = _shown(config, finished, groups)
+    tests = _read_tests(
+        finished,
+        shown if config.figures else (),
+        both_by_theme=compared,
+        say=note,
+    )
+    stem = _stems(groups)
+    tables = list(_tables(config, runs, groups, tests, compared, stem, note))
+    spreadsheets = [
+        run_tables.every_metric(data, _of(runs, data), stem("all_metrics", data))
+        for data in groups
+    ]
+    if not config.figures:
+        report = Report(runs, tables, spreadsheets, [], problems)
+        write_report(report, config.output)
+        return report
+    with settings():
+        drawings = draw_all(groups, shown, tests, stem, note)
+        report = Report(runs, tables, spreadsheets, drawings, problems)
+        write_report(report, config.output)
+    return report
+
+
+def _named(names: Sequence[str], runs: Sequence[Run], flag: str) -> list[Run]:
+    found = [find_run(name, runs, flag) for name in names]
+    if len(set(found)) < len(found):
+        raise ValueError(f"--{flag}: expected different runs, found one twice")
+    return found
+
+
+def _shown(
+    config: ReportConfig,
+    finished: Sequence[Run],
+    groups: Mapping[DataSet, Sequence[Run]],
+) -> list[Run]:
+    if not config.show:
+        return choose_shown(max(groups.values(), key=len))
+    shown = _named(config.show, finished, "show")
+    for run in shown:
+        if run.data != shown[0].data:
+            raise ValueError(
+                f"--show: expected runs of one data set, found {shown[0].name} on "
+                f"{shown[0].data} and {run.name} on {run.data}"
+            )
+    return shown
+
+
+def _of(runs: Sequence[Run], data: DataSet) -> list[Run]:
+    return [run for run in runs if run.data == data]
+
+
+def _read_tests(
+    runs: Sequence[Run],
+    shown: Sequence[Run],
+    *,
+    both_by_theme: Sequence[Run],
+    say: Callable[[str], None],
+) -> dict[Run, Tested]:
+    """Tests of all runs; those that cannot be read are said."""
+
+    def read(run: Run) -> Tested | str:
+        try:
+            return read_tested(
+                run, both_by_theme=run in both_by_theme, embeddings=run in shown
+            )
+        except (ValueError, FileNotFoundError) as error:
+            return f"{error}; no significance and no figures of it"
+
+    # Parsing holds Python's lock, ranking does not.
+    with ThreadPoolExecutor(min(_READERS, os.cpu_count() or 1)) as pool:
+        results = list(pool.map(read, runs))
+    tests = {}
+    for run, result in zip(runs, results, strict=True):
+        if isinstance(result, str):
+            say(result)
+        else:
+            tests[run] = result
+    return tests
+
+
+def _stems(groups: Mapping[DataSet, Sequence[Run]]) -> Callable[[str, DataSet], str]:
+    """File stems: with the data set where there are several."""
+
+    def stem(name: str, data: DataSet) -> str:
+        if len(groups) < 2:
+            return name
+        plain = re.sub(r"\W+", "_", f"{data.name}_{data.kind}_{data.checksum[:8]}")
+        return f"{name}_{plain}"
+
+    return stem
+
+
+def _tables(
+    config: ReportConfig,
+    runs: Sequence[Run],
+    groups: Mapping[DataSet, Sequence[Run]],
+    tests: Mapping[Run, Tested],
+    compared: Sequence[Run],
+    stem: Callable[[str, DataSet], str],
+    say: Callable[[str], None],
+) -> Iterator[Table]:
+    for run in compared:
+        if run not in tests:
+            raise ValueError(f"--compare: the test of {run.name} cannot be read")
+    if compared:
+        a, b = compared
+        found = compare([(a, b)], tests, METRICS)
+        yield run_tables.differences(found, "comparison", f"A: {a}, B: {b}")
+    for layout in config.layouts:
+        made = 0
+        for data, of_data in groups.items():
+            table = layout_table(layout, data, of_data, tests, stem(layout, data))
+            if table is not None:
+                made += 1
+                yield table
+        if not made and len(config.layouts) < len(LAYOUTS):
+            say(f"layout {layout}: no run has the settings of its experiments")
+    for data, of_data in groups.items():
+        yield run_tables.all_runs(data, _of(runs, data), tests, stem("runs", data))
+        pairs = _pairs_with_best(of_data, tests)
+        found = [
+            comparison
+            for metric, of_metric in pairs.items()
+            for comparison in compare(of_metric, tests, [metric])
+        ]
+        if found:
+            yield run_tables.differences(
+                found,
+                stem("differences", data),
+                f"Differences (A − B) to the best run of a metric on {data}",
+            )
+
+
+def _pairs_with_best(
+    runs: Sequence[Run], tests: Mapping[Run, Tested]
+) -> dict[str, list[tuple[Run, Run]]]:
+    tested = [run for run in runs if run in tests]
+    pairs = {}
+    for metric in _COMPARED:
+        best = best_of(tested, metric)
+        if best is not None:
+            pairs[metric] = [
+                (run, best)
+                for run in tested
+                if run is not best and same_museums(tests[run], tests[best])
+            ]
+    return pairs

@@ -1,0 +1,71 @@
+"""Which runs figures show, and what names on the command line mean."""
+
+import difflib
+from collections.abc import Sequence
+
+from hm3_jax.reporting.records import Run, lower_is_better
+
+MOST_SHOWN = 6
+"""Runs that a figure has room for."""
+
+
+def find_run(name: str, runs: Sequence[Run], flag: str) -> Run:
+    """The run that a name on the command line means.
+
+    Args:
+      name: EXPERIMENT/STRATEGY, with as many folders before it as are needed.
+      runs: with a finished try.
+      flag: for messages.
+
+    Raises:
+      ValueError: there is none, or more than one.
+    """
+    wanted = name.strip().rstrip("/")
+    found = [run for run in runs if run.name == wanted] or [
+        run for run in runs if f"{run.folder}/".endswith(f"/{wanted.lstrip('/')}/")
+    ]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise ValueError(
+            f"--{flag}: expected the name of one run, found {len(found)} for {name}: "
+            + ", ".join(run.name for run in found)
+        )
+    names = [run.name for run in runs]
+    nearest = difflib.get_close_matches(name, names, n=3, cutoff=0.0)
+    raise ValueError(
+        f"--{flag}: expected EXPERIMENT/STRATEGY of a run with a finished try, found "
+        f"{name}; nearest: {', '.join(nearest)}"
+    )
+
+
+def choose_shown(runs: Sequence[Run]) -> list[Run]:
+    """Runs to show where nothing is asked for.
+
+    The first two are the pair of maps: of the strategy with the best mAP, the run with
+    the best mAP, and that with the best mAP by theme. Its other runs follow, then other
+    strategies'.
+
+    Args:
+      runs: of one data set, with a finished try.
+    """
+    best = _best(runs, "t2s_mAP")
+    same = [run for run in runs if run.strategy == best.strategy]
+    others = [run for run in same if run is not best] or [
+        run for run in runs if run is not best
+    ]
+    pair = [best] + ([_best(others, "t2s_mAP_by_class")] if others else [])
+    ordered = pair + [run for run in same if run not in pair]
+    ordered += [run for run in runs if run not in ordered]
+    wanted = same if len(same) > 1 else runs
+    return [run for run in ordered if run in wanted or run in pair][:MOST_SHOWN]
+
+
+def _best(runs: Sequence[Run], metric: str) -> Run:
+    assert not lower_is_better(metric)
+
+    def score(run: Run) -> float:
+        mean = run.mean(metric)
+        return float("-inf") if mean is None else mean
+
+    return max(runs, key=score)

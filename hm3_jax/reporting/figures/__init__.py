@@ -1,0 +1,1 @@
+"""Figures of runs; matplotlib and scikit-learn are needed here only."""

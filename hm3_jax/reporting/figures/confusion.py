@@ -1,0 +1,116 @@
+"""Confusion between themes: which themes the first museums of a ranking have."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from hm3_jax.reporting.figures.style import Drawing, new_figure
+from hm3_jax.reporting.query_scores import Ranking
+from hm3_jax.reporting.records import Run
+from hm3_jax.reporting.test_output import Embedded, Tested
+
+FIRST = 10
+"""Museums of a ranking that count."""
+
+# Themes that a figure has room for; the rarer ones are put together.
+_THEMES = 15
+
+
+def draw_confusion(
+    names: Mapping[Run, str],
+    tests: Mapping[Run, Tested],
+    embedded: Mapping[Run, Embedded],
+    name: str,
+) -> Drawing:
+    """Draws a matrix a run, side by side.
+
+    Args:
+      names: what to call the runs, at most two, in order.
+      tests: of these runs.
+      embedded: of these runs.
+      name: file stem.
+    """
+    runs = list(names)
+    themes, labels = _gathered(tests[runs[0]])
+    figure, axes = new_figure(1.2 + 0.2 * len(labels), 1, len(runs), sharey=True)
+    rows, images = [], []
+    for axis, run in zip(axes[0], runs, strict=True):
+        of_run = themes if run is runs[0] else _gathered(tests[run])[0]
+        shares = theme_shares(embedded[run].ranking, of_run, len(labels))
+        options = {"cmap": "Blues", "vmin": 0, "vmax": 100, "aspect": "auto"}
+        images.append(axis.imshow(shares, **options))
+        for i, j in np.ndindex(*shares.shape):
+            rows.append((run.name, labels[i], labels[j], shares[i, j]))
+            if shares[i, j] >= 0.5:
+                axis.text(
+                    j,
+                    i,
+                    f"{shares[i, j]:.0f}",
+                    ha="center",
+                    va="center",
+                    fontsize=5.5,
+                    color="white" if shares[i, j] > 55 else "black",
+                )
+        axis.set_title(names[run])
+        axis.set_xticks(
+            range(len(labels)), labels, rotation=45, ha="right", rotation_mode="anchor"
+        )
+        axis.set_yticks(range(len(labels)), labels)
+        axis.tick_params(length=0)
+        axis.set_xlabel("theme of the museums found")
+    axes[0, 0].set_ylabel("theme of the description")
+    figure.colorbar(
+        images[0],
+        ax=list(axes[0]),
+        shrink=0.7,
+        label=f"% of the first {FIRST}",
+        pad=0.02,
+    )
+    tries = sorted({embedded[run].number for run in runs})
+    return Drawing(
+        name=name,
+        title="Confusion between themes",
+        caption=(
+            f"Share of themes among the first {FIRST} museums for test descriptions of "
+            "a theme (a row adds up to 100); shares below 0.5 % have no number. "
+            f"Try {', '.join(map(str, tries))}."
+        ),
+        figure=figure,
+        heads=("run", "theme of the description", "theme found", "percent"),
+        rows=rows,
+    )
+
+
+def theme_shares(
+    ranking: Ranking, themes: Int[np.ndarray, " n"], count: int, first: int = FIRST
+) -> Float[np.ndarray, "count count"]:
+    """Percent of each theme among the first museums, by theme of the description.
+
+    Args:
+      ranking: t2s.
+      themes: numbers below `count`.
+      count: of themes.
+      first: museums of a ranking that count, all if there are fewer.
+    """
+    first = min(first, len(themes))
+    found = np.zeros((count, count))
+    for query in range(len(themes)):
+        similarity = ranking.similarity(np.array([query]))[0]
+        top = np.argsort(-similarity, kind="stable")[:first]
+        found[themes[query]] += np.bincount(themes[top], minlength=count)
+    return 100 * found / np.maximum(found.sum(axis=1, keepdims=True), 1)
+
+
+def _gathered(tested: Tested) -> tuple[Int[np.ndarray, " n"], list[str]]:
+    """Themes and labels, the rarer ones as "other"."""
+    sizes = np.bincount(tested.themes, minlength=len(tested.theme_names))
+    if len(sizes) <= _THEMES:
+        return tested.themes, list(tested.theme_names)
+    kept = np.sort(np.argsort(-sizes, kind="stable")[: _THEMES - 1])
+    number = np.full(len(sizes), len(kept))
+    number[kept] = np.arange(len(kept))
+    labels = [tested.theme_names[theme] for theme in kept]
+    return number[tested.themes], [*labels, f"{len(sizes) - len(kept)} others"]

@@ -1,0 +1,137 @@
+"""What all figures share: sizes for print, colours, files."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hm3_jax.reporting.records import Run
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+WIDTH = 7.0
+"""Width in inches of a figure over two columns of a paper."""
+
+# Okabe and Ito (2008): told apart with any colour vision.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+# Tol's "muted", for up to nine themes; grey for the rest.
+THEME_COLOURS = (
+    "#332288",
+    "#88CCEE",
+    "#44AA99",
+    "#117733",
+    "#999933",
+    "#DDCC77",
+    "#CC6677",
+    "#882255",
+    "#AA4499",
+)
+REST_COLOUR = "#BBBBBB"
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "h")
+DASHES: tuple[Any, ...] = ("-", "--", "-.", ":")
+
+_SETTINGS: dict[Any, Any] = {
+    "font.family": "DejaVu Sans",
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "axes.labelsize": 8,
+    "legend.fontsize": 7,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.6,
+    "lines.linewidth": 1.2,
+    "lines.markersize": 4,
+    "legend.frameon": False,
+    # Text that can be searched and edited.
+    "pdf.fonttype": 42,
+    "svg.fonttype": "none",
+    # The same file from the same data.
+    "svg.hashsalt": "hm3_jax",
+}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Drawing:
+    """A figure with what it shows.
+
+    Attributes:
+      name: file stem.
+      title: of the figure, for pages.
+      caption: what is drawn, in sentences.
+      figure: drawn, in inches of print.
+      heads: columns of the data.
+      rows: of the data.
+    """
+
+    name: str
+    title: str
+    caption: str
+    figure: Figure
+    heads: tuple[str, ...]
+    rows: Sequence[Sequence[Any]]
+
+    def write(self, folder: Path) -> None:
+        """Writes NAME.pdf, .svg, .png (300 dots an inch) and .csv."""
+        # Without dates: the same file from the same data.
+        kinds: dict[str, dict[str, Any]] = {
+            "pdf": {"metadata": {"CreationDate": None}},
+            "svg": {"metadata": {"Date": None}},
+            "png": {"dpi": 300},
+        }
+        for kind, options in kinds.items():
+            self.figure.savefig(folder / f"{self.name}.{kind}", **options)
+        with (folder / f"{self.name}.csv").open("w", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(self.heads)
+            writer.writerows(self.rows)
+
+
+def settings() -> AbstractContextManager[Any]:
+    """Within this, figures are drawn and written.
+
+    Raises:
+      ModuleNotFoundError: matplotlib is not installed.
+    """
+    try:
+        from matplotlib import rc_context
+    except ModuleNotFoundError:
+        raise ModuleNotFoundError(
+            "figures need matplotlib: pip install 'hm3_jax[analysis]', or --nofigures"
+        ) from None
+    return rc_context(_SETTINGS)
+
+
+def new_figure(
+    height: float, rows: int = 1, columns: int = 1, **options: Any
+) -> tuple[Figure, Any]:
+    """A figure of `WIDTH` and its axes, an array (rows, columns)."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure as NewFigure
+
+    figure = NewFigure(figsize=(WIDTH, height), layout="constrained")
+    # No pyplot: it would keep figures and ask for a display.
+    FigureCanvasAgg(figure)
+    return figure, figure.subplots(rows, columns, squeeze=False, **options)
+
+
+def short_names(runs: Sequence[Run], labels: Sequence[str]) -> list[str]:
+    """What legends call runs: only what tells them apart.
+
+    Args:
+      runs: to name.
+      labels: of their strategies.
+    """
+    if len({run.experiment for run in runs}) == 1 and len(set(labels)) == len(runs):
+        return list(labels)
+    if len(set(labels)) == 1 and len({run.experiment for run in runs}) == len(runs):
+        return [run.experiment for run in runs]
+    return [
+        f"{run.experiment}\n{label}" for run, label in zip(runs, labels, strict=True)
+    ]

@@ -1,0 +1,205 @@
+"""mAP against mAP by theme: one line a strategy, one marker a weight."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from hm3_jax.reporting.figures.style import (
+    COLOURS,
+    DASHES,
+    MARKERS,
+    Drawing,
+    new_figure,
+)
+from hm3_jax.reporting.published import load_published
+from hm3_jax.reporting.records import DataSet, Run
+
+_X, _Y = "t2s_mAP", "t2s_mAP_by_class"
+_PUBLISHED = "published"
+
+
+def draw_trade_off(data: DataSet, runs: Sequence[Run], name: str) -> Drawing | None:
+    """Draws all runs of a data set that have both metrics.
+
+    Published numbers are drawn too (hollow, thin) where the data set is theirs.
+
+    Returns:
+      The figure; None where no run has both metrics.
+    """
+    points = [
+        (_series(run), _weight(run), run.name, run)
+        for run in runs
+        if run.mean(_X) is not None and run.mean(_Y) is not None
+    ]
+    if not points:
+        return None
+    strategies = sorted({series[0] for series, *_ in points})
+    margins = sorted({series[1] for series, *_ in points if series[1] is not None})
+    weights = sorted({weight for _, weight, *_ in points if weight is not None})
+    published = _published(data)
+    weights = sorted({*weights, *(weight for _, weight, _, _ in published)})
+    marker = {w: MARKERS[i % len(MARKERS)] for i, w in enumerate(weights)}
+    colour = {s: COLOURS[i % len(COLOURS)] for i, s in enumerate(strategies)}
+    dash = {m: DASHES[i % len(DASHES)] for i, m in enumerate(margins)}
+
+    figure, axes = new_figure(3.6)
+    axis = axes[0, 0]
+    rows: list[tuple[Any, ...]] = []
+    for series in dict.fromkeys(series for series, *_ in points):
+        strategy, margin = series
+        of_series = [point for point in points if point[0] == series]
+        of_series.sort(key=lambda point: -1 if point[1] is None else point[1])
+        if margin is not None:
+            axis.plot(
+                [p[3].mean(_X) for p in of_series],
+                [p[3].mean(_Y) for p in of_series],
+                color=colour[strategy],
+                linestyle=dash[margin],
+                zorder=2,
+            )
+        for _, weight, run_name, run in of_series:
+            x, y = run.mean(_X), run.mean(_Y)
+            dx, dy = run.deviation(_X), run.deviation(_Y)
+            axis.errorbar(
+                x,
+                y,
+                xerr=dx,
+                yerr=dy,
+                marker="*" if weight is None else marker[weight],
+                markersize=8 if weight is None else 5,
+                color=colour[strategy],
+                elinewidth=0.6,
+                markeredgecolor="white",
+                markeredgewidth=0.5,
+                zorder=3,
+            )
+            label = "" if weight is None else weight
+            rows.append(("ours", run_name, strategy, margin, label, x, dx, y, dy))
+    for strategy, weight, x, y in published:
+        rows.append((_PUBLISHED, "", strategy, 0.15, weight, x, None, y, None))
+    for strategy in dict.fromkeys(point[0] for point in published):
+        of_strategy = [p for p in published if p[0] == strategy]
+        tint = colour.setdefault(strategy, COLOURS[len(colour) % len(COLOURS)])
+        axis.plot(
+            [p[2] for p in of_strategy],
+            [p[3] for p in of_strategy],
+            color=tint,
+            linewidth=0.5,
+            zorder=1,
+        )
+        for _, weight, x, y in of_strategy:
+            axis.plot(
+                x, y, marker[weight], markerfacecolor="none", color=tint, zorder=1
+            )
+    axis.set_xlabel("mAP (%), finding the museum described")
+    axis.set_ylabel("mAP by theme (%), finding museums of its theme")
+    axis.margins(0.06)
+    axis.grid(linewidth=0.3, color="#DDDDDD")
+    _legend(figure, colour, marker, dash, bool(published), points)
+    return Drawing(
+        name=name,
+        title=f"mAP against mAP by theme: {data}",
+        caption=(
+            "Test split, description to museum; one line a strategy and margin within "
+            "a theme, one marker a weight of the second component, a star for the "
+            "standard triplet loss. Bars: standard deviation over tries."
+            + (" Hollow markers: published." if published else "")
+        ),
+        figure=figure,
+        heads=(
+            "source",
+            "run",
+            "strategy",
+            "margin within theme",
+            "weight",
+            "mAP mean",
+            "mAP std",
+            "mAP by theme mean",
+            "mAP by theme std",
+        ),
+        rows=rows,
+    )
+
+
+def strategy_label(run: Run) -> str:
+    """The paper's name of a strategy with its inputs; the file's where it has none."""
+    label = load_published().label(run)
+    if label is None:
+        return run.strategy
+    return f"{label}, +video" if run.strategy.endswith("_video") else label
+
+
+def _series(run: Run) -> tuple[str, float | None]:
+    """Strategy and margin within a theme; None where there is no second component."""
+    return strategy_label(run), run.settings.get("loss_within_category_margin")
+
+
+def _weight(run: Run) -> float | None:
+    settings = run.settings
+    if not settings.get("use_categories_in_loss"):
+        return None
+    if settings.get("loss_within_category_margin") is None:
+        # Between themes alone: what weight 0 leaves.
+        return None if settings.get("new_positive_samples") else 0.0
+    weight = settings.get("second_loss_component_weight")
+    return 0.5 if weight is None else float(weight)
+
+
+def _published(data: DataSet) -> list[tuple[str, float, float, float]]:
+    """(strategy, weight, mAP, mAP by theme), where the data set is the same."""
+    published = load_published()
+    if not published.is_of(data, "genMuseums"):
+        return []
+    return [
+        (
+            f"{strategy}, +video",
+            float(experiment.loss["second_loss_component_weight"]),
+            numbers[experiment.metrics.index(_X)],
+            numbers[experiment.metrics.index(_Y)],
+        )
+        for experiment in published.layouts["weights"].experiments
+        for strategy, numbers in experiment.results.items()
+    ]
+
+
+def _legend(
+    figure: Any,
+    colour: Mapping[str, str],
+    marker: Mapping[float, str],
+    dash: Mapping[float, Any],
+    with_published: bool,
+    points: Sequence[tuple[Any, ...]],
+) -> None:
+    from matplotlib.lines import Line2D
+
+    grey = "#555555"
+    entries = [Line2D([], [], color=tint, label=name) for name, tint in colour.items()]
+    entries += [
+        Line2D([], [], color=grey, marker=shape, linestyle="", label=f"w = {weight:g}")
+        for weight, shape in marker.items()
+    ]
+    if any(weight is None for _, weight, *_ in points):
+        entries.append(
+            Line2D(
+                [], [], color=grey, marker="*", markersize=8, linestyle="", label="STL"
+            )
+        )
+    if len(dash) > 1:
+        entries += [
+            Line2D([], [], color=grey, linestyle=style, label=f"margin {margin:g}")
+            for margin, style in dash.items()
+        ]
+    if with_published:
+        entries.append(
+            Line2D(
+                [],
+                [],
+                color=grey,
+                marker="o",
+                markerfacecolor="none",
+                linewidth=0.5,
+                label=_PUBLISHED,
+            )
+        )
+    figure.legend(handles=entries, loc="outside right upper")

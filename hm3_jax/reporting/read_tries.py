@@ -1,0 +1,182 @@
+"""Reads one try: its record, its state and its test metrics."""
+
+import dataclasses
+import json
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from hm3_jax.reporting.records import METRICS, DataSet, Try
+
+Say = Callable[[str], None]
+
+# What run.json has; a file with more is of a version that this one does not know.
+_RECORD = {
+    "strategy",
+    "settings",
+    "dataset_name",
+    "features",
+    "features_checksum",
+    "together",
+    "jax_version",
+}
+_CHECKPOINT_FORMAT = 1
+# Settings that a report computes with.
+_NUMBERS = (
+    "epochs",
+    "number_of_tries",
+    "loss_margin",
+    "loss_within_category_margin",
+    "second_loss_component_weight",
+)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class FoundTry:
+    """A try's record, and its test where it has one.
+
+    Attributes:
+      number: from 1.
+      settings: of the training, without the number.
+      data: what it was trained on.
+      tested: its test; None where it is not finished.
+      state: what became of it where it is not finished; empty otherwise.
+    """
+
+    number: int
+    settings: Mapping[str, Any]
+    data: DataSet
+    tested: Try | None
+    state: str
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """Reads a JSON object.
+
+    Raises:
+      ValueError: the file is something else, or not to be read.
+    """
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ValueError(f"{path}: {error.strerror or error}") from None
+    except ValueError as error:
+        raise ValueError(f"{path}: expected JSON, found {error}") from None
+    if not isinstance(value, dict):
+        raise ValueError(
+            f"{path}: expected a JSON object, found {type(value).__name__}"
+        )
+    return value
+
+
+def entries(experiment: Path) -> list[Mapping[str, Any]]:
+    """What experiment.json says of each strategy; empty where there is no such file.
+
+    Raises:
+      ValueError: the file is something else.
+    """
+    path = experiment / "experiment.json"
+    if not path.exists():
+        return []
+    entries = read_object(path).get("runs")
+    if not isinstance(entries, list) or not all(isinstance(e, dict) for e in entries):
+        raise ValueError(f"{path}: expected a list of runs, found something else")
+    return entries
+
+
+def read_try(folder: Path, number: int, say: Say) -> FoundTry:
+    """Reads a try.
+
+    Args:
+      folder: of the try.
+      number: of the try.
+      say: told about metrics that are missing.
+
+    Raises:
+      ValueError: a file is damaged or of a newer version.
+    """
+    _check_checkpoints(folder)
+    record = _record(folder)
+    settings = {k: v for k, v in record["settings"].items() if k != "try"}
+    data = DataSet(
+        str(record["dataset_name"]),
+        _kind(folder.parent),
+        str(record["features_checksum"]),
+    )
+    failure = folder / "failed.json"
+    if failure.exists():
+        why = read_object(failure).get("failure") or "without a reason"
+        return FoundTry(number, settings, data, None, f"failed ({why})")
+    if not (folder / "test_metrics.json").exists():
+        state = f"unfinished ({_epochs(folder)} of {settings.get('epochs')} epochs)"
+        return FoundTry(number, settings, data, None, state)
+    return FoundTry(number, settings, data, _tested(folder, number, say), "")
+
+
+def _record(folder: Path) -> Mapping[str, Any]:
+    path = folder / "run.json"
+    if not path.exists():
+        raise ValueError(f"{path}: expected a run's record, found none")
+    record = read_object(path)
+    unknown = sorted(record.keys() - _RECORD)
+    if unknown:
+        raise ValueError(
+            f"{path}: expected a run's record as this version knows it, found also "
+            f"{', '.join(unknown)} (of a newer version?)"
+        )
+    missing = {"settings", "dataset_name", "features_checksum"} - record.keys()
+    if missing or not isinstance(record["settings"], dict):
+        wanting = ", ".join(sorted(missing)) or "an object of settings"
+        raise ValueError(f"{path}: expected a run's record, found none of {wanting}")
+    for name in _NUMBERS:
+        value = record["settings"].get(name)
+        if value is not None and not isinstance(value, int | float):
+            raise ValueError(f"{path}: expected a number as {name}, found {value!r}")
+    return record
+
+
+def _check_checkpoints(folder: Path) -> None:
+    for path in sorted(folder.glob("checkpoints/*/*/meta.json")):
+        version = read_object(path).get("format_version")
+        if isinstance(version, int) and version > _CHECKPOINT_FORMAT:
+            raise ValueError(
+                f"{path}: expected checkpoint format {_CHECKPOINT_FORMAT}, found "
+                f"{version} (of a newer version?)"
+            )
+
+
+def _kind(strategy_folder: Path) -> str:
+    try:
+        listed = entries(strategy_folder.parent)
+    except ValueError:  # said already, where the folder was found
+        listed = []
+    for entry in listed:
+        if entry.get("base_name") == strategy_folder.name:
+            return str(entry.get("dataset_kind", "unknown"))
+    return "unknown"
+
+
+def _epochs(folder: Path) -> int:
+    try:
+        return (folder / "metrics.jsonl").read_bytes().count(b"\n")
+    except OSError:
+        return 0
+
+
+def _tested(folder: Path, number: int, say: Say) -> Try:
+    path = folder / "test_metrics.json"
+    content = read_object(path)
+    metrics = content.get("metrics")
+    if not isinstance(metrics, dict) or not isinstance(content.get("epoch"), int):
+        raise ValueError(f"{path}: expected epoch and metrics, found others")
+    usable = {
+        key: float(value)
+        for key, value in metrics.items()
+        if isinstance(value, int | float) and math.isfinite(value)
+    }
+    missing = [key for key in METRICS if key not in usable]
+    if missing:
+        more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+        say(f"{path}: has no number for {', '.join(missing[:3])}{more}")
+    return Try(number, content["epoch"], usable)

@@ -1,0 +1,159 @@
+"""What a report knows of runs: their settings, tries, data set and metrics."""
+
+import dataclasses
+import statistics
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+_SCORES = (
+    "R@1",
+    "R@5",
+    "R@10",
+    "median_rank",
+    "mean_rank",
+    "class_R@1",
+    "class_R@5",
+    "class_R@10",
+    "class_P@1",
+    "class_P@5",
+    "class_P@10",
+    "avg_ndcg",
+    "avg_ndcg_by_class",
+    "mAP",
+    "mAP_by_class",
+)
+METRICS = tuple(
+    f"{direction}_{score}" for direction in ("t2s", "s2t") for score in _SCORES
+)
+"""Published keys of all metrics, see docs/metrics.md."""
+
+_SHORT = {
+    "median_rank": "medR",
+    "mean_rank": "meanR",
+    "avg_ndcg": "nDCG",
+    "avg_ndcg_by_class": "nDCG by theme",
+    "mAP_by_class": "mAP by theme",
+    "class_R@1": "R@1 by theme",
+    "class_R@5": "R@5 by theme",
+    "class_R@10": "R@10 by theme",
+    "class_P@1": "P@1 by theme",
+    "class_P@5": "P@5 by theme",
+    "class_P@10": "P@10 by theme",
+}
+
+
+def metric_label(key: str) -> str:
+    """How tables and figures call a metric.
+
+    >>> metric_label("t2s_mAP_by_class"), metric_label("s2t_R@1")
+    ('t2s mAP by theme', 's2t R@1')
+    """
+    direction, _, score = key.partition("_")
+    return f"{direction} {_SHORT.get(score, score)}"
+
+
+def lower_is_better(key: str) -> bool:
+    """Whether a metric is a rank."""
+    return key.endswith("_rank")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class DataSet:
+    """Features that runs were trained and tested on; runs of others do not compare.
+
+    Attributes:
+      name: of the data set.
+      kind: "real", "synthetic", or "unknown" where no file says.
+      checksum: of the feature store's manifest.
+    """
+
+    name: str
+    kind: str
+    checksum: str
+
+    def __str__(self) -> str:
+        """Name, kind and the beginning of the checksum."""
+        return f"{self.name} ({self.kind} features, {self.checksum[:8]})"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Try:
+    """A finished try.
+
+    Attributes:
+      number: from 1.
+      epoch: finished epochs of the parameters that were tested.
+      metrics: of the test split, published keys; those that are missing were said.
+    """
+
+    number: int
+    epoch: int
+    metrics: Mapping[str, float]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class Run:
+    """A strategy of an experiment: what one row of a table shows.
+
+    Attributes:
+      name: EXPERIMENT/STRATEGY, with folders before it where others have that name.
+      folder: where its tries are.
+      strategy: file stem of the strategy.
+      settings: of the training, published names.
+      data: what it was trained and tested on.
+      tries: finished ones, in order.
+      asked: number of tries that were asked for.
+      states: what became of the tries that are not finished, by number.
+    """
+
+    name: str
+    folder: Path
+    strategy: str
+    settings: Mapping[str, Any]
+    data: DataSet
+    tries: tuple[Try, ...]
+    asked: int
+    states: Mapping[int, str]
+
+    @property
+    def experiment(self) -> str:
+        """The name without the strategy."""
+        return self.name.rpartition("/")[0]
+
+    @property
+    def complete(self) -> bool:
+        """Whether all tries that were asked for are finished."""
+        return len(self.tries) >= self.asked and not self.states
+
+    @property
+    def state(self) -> str:
+        """What to say of tries that are missing; empty where none is."""
+        if self.complete:
+            return ""
+        said = [f"try {number} {state}" for number, state in self.states.items()]
+        return f"{len(self.tries)} of {self.asked} tries" + "".join(
+            f"; {text}" for text in said
+        )
+
+    def values(self, metric: str) -> list[float] | None:
+        """A metric of every finished try; None where a try has not got it."""
+        if not self.tries or any(metric not in t.metrics for t in self.tries):
+            return None
+        return [t.metrics[metric] for t in self.tries]
+
+    def mean(self, metric: str) -> float | None:
+        """Mean over the finished tries; None where a try has not got the metric."""
+        values = self.values(metric)
+        return None if values is None else statistics.fmean(values)
+
+    def deviation(self, metric: str) -> float | None:
+        """Standard deviation over tries (n - 1); None of fewer than two."""
+        values = self.values(metric)
+        if values is None or len(values) < 2:
+            return None
+        return statistics.stdev(values)
+
+    def __str__(self) -> str:
+        """The name."""
+        return self.name

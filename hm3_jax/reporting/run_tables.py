@@ -1,0 +1,136 @@
+"""Tables of all runs of a data set, and of their differences."""
+
+from collections.abc import Mapping, Sequence
+
+from hm3_jax.reporting.bootstrap import Interval
+from hm3_jax.reporting.records import METRICS, DataSet, Run, metric_label
+from hm3_jax.reporting.significance import Comparison, best_of, level_with_best
+from hm3_jax.reporting.tables import Cell, Mark, Row, Table
+from hm3_jax.reporting.test_output import Tested
+
+SHOWN = (
+    "t2s_R@1",
+    "t2s_R@5",
+    "t2s_R@10",
+    "t2s_median_rank",
+    "t2s_mAP",
+    "t2s_avg_ndcg",
+    "t2s_mAP_by_class",
+    "t2s_avg_ndcg_by_class",
+)
+"""Metrics that a page has room for; all are in the CSV."""
+
+MARKS_NOTE = (
+    "Mean ± standard deviation over tries. Bold: the best of its column; ≈: not "
+    "significantly worse than the best (paired bootstrap over test queries, p ≥ 0.05, "
+    "not corrected for the number of comparisons)."
+)
+
+
+def metric_cells(
+    runs: Sequence[Run], tests: Mapping[Run, Tested], metric: str
+) -> dict[Run, Cell]:
+    """A column: means of runs on one data set, marked."""
+    scored = [run for run in runs if run.mean(metric) is not None]
+    best = best_of(scored, metric) if len(scored) > 1 else None
+    level = level_with_best(scored, tests, metric) if len(scored) > 1 else set()
+
+    def mark(run: Run) -> Mark:
+        return "best" if run is best else "level" if run in level else ""
+
+    return {
+        run: Cell(run.mean(metric), run.deviation(metric), mark(run)) for run in runs
+    }
+
+
+def all_runs(
+    data: DataSet,
+    runs: Sequence[Run],
+    tests: Mapping[Run, Tested],
+    name: str,
+    metrics: Sequence[str] = SHOWN,
+) -> Table:
+    """Every run of a data set; those not complete are said to be."""
+    finished = [run for run in runs if run.tries]
+    columns = [metric_cells(finished, tests, metric) for metric in metrics]
+    rows = [
+        Row(
+            (run.experiment, run.strategy, _tries(run)),
+            tuple(column.get(run, Cell()) for column in columns),
+            first=number > 0 and run.experiment != runs[number - 1].experiment,
+        )
+        for number, run in enumerate(runs)
+    ]
+    notes = [MARKS_NOTE]
+    if any(not run.complete for run in runs):
+        notes.append(
+            "Tries that are not finished count nowhere: "
+            + "; ".join(f"{run.name}: {run.state}" for run in runs if run.state)
+            + "."
+        )
+    return Table(
+        name=name,
+        title=f"All runs on {data}",
+        label_heads=("experiment", "strategy", "tries"),
+        columns=tuple(("", metric_label(metric)) for metric in metrics),
+        rows=tuple(rows),
+        notes=tuple(notes),
+    )
+
+
+def every_metric(data: DataSet, runs: Sequence[Run], name: str) -> Table:
+    """All metrics of every run, for a CSV file."""
+    return all_runs(data, runs, {}, name, METRICS)
+
+
+def _tries(run: Run) -> str:
+    return str(len(run.tries)) if run.complete else f"{len(run.tries)} of {run.asked}"
+
+
+def differences(comparisons: Sequence[Comparison], name: str, title: str) -> Table:
+    """Differences of runs with confidence intervals, over queries and over tries."""
+    rows = []
+    for number, found in enumerate(comparisons):
+        cells = [Cell(found.queries.difference, signed=True)]
+        for interval in (found.queries, found.tries):
+            cells += _interval_cells(interval)
+        before = comparisons[number - 1] if number else found
+        rows.append(
+            Row(
+                (found.a, found.b, metric_label(found.metric)),
+                tuple(cells),
+                first=(found.a, found.b) != (before.a, before.b),
+            )
+        )
+    return Table(
+        name=name,
+        title=title,
+        label_heads=("A", "B", "metric"),
+        columns=(
+            ("", "A − B"),
+            *(
+                (group, head)
+                for group in ("over queries", "over tries")
+                for head in ("95 % low", "95 % high", "p")
+            ),
+        ),
+        rows=tuple(rows),
+        notes=(
+            "Paired bootstrap, 10,000 resamples, percentile intervals, two-sided p, "
+            "not corrected for the number of comparisons. Over queries: test queries "
+            "are drawn anew, each with its mean over tries. Over tries: tries are "
+            "drawn anew; with three, the smallest p that can come out is 0.07. A dash: "
+            "a run has fewer than two tries. The median rank has no test here, being "
+            "no mean over queries.",
+        ),
+    )
+
+
+def _interval_cells(interval: Interval | None) -> list[Cell]:
+    if interval is None:
+        return [Cell()] * 3
+    return [
+        Cell(interval.low, signed=True),
+        Cell(interval.high, signed=True),
+        Cell(interval.p, decimals=4),
+    ]

@@ -1,0 +1,170 @@
+"""Reads `test_output.json`: what every try made of the test museums."""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from hm3_jax.reporting.query_scores import Ranking, query_scores
+from hm3_jax.reporting.records import Run
+
+# Percent by which a recorded metric may differ from that of the embeddings: equal
+# similarities may round to different orders.
+_TOLERANCE = 0.05
+
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class Embedded:
+    """Embeddings of one try, for figures.
+
+    Attributes:
+      number: of the try.
+      ranking: descriptions as queries, museums as items; unit vectors.
+    """
+
+    number: int
+    ranking: Ranking
+
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class Tested:
+    """The test of a run, query by query.
+
+    Attributes:
+      ids: of the test museums.
+      themes: of the test museums, numbers into `theme_names`.
+      theme_names: sorted.
+      scores: of every query, by metric, float32 (tries, queries); see `query_scores`.
+      embedded: of the first try, where they were asked for.
+    """
+
+    ids: tuple[str, ...]
+    themes: Int[np.ndarray, " queries"]
+    theme_names: tuple[str, ...]
+    scores: Mapping[str, Float[np.ndarray, "tries queries"]]
+    embedded: Embedded | None
+
+    @property
+    def shares_themes(self) -> bool:
+        """Whether any two museums have the same theme."""
+        return len(self.theme_names) < len(self.ids)
+
+
+def read_tested(run: Run, *, both_by_theme: bool, embeddings: bool) -> Tested:
+    """Reads the test of a run's finished tries.
+
+    Args:
+      run: with at least one finished try.
+      both_by_theme: scores by theme of s2t too; they take a sort.
+      embeddings: keep those of the first try.
+
+    Raises:
+      FileNotFoundError: there is no test_output.json.
+      ModuleNotFoundError: orjson is not installed.
+      ValueError: it is damaged, or does not belong to the run's tries.
+    """
+    path = run.folder / "test_output.json"
+    try:
+        import orjson
+    except ModuleNotFoundError:
+        raise ModuleNotFoundError(
+            "reading tests needs orjson: pip install 'hm3_jax[analysis]'"
+        ) from None
+    try:
+        tries = orjson.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            f"{path}: expected the tries' tests, found none"
+        ) from None
+    except (ValueError, OSError) as error:
+        raise ValueError(f"{path}: expected JSON, found {error}") from None
+    if not isinstance(tries, list) or not all(isinstance(t, dict) for t in tries):
+        raise ValueError(f"{path}: expected a list of tries, found something else")
+    by_number = {entry.get("n_try"): entry for entry in tries}
+    # No longer needed twice: the text of floats takes a hundred MB a file.
+    del tries
+    if absent := [t.number for t in run.tries if t.number not in by_number]:
+        raise ValueError(
+            f"{path}: expected tries {[t.number for t in run.tries]}, found none of "
+            f"{absent}"
+        )
+    ids, labels = _museums(by_number[run.tries[0].number], path)
+    names, themes = np.unique(np.array(labels), return_inverse=True)
+    scores: list[dict[str, np.ndarray]] = []
+    kept = None
+    for attempt in run.tries:
+        # Popped, so that its lists can go as soon as they are arrays.
+        entry = by_number.pop(attempt.number)
+        if _museums(entry, path) != (ids, labels):
+            raise ValueError(
+                f"{path}: expected the same museums in all tries, found others in try "
+                f"{attempt.number}"
+            )
+        ranking = _ranking(entry, len(ids), path)
+        del entry
+        found = query_scores(ranking, themes, "t2s", by_theme=True)
+        found |= query_scores(ranking.reversed, themes, "s2t", by_theme=both_by_theme)
+        _check_recorded(attempt.metrics, found, path, attempt.number)
+        scores.append(found)
+        if embeddings and kept is None:
+            kept = Embedded(attempt.number, ranking)
+    return Tested(
+        ids=ids,
+        themes=themes,
+        theme_names=tuple(map(str, names)),
+        scores={key: np.stack([s[key] for s in scores]) for key in scores[0]},
+        embedded=kept,
+    )
+
+
+def _museums(entry: Mapping[str, Any], path: Path) -> tuple[tuple[str, ...], list[str]]:
+    ids, labels = entry.get("ids_list"), entry.get("output_categories")
+    if not isinstance(ids, list) or not isinstance(labels, list) or not ids:
+        raise ValueError(
+            f"{path}: expected ids_list and output_categories, found none or empty"
+        )
+    if len(ids) != len(labels) or len(set(map(str, ids))) != len(ids):
+        raise ValueError(
+            f"{path}: expected a theme for each of {len(ids)} different museums, found "
+            f"{len(labels)} for {len(set(map(str, ids)))}"
+        )
+    return tuple(map(str, ids)), list(map(str, labels))
+
+
+def _ranking(entry: Mapping[str, Any], count: int, path: Path) -> Ranking:
+    rows = []
+    for key in ("output_description_test", "output_pov_test"):
+        try:
+            array = np.array(entry.get(key), np.float32)
+        except (ValueError, TypeError):
+            raise ValueError(f"{path}: {key}: expected rows of equal length") from None
+        if array.ndim != 2 or len(array) != count or not np.isfinite(array).all():
+            raise ValueError(
+                f"{path}: {key}: expected finite embeddings of {count} museums, found "
+                f"an array of shape {array.shape}"
+            )
+        rows.append(array)
+    if rows[0].shape != rows[1].shape:
+        raise ValueError(
+            f"{path}: expected descriptions and museums of one size, found "
+            f"{rows[0].shape} and {rows[1].shape}"
+        )
+    return Ranking.of(*rows)
+
+
+def _check_recorded(
+    metrics: Mapping[str, float],
+    scores: Mapping[str, Float[np.ndarray, " queries"]],
+    path: Path,
+    number: int,
+) -> None:
+    for key in ("t2s_mAP", "s2t_mAP", "t2s_mAP_by_class"):
+        computed = float(np.mean(scores[key], dtype=np.float64))
+        if key in metrics and abs(metrics[key] - computed) > _TOLERANCE:
+            raise ValueError(
+                f"{path}: expected {key} {metrics[key]:.2f} of try {number}, as its "
+                f"test_metrics.json has it, found embeddings that give {computed:.2f}"
+            )

@@ -178,7 +178,7 @@ def other_features(saved: Path, store: Path) -> list[str]:
 
 
 def truncated(saved: Path, store: Path) -> list[str]:
-    file = saved / "checkpoints" / "last" / "1" / "params" / "manifest.ocdbt"
+    file = saved / "checkpoints" / "last" / "1" / "arrays" / "manifest.ocdbt"
     file.write_bytes(file.read_bytes()[:-5])
     return []
 
@@ -196,7 +196,7 @@ def existing(saved: Path, store: Path) -> list[str]:
             "store: expected museums in split 'dev', found splits train (14)",
         ),
         (other_features, "trained on sentences with model 'ViT-B-32', found 'RN50'"),
-        (truncated, "try_1/checkpoints/last/1/params/manifest.ocdbt: damaged: "),
+        (truncated, "try_1/checkpoints/last/1/arrays/manifest.ocdbt: damaged: "),
         (existing, "evaluation: expected no such folder, found one"),
     ],
 )

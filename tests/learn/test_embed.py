@@ -1,6 +1,7 @@
 """Embeddings of many museums against museums embedded one by one."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -33,7 +34,7 @@ def embedded(source, counts, params):
     def embedded(museums, batch_size, active=(True, True)):
         plan = plan_embedding(counts, museums, batch_size, source, LAYOUT)
         graph = graph_of(small.BY_ROOM, "time")
-        return jax.device_get(embed(params, np.array(active), plan, graph=graph))
+        return jax.device_get(embed(params, jnp.array(active), plan, graph=graph))
 
     return embedded
 

@@ -118,7 +118,7 @@ def test_places_are_found_again_from_when_runs_ended(seed):
     first = Places.of(range(runs), layout(runs, int(rng.integers(1, 4))))
     history = [first]
     for epoch in range(last.max()):
-        history.append(history[-1].compacted(set(np.flatnonzero(last > epoch))))
+        history.append(history[-1].compacted(np.flatnonzero(last > epoch).tolist()))
     for epoch, resumed in itertools.product(range(last.max()), repeat=2):
         # What an interruption knows: when runs ended, if they had.
         known = [int(e) if e <= resumed else None for e in last]

@@ -185,4 +185,27 @@ def test_the_loss_is_that_of_the_flags():
     assert settings.loss_weights(0).margin == 0.3
     within = TrainSettings(**SECOND)
     assert within.loss_config == LossConfig(uses_themes=True, within_theme=True)
-    assert within.loss_weights(0) == LossWeights(within_theme_margin=0.1)
+    assert within.loss_weights(0) == LossWeights(
+        within_theme_margin=0.1, uses_themes=True, filter_out_hard_negatives=False
+    )
+    # Beside runs that have a second component, one that has none weighs it with 0.
+    assert TrainSettings().loss_weights(3) == LossWeights(
+        second_component_weight=0.0, uses_themes=False, filter_out_hard_negatives=False
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "together"),
+    [
+        ({"lr": 1.0, "seed": 3, "epochs": 4, "loss_patience": 1}, True),
+        ({"loss_margin": 0.1, "filter_out_hard_negatives": True}, True),
+        (SECOND, True),
+        ({"save_strategy": "best", "best_strategy": "t2s-r1"}, True),
+        ({"batch_size": 32}, False),
+        ({"cnn1d_masking": "channels"}, False),
+        ({**THEMES, "new_positive_samples": 2}, False),
+    ],
+)
+def test_what_runs_must_have_in_common_to_share_a_program(changes, together):
+    same = TrainSettings().program == TrainSettings(**changes).program
+    assert same == together

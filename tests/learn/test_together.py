@@ -149,9 +149,8 @@ def test_runs_that_end_make_room(store, tmp_path, alone, side_by_side, sizes):
     # Once "c" has ended, or both, and nothing is left of what the others saved.
     for last in (3, 5):
         to, resumed = tmp_path / f"interrupted_{last}", []
-        every_epoch = {"save_every_seconds": 0}
         with pytest.raises(KeyboardInterrupt):
-            train(store, to, ENDING, listener=interrupt, **every_epoch)
+            train(store, to, ENDING, listener=interrupt, save_every_seconds=0)
         for name in ("a", "d"):
             shutil.rmtree(to / name / STEM / "try_1" / "checkpoints")
         train(store, to, ENDING, listener=resumed.append, resume=True)

@@ -1,5 +1,6 @@
 """Losses against the published numbers and against double loops from the formulas."""
 
+import dataclasses
 import functools
 import json
 from pathlib import Path
@@ -307,6 +308,126 @@ def test_vmap_over_weights_is_a_loop_over_one_compilation() -> None:
         point = jax.tree.map(lambda leaf, i=i: leaf[i], grid)
         np.testing.assert_allclose(many[i], compiled(point), rtol=1e-6)
     assert len(traces) == 1
+
+
+# Runs that share a program: structure, and what its weights are.
+RUNS_TOGETHER = {
+    "plain, themes, filtered": [
+        (LossConfig(), LossWeights(margin=0.3, second_component_weight=0.0)),
+        (
+            LossConfig(uses_themes=True),
+            LossWeights(margin=0.2, second_component_weight=0.0),
+        ),
+        (
+            LossConfig(filter_out_hard_negatives=True),
+            LossWeights(margin=0.1, second_component_weight=0.0),
+        ),
+        (
+            LossConfig(uses_themes=True, within_theme=True),
+            LossWeights(within_theme_margin=0.4, second_component_weight=0.3),
+        ),
+        (
+            LossConfig(
+                uses_themes=True, within_theme=True, filter_out_hard_negatives=True
+            ),
+            LossWeights(margin=0.5, second_component_weight=1.0),
+        ),
+    ],
+    "new positives": [
+        (
+            LossConfig(uses_themes=True, new_positive_samples=2),
+            LossWeights(second_component_weight=0.5),
+        ),
+        (
+            LossConfig(
+                uses_themes=True,
+                new_positive_samples=2,
+                filter_out_hard_negatives=True,
+            ),
+            LossWeights(margin=0.4, second_component_weight=0.2),
+        ),
+    ],
+}
+
+
+def switched(config: LossConfig, weights: LossWeights) -> LossWeights:
+    """Weights that say what a covering structure leaves open."""
+    return dataclasses.replace(
+        weights,
+        uses_themes=config.uses_themes,
+        filter_out_hard_negatives=config.filter_out_hard_negatives,
+    )
+
+
+@pytest.mark.parametrize("runs", RUNS_TOGETHER.values(), ids=list(RUNS_TOGETHER))
+def test_runs_of_different_structure_in_one_program_are_each_their_own(runs) -> None:
+    s, c, valid = batch()
+    valid = valid.at[7].set(False)
+    key = jax.random.key(4)
+    covering = LossConfig.covering([config for config, _ in runs])
+    stacked = jax.tree.map(
+        lambda *values: jnp.asarray(values), *(switched(*run) for run in runs)
+    )
+
+    def one(weights):
+        return value_and_gradient(s, c, valid, covering, weights, key)
+
+    (together, terms), gradients = jax.jit(jax.vmap(one))(stacked)
+    losses = []
+    for run, (config, weights) in enumerate(runs):
+        (loss, _), gradient = value_and_gradient(s, c, valid, config, weights, key)
+        np.testing.assert_allclose(together[run], loss, rtol=0, atol=1e-6)
+        np.testing.assert_allclose(gradients[run], gradient, rtol=0, atol=1e-6)
+        losses.append(round(float(loss), 4))
+        # By itself, one run of the covering structure.
+        (same, _), same_gradient = value_and_gradient(
+            s, c, valid, covering, jax.tree.map(lambda x, run=run: x[run], stacked), key
+        )
+        np.testing.assert_allclose(same, loss, rtol=0, atol=1e-6)
+        np.testing.assert_allclose(same_gradient, gradient, rtol=0, atol=1e-6)
+        if weights.second_component_weight == 0:
+            # A component that a run has not changes no bit of it.
+            assert terms.second[run] > 0
+            assert together[run] == terms.first[run] == same
+    assert len(set(losses)) == len(losses)
+
+
+@pytest.mark.parametrize(
+    ("configs", "wanted"),
+    [
+        ([{}], {}),
+        ([{"uses_themes": True}] * 2, {"uses_themes": True}),
+        ([{}, {"uses_themes": True}], {"uses_themes": None}),
+        (
+            [{}, {"uses_themes": True, "within_theme": True}],
+            {"uses_themes": None, "within_theme": True},
+        ),
+        (
+            [{"filter_out_hard_negatives": True}, {}],
+            {"filter_out_hard_negatives": None},
+        ),
+    ],
+)
+def test_only_what_differs_is_left_open(configs, wanted) -> None:
+    covering = LossConfig.covering([LossConfig(**config) for config in configs])
+    assert covering == LossConfig(**wanted)
+
+
+def test_runs_that_draw_otherwise_cannot_be_covered() -> None:
+    config = LossConfig(uses_themes=True, new_positive_samples=2)
+    with pytest.raises(ValueError):
+        LossConfig.covering([config, LossConfig(uses_themes=True)])
+
+
+@pytest.mark.parametrize(
+    "config",
+    [LossConfig(uses_themes=None), LossConfig(filter_out_hard_negatives=None)],
+    ids=str,
+)
+def test_a_switch_left_open_is_asked_for(config) -> None:
+    s, c, valid = batch()
+    with pytest.raises(ValueError, match="the switches that the config leaves"):
+        retrieval_loss(s, c, valid, config, LossWeights())
 
 
 def test_gradient_through_padded_embeddings_is_that_of_the_smaller_batch() -> None:

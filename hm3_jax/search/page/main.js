@@ -1,0 +1,202 @@
+/** Shows what the address asks for. */
+
+import { FIRST_HITS, followLinks, go, read, write } from "./address.js";
+import * as api from "./api.js";
+import { card } from "./cards.js";
+import { count, inside, make } from "./dom.js";
+import { mapPart } from "./map.js";
+import { mark } from "./marks.js";
+import { museumPage } from "./museum.js";
+
+const MOST_HITS = 96;
+// More themes than this are a list to choose from, not a row of buttons.
+const MOST_BUTTONS = 24;
+
+const [form, query, themesPlace, status, problem, content] = [
+  "search", "query", "themes", "status", "problem", "content",
+].map((id) => document.getElementById(id));
+
+let leaving = new AbortController();
+let arrived = false;
+
+/** Says something to everybody, also to those who cannot see the page change. */
+function say(text) {
+  status.textContent = text;
+}
+
+function chosenTheme() {
+  const chosen = form.elements.theme;
+  return chosen?.value ?? "";
+}
+
+function showThemes(themes, theme) {
+  const change = () => {
+    const state = read();
+    const text = query.value.trim();
+    if (state.museum) go(write({ query: text, theme: chosenTheme() }));
+    else go(write({ ...state, query: state.like ? "" : text, theme: chosenTheme(), top_k: "" }));
+  };
+  const names = ["", ...themes.map((item) => item.name)];
+  if (themes.length > MOST_BUTTONS) {
+    const options = names.map((name) =>
+      make("option", { value: name, selected: name === theme }, name || "All themes"));
+    themesPlace.replaceChildren(
+      make("label", { for: "theme" }, "Theme "),
+      make("select", { name: "theme", id: "theme", change }, options),
+    );
+    return;
+  }
+  const focused = document.activeElement?.name === "theme";
+  const buttons = names.map((name, i) =>
+    make(
+      "label",
+      { class: "chip" },
+      make("input", { type: "radio", name: "theme", value: name, checked: name === theme, change }),
+      i ? mark(i - 1) : null,
+      name || "All themes",
+    ));
+  themesPlace.replaceChildren(
+    make("fieldset", {}, make("legend", {}, "Theme"), buttons));
+  // The buttons are new, and whoever was on one of them stays there.
+  if (focused) themesPlace.querySelector("input:checked")?.focus();
+}
+
+async function map(themes, lit, state, list = false) {
+  const theme = themes.findIndex((item) => item.name === state.theme);
+  const open = (museum) => go(write({ query: state.query, museum }));
+  const { signal } = leaving;
+  return mapPart(await api.places(), themes, { lit, theme, open, signal, list });
+}
+
+const labels = (hits) => new Map(hits.map((hit, i) => [hit.id, String(i + 1)]));
+
+async function showResults(state, summary, signal) {
+  const top_k = Math.min(Number(state.top_k) || FIRST_HITS, MOST_HITS);
+  const answer = await api.search({ ...state, top_k }, signal);
+  const { hits } = answer;
+  const like = state.like ? await api.museum(state.like, signal) : null;
+  const title = like ? `More like ${like.title}` : "Results";
+  const found = hits.length ? count(hits.length, "museum") : "No museum found";
+  const line = [
+    state.theme ? `${found} in ${state.theme}` : found,
+    ...(hits.length > 1 ? ["best match first"] : []),
+  ].join(", ");
+  say(line);
+  document.title = `${like ? title : state.query} – Museum search`;
+  if (!hits.length) {
+    return [
+      make("h1", { tabindex: "-1" }, title),
+      make("div", { class: "empty" },
+        make("p", {}, `${line}.`),
+        make("p", {}, state.theme
+          ? inside(write({ ...state, theme: "" }), {}, "Search in all themes")
+          : "Try other words.")),
+    ];
+  }
+  const cards = hits.map((hit, i) => card(hit, i + 1, answer, summary.themes, state));
+  const more = hits.length >= top_k && top_k < Math.min(MOST_HITS, summary.museums)
+    ? inside(write({ ...state, top_k: Math.min(2 * top_k, MOST_HITS) }),
+      { class: "button" }, "Show more")
+    : null;
+  return [
+    make("h1", { tabindex: "-1" }, title),
+    make("p", { class: "hint" }, line),
+    make("div", { class: "beside" },
+      make("div", {}, make("ol", { class: "cards" }, cards), more),
+      await map(summary.themes, labels(hits), state)),
+  ];
+}
+
+async function showMuseum(state, summary, signal) {
+  const museum = await api.museum(state.museum, signal);
+  document.title = `${museum.title} – Museum search`;
+  say(`${museum.title}, ${count(museum.rooms.length, "room")}`);
+  const part = await map(summary.themes, new Map([[museum.id, ""]]), state);
+  return museumPage(museum, summary.themes, state, part);
+}
+
+async function showMap(state, summary, signal) {
+  const lit = state.query
+    ? labels((await api.search({ ...state, top_k: FIRST_HITS }, signal)).hits)
+    : new Map();
+  document.title = "Map – Museum search";
+  say(lit.size ? `${lit.size} results are lit` : "");
+  return [
+    make("h1", { tabindex: "-1" }, "Map of the collection"),
+    await map(summary.themes, lit, state, true),
+  ];
+}
+
+async function showStart(state, summary) {
+  document.title = "Museum search";
+  say("");
+  return [
+    make("h1", { class: "quiet", tabindex: "-1" },
+      `${count(summary.museums, "museum")} in ${count(summary.themes.length, "theme")}`),
+    await map(summary.themes, new Map(), state),
+  ];
+}
+
+function showProblem(error) {
+  const again = make("button", { type: "button", click: show }, "Try again");
+  problem.replaceChildren(make("p", {}, error.message), error.passing ? again : "");
+  content.replaceChildren();
+  say("");
+}
+
+async function show() {
+  leaving.abort();
+  leaving = new AbortController();
+  const { signal } = leaving;
+  const state = read();
+  query.value = state.query;
+  const view = state.view === "map" ? "map" : "search";
+  for (const link of document.querySelectorAll("[data-view]")) {
+    if (link.dataset.view === view) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
+  const { query: text, theme } = state;
+  document.querySelector('[data-view="map"]').href = write({ query: text, theme, view: "map" });
+  document.querySelector('[data-view="search"]').href = write({ query: text, theme });
+  content.setAttribute("aria-busy", "true");
+  try {
+    const summary = await api.collection();
+    showThemes(summary.themes, theme);
+    document.getElementById("about").textContent =
+      `${count(summary.museums, "museum")}, ${count(summary.themes.length, "theme")}`;
+    const kind = state.museum ? showMuseum
+      : view === "map" ? showMap
+        : state.query || state.like ? showResults : showStart;
+    const shown = await kind(state, summary, signal);
+    if (signal.aborted) return;
+    problem.replaceChildren();
+    content.replaceChildren(...shown.filter(Boolean));
+    if (arrived && !form.contains(document.activeElement)) {
+      content.querySelector("h1")?.focus({ preventScroll: true });
+      scrollTo(0, 0);
+    }
+  } catch (error) {
+    if (error.name === "AbortError" || signal.aborted) return;
+    if (!(error instanceof api.Problem)) console.error(error);
+    showProblem(error instanceof api.Problem ? error : new api.Problem(
+      "The page has failed. Loading it again may help.", true));
+  } finally {
+    if (!signal.aborted) content.removeAttribute("aria-busy");
+    arrived = true;
+  }
+}
+
+form.addEventListener("submit", (event) => {
+  event.preventDefault();
+  const text = query.value.trim();
+  if (text) go(write({ query: text, theme: chosenTheme(), view: read().view }));
+});
+query.addEventListener("keydown", (event) => {
+  if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
+    event.preventDefault();
+    form.requestSubmit();
+  }
+});
+addEventListener("popstate", show);
+followLinks();
+show();

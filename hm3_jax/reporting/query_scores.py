@@ -1,23 +1,28 @@
 """Metrics of every single test query, from embeddings, in numpy.
 
-The means over queries are those of `hm3_jax.objective.metrics`, which ranks both
-directions on the device. Here the by-theme scores, which take a full sort, are made for
-one direction, without starting JAX, and in threads: a report ranks hundreds of tries.
+The means over queries are those of `hm3_jax.objective.metrics`, which ranks on the
+device. Here the scores by theme, which take a full sort, are made only for the
+directions that are asked for, without starting JAX, and in threads: a report ranks
+hundreds of tries.
 """
 
 import dataclasses
+from collections.abc import Collection
 
 import numpy as np
 from jaxtyping import Float, Int
 
+DIRECTIONS = ("t2s", "s2t")
 _CUTOFFS = (1, 5, 10)
 # Queries ranked at a time: what fits the processor's cache is twice as fast.
 _BLOCK = 128
+# Similarities that are kept instead of made once for each direction: 128 MB.
+_KEPT = 2**25
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Ranking:
-    """Similarities of a test set, from which scores are made.
+    """Embeddings of a test set, in one direction.
 
     Attributes:
       queries: unit vectors, float32 (n, d).
@@ -34,117 +39,153 @@ class Ranking:
         """Ranks museums for each description (t2s)."""
         return cls(_unit(descriptions), _unit(museums))
 
-    @property
-    def reversed(self) -> "Ranking":
-        """The other direction."""
-        return Ranking(self.items, self.queries)
-
-    def similarity(self, rows: slice | np.ndarray) -> Float[np.ndarray, "rows n"]:
+    def similarity(
+        self, rows: slice | Int[np.ndarray, " rows"]
+    ) -> Float[np.ndarray, "rows n"]:
         """Cosines of some queries with every item."""
         return self.queries[rows] @ self.items.T
 
-    def own_ranks(self) -> Int[np.ndarray, " n"]:
-        """Rank of every query's own item, from 1; ties by index."""
-        count = len(self.queries)
-        ranks = np.empty(count, np.int64)
-        columns = np.arange(count)
-        for rows in _blocks(count):
-            similarity = self.similarity(rows)
-            own = similarity[np.arange(len(similarity)), columns[rows]][:, None]
-            ahead = similarity > own
-            ahead |= (similarity == own) & (columns < columns[rows][:, None])
-            ranks[rows] = 1 + ahead.sum(axis=1)
-        return ranks
-
 
 def query_scores(
-    ranking: Ranking, themes: Int[np.ndarray, " n"], direction: str, *, by_theme: bool
+    ranking: Ranking,
+    themes: Int[np.ndarray, " n"],
+    *,
+    by_theme: Collection[str] = ("t2s",),
 ) -> dict[str, Float[np.ndarray, " n"]]:
     """Scores of every query, whose mean over queries is the metric of that key.
 
     Args:
-      ranking: in the wanted direction.
+      ranking: of museums for descriptions.
       themes: theme of every museum; only equality matters.
-      direction: begins the keys, "t2s" or "s2t".
-      by_theme: also those by theme, which take a sort.
+      by_theme: directions of which scores by theme are wanted too.
 
     Returns:
       float32 in percent, ranks from 1; of the published keys all but median_rank,
       which is no mean.
     """
-    rank = ranking.own_ranks()
-    scores = {f"{direction}_R@{k}": 100.0 * (rank <= k) for k in _CUTOFFS}
-    scores[f"{direction}_mean_rank"] = rank
-    scores[f"{direction}_avg_ndcg"] = 100 / np.log2(1 + rank)
-    scores[f"{direction}_mAP"] = 100 / rank
-    if by_theme:
-        scores |= {
-            f"{direction}_{key}": value
-            for key, value in _by_theme(ranking, themes).items()
+    count = len(themes)
+    labels = np.unique(themes, return_inverse=True)[1]
+    directions = [ranking, Ranking(ranking.items, ranking.queries)]
+    kept = None
+    if count * count <= _KEPT:
+        kept = ranking.similarity(slice(None))
+    scores: dict[str, np.ndarray] = {}
+    for direction, of_direction in zip(DIRECTIONS, directions, strict=True):
+        rank = np.empty(count, np.int64)
+        sorted_scores = _ByTheme(labels) if direction in by_theme else None
+        for rows in _blocks(count):
+            if kept is None:
+                similarity = of_direction.similarity(rows)
+            elif direction == "t2s":
+                similarity = kept[rows]
+            else:
+                similarity = np.ascontiguousarray(kept[:, rows].T)
+            rank[rows] = own_ranks(similarity, np.arange(count)[rows])
+            if sorted_scores is not None:
+                sorted_scores.add(similarity, rows)
+        found = {f"R@{k}": 100.0 * (rank <= k) for k in _CUTOFFS}
+        found |= {
+            "mean_rank": rank,
+            "avg_ndcg": 100 / np.log2(1 + rank),
+            "mAP": 100 / rank,
         }
+        if sorted_scores is not None:
+            found |= sorted_scores.scores()
+        scores |= {f"{direction}_{key}": value for key, value in found.items()}
     return {key: np.asarray(value, np.float32) for key, value in scores.items()}
 
 
+def own_ranks(
+    similarity: Float[np.ndarray, "rows n"], own: Int[np.ndarray, " rows"]
+) -> Int[np.ndarray, " rows"]:
+    """Rank of each query's own item, from 1; ties by index.
+
+    Args:
+      similarity: of some queries.
+      own: number of each one's own item.
+    """
+    value = similarity[np.arange(len(own)), own][:, None]
+    ranks = 1 + np.count_nonzero(similarity > value, axis=1)
+    equal = np.count_nonzero(similarity == value, axis=1)
+    for row in np.nonzero(equal > 1)[0]:
+        ranks[row] += np.count_nonzero(similarity[row, : own[row]] == value[row])
+    return ranks
+
+
+def ranked(similarity: Float[np.ndarray, "rows n"]) -> Int[np.ndarray, "rows n"]:
+    """Items of each query's ranking, best first; ties by index."""
+    return (_sorted_keys(similarity, 0) >> 1) & 0x7FFFFFFF
+
+
 def relevant_positions(
-    ranking: Ranking, themes: Int[np.ndarray, " n"], rows: slice | np.ndarray
+    similarity: Float[np.ndarray, "rows n"], relevant: np.ndarray
 ) -> list[Int[np.ndarray, " relevant"]]:
-    """Ranks (from 1) at which items of each query's theme stand."""
-    query, position = np.nonzero(_relevance_in_order(ranking, themes, rows))
-    ends = np.cumsum(np.bincount(query))
-    return np.split(position + 1, ends[:-1])
+    """Ranks (from 1) at which relevant items of each query stand.
+
+    Args:
+      similarity: of some queries.
+      relevant: bool (rows, n).
+    """
+    found = _sorted_keys(similarity, relevant) & 1
+    return [np.nonzero(row)[0] + 1 for row in found]
 
 
-def _by_theme(
-    ranking: Ranking, themes: Int[np.ndarray, " n"]
-) -> dict[str, Float[np.ndarray, " n"]]:
-    count = len(themes)
-    discount = 1 / np.log2(np.arange(2, count + 2))
-    ideal = np.cumsum(discount)
-    sizes = np.bincount(np.unique(themes, return_inverse=True)[1])
-    of_query = sizes[np.unique(themes, return_inverse=True)[1]]
-    precision, gain = np.empty(count), np.empty(count)
-    hits = np.empty((count, len(_CUTOFFS)))
-    for rows in _blocks(count):
-        found = _relevance_in_order(ranking, themes, rows)
+class _ByTheme:
+    """Scores by theme of one direction, a block of queries at a time."""
+
+    def __init__(self, labels: Int[np.ndarray, " n"]):
+        count = len(labels)
+        self._labels = labels
+        self._sizes = np.bincount(labels)[labels]
+        self._discount = 1 / np.log2(np.arange(2, count + 2))
+        self._precision, self._gain = np.empty(count), np.empty(count)
+        self._hits = np.empty((count, len(_CUTOFFS)))
+
+    def add(self, similarity: Float[np.ndarray, "rows n"], rows: slice) -> None:
+        """Ranks some queries."""
+        relevant = self._labels[rows][:, None] == self._labels
+        found = (_sorted_keys(similarity, relevant) & 1).astype(bool)
         for column, k in enumerate(_CUTOFFS):
-            hits[rows, column] = found[:, :k].sum(axis=1)
+            self._hits[rows, column] = np.count_nonzero(found[:, :k], axis=1)
         # Of the items of the theme alone: the j-th stands at position[j].
         position = np.nonzero(found)[1]
-        relevant = of_query[rows]
-        starts = np.cumsum(relevant) - relevant
-        order = 1 + np.arange(len(position)) - np.repeat(starts, relevant)
-        precision[rows] = np.add.reduceat(order / (position + 1), starts)
-        gain[rows] = np.add.reduceat(discount[position], starts)
-    scores = {
-        "mAP_by_class": 100 * precision / of_query,
-        "avg_ndcg_by_class": 100 * gain / ideal[of_query - 1],
-    }
-    for column, k in enumerate(_CUTOFFS):
-        scores[f"class_P@{k}"] = 100 * hits[:, column] / k
-        scores[f"class_R@{k}"] = 100 * hits[:, column] / of_query
-    return scores
+        sizes = self._sizes[rows]
+        starts = np.cumsum(sizes) - sizes
+        order = 1 + np.arange(len(position)) - np.repeat(starts, sizes)
+        self._precision[rows] = np.add.reduceat(order / (position + 1), starts)
+        self._gain[rows] = np.add.reduceat(self._discount[position], starts)
+
+    def scores(self) -> dict[str, Float[np.ndarray, " n"]]:
+        """Scores of all queries, by key."""
+        ideal = np.cumsum(self._discount)[self._sizes - 1]
+        scores = {
+            "mAP_by_class": 100 * self._precision / self._sizes,
+            "avg_ndcg_by_class": 100 * self._gain / ideal,
+        }
+        for column, k in enumerate(_CUTOFFS):
+            scores[f"class_P@{k}"] = 100 * self._hits[:, column] / k
+            scores[f"class_R@{k}"] = 100 * self._hits[:, column] / self._sizes
+        return scores
 
 
-def _relevance_in_order(
-    ranking: Ranking, themes: Int[np.ndarray, " n"], rows: slice | np.ndarray
+def _sorted_keys(
+    similarity: Float[np.ndarray, "rows n"], relevant: np.ndarray | int
 ) -> Int[np.ndarray, "rows n"]:
-    """1 where an item of the query's theme stands, in ranked order; ties by index.
+    """Sorted keys of each ranking.
 
     A key is, from its highest bit: 32 bits that order like the falling similarity, 31
     of index, 1 of relevance. Sorting numbers is several times faster than argsort.
     """
-    similarity = ranking.similarity(rows)
-    np.negative(similarity, out=similarity)
-    similarity += np.float32(0)  # -0.0 and 0.0 are equal but have other bits
-    bits = similarity.view(np.int32)
+    falling = np.negative(similarity)
+    falling += np.float32(0)  # -0.0 and 0.0 are equal but have other bits
+    bits = falling.view(np.int32)
     # Negative floats order backwards as integers: flip all but their sign.
     bits ^= (bits >> 31) & np.int32(0x7FFFFFFF)
     keys = bits.astype(np.int64)
     keys <<= 32
     keys |= np.arange(keys.shape[1]) << 1
-    keys |= themes[rows][:, None] == themes
+    keys |= relevant
     keys.sort(axis=1)
-    keys &= 1
     return keys
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from hm3_jax.reporting.query_scores import Ranking, query_scores
+from hm3_jax.reporting.query_scores import DIRECTIONS, Ranking, query_scores
 from hm3_jax.reporting.records import Run
 
 # Percent by which a recorded metric may differ from that of the embeddings: equal
@@ -105,8 +105,8 @@ def read_tested(run: Run, *, both_by_theme: bool, embeddings: bool) -> Tested:
             )
         ranking = _ranking(entry, len(ids), path)
         del entry
-        found = query_scores(ranking, themes, "t2s", by_theme=True)
-        found |= query_scores(ranking.reversed, themes, "s2t", by_theme=both_by_theme)
+        wanted = DIRECTIONS if both_by_theme else ("t2s",)
+        found = query_scores(ranking, themes, by_theme=wanted)
         _check_recorded(attempt.metrics, found, path, attempt.number)
         scores.append(found)
         if embeddings and kept is None:

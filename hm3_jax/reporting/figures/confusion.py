@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from hm3_jax.reporting.figures.style import Drawing, new_figure
-from hm3_jax.reporting.query_scores import Ranking
+from hm3_jax.reporting.query_scores import Ranking, ranked
 from hm3_jax.reporting.records import Run
 from hm3_jax.reporting.test_output import Embedded, Tested
 
@@ -17,6 +17,7 @@ FIRST = 10
 
 # Themes that a figure has room for; the rarer ones are put together.
 _THEMES = 15
+_BLOCK = 128
 
 
 def draw_confusion(
@@ -95,12 +96,12 @@ def theme_shares(
       count: of themes.
       first: museums of a ranking that count, all if there are fewer.
     """
-    first = min(first, len(themes))
     found = np.zeros((count, count))
-    for query in range(len(themes)):
-        similarity = ranking.similarity(np.array([query]))[0]
-        top = np.argsort(-similarity, kind="stable")[:first]
-        found[themes[query]] += np.bincount(themes[top], minlength=count)
+    for start in range(0, len(themes), _BLOCK):
+        rows = slice(start, start + _BLOCK)
+        top = themes[ranked(ranking.similarity(rows))[:, :first]]
+        queries = np.broadcast_to(themes[rows][:, None], top.shape)
+        np.add.at(found, (queries, top), 1)
     return 100 * found / np.maximum(found.sum(axis=1, keepdims=True), 1)
 
 

@@ -12,7 +12,7 @@ from hm3_jax.reporting.records import Run
 from hm3_jax.reporting.test_output import Tested
 
 _KEY = "t2s_mAP_by_class"
-_GRID = np.linspace(0, 100, 401)
+_GRID = np.linspace(0, 100, 201)
 
 
 def draw_density(

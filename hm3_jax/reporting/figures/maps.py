@@ -55,6 +55,8 @@ def project_tsne(ranking: Ranking, museums: Int[np.ndarray, " museums"]) -> Map:
     tsne = TSNE(
         metric="cosine",
         perplexity=min(30.0, max(1.0, (len(points) - 1) / 3)),
+        # Half of the usual: 2,000 points move little after that.
+        max_iter=500,
         random_state=0,
         n_jobs=1,
         **options,

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from hm3_jax.reporting.figures.style import COLOURS, Drawing, new_figure
-from hm3_jax.reporting.query_scores import relevant_positions
+from hm3_jax.reporting.query_scores import own_ranks, relevant_positions
 from hm3_jax.reporting.records import Run
 from hm3_jax.reporting.test_output import Embedded, Tested
 
@@ -37,11 +37,12 @@ def draw_strips(
     tested = tests[runs[0]]
     queries = quartile_queries(tested.scores[_KEY].mean(axis=0))
     figure, axes = new_figure(0.55 + 3 * (0.3 + 0.27 * len(runs)), 3, 1)
-    positions = {
-        run: relevant_positions(embedded[run].ranking, tests[run].themes, queries)
-        for run in runs
-    }
-    own = {run: embedded[run].ranking.own_ranks() for run in runs}
+    relevant = tested.themes[queries][:, None] == tested.themes
+    positions, own = {}, {}
+    for run in runs:
+        similarity = embedded[run].ranking.similarity(queries)
+        positions[run] = relevant_positions(similarity, relevant)
+        own[run] = own_ranks(similarity, queries)
     count = len(tested.ids)
     bars = min(count, _BARS)
     rows = []
@@ -62,8 +63,17 @@ def draw_strips(
             extent=(0.5, count + 0.5, len(runs) - 0.5, -0.5),
         )
         for place, run in enumerate(runs):
-            rank = own[run][query]
-            axis.plot(rank, place, "D", color=COLOURS[1], ms=4, mec="white", mew=0.5)
+            rank = own[run][number]
+            axis.plot(
+                rank,
+                place,
+                "D",
+                color=COLOURS[1],
+                ms=4,
+                mec="white",
+                mew=0.5,
+                clip_on=False,
+            )
             rows += [
                 (which, tested.ids[query], run.name, position, int(position == rank))
                 for position in positions[run][number]

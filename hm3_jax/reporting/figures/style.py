@@ -87,6 +87,8 @@ class Drawing:
         }
         for kind, options in kinds.items():
             self.figure.savefig(folder / f"{self.name}.{kind}", **options)
+            # What the first file was laid out as; finding it out takes a second.
+            self.figure.set_layout_engine("none")
         with (folder / f"{self.name}.csv").open("w", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(self.heads)

@@ -34,8 +34,9 @@ def draw_trade_off(data: DataSet, runs: Sequence[Run], name: str) -> Drawing | N
     ]
     if not points:
         return None
+    points, left = _connected(points)
     strategies = sorted({series[0] for series, *_ in points})
-    margins = sorted({series[1] for series, *_ in points if series[1] is not None})
+    margins = _margins(points)
     weights = sorted({weight for _, weight, *_ in points if weight is not None})
     published = _published(data)
     weights = sorted({*weights, *(weight for _, weight, _, _ in published)})
@@ -105,6 +106,11 @@ def draw_trade_off(data: DataSet, runs: Sequence[Run], name: str) -> Drawing | N
             "a theme, one marker a weight of the second component, a star for the "
             "standard triplet loss. Bars: standard deviation over tries."
             + (" Hollow markers: published." if published else "")
+            + (
+                f" Not drawn, having one weight only: {', '.join(left)}."
+                if left
+                else ""
+            )
         ),
         figure=figure,
         heads=(
@@ -120,6 +126,30 @@ def draw_trade_off(data: DataSet, runs: Sequence[Run], name: str) -> Drawing | N
         ),
         rows=rows,
     )
+
+
+def _margins(points: Sequence[tuple[Any, ...]]) -> list[float]:
+    """Margins within a theme, that of most runs first."""
+    margins = [series[1] for series, *_ in points if series[1] is not None]
+    return sorted(set(margins), key=lambda margin: (-margins.count(margin), margin))
+
+
+def _connected(
+    points: list[tuple[Any, ...]],
+) -> tuple[list[tuple[Any, ...]], list[str]]:
+    """Points to draw, and names of runs of other margins that would make no line.
+
+    Without a line, nothing would tell their margin.
+    """
+    kept, left = [], []
+    for point in points:
+        series = point[0]
+        weights = {weight for other, weight, *_ in points if other == series}
+        if series[1] in (None, *_margins(points)[:1]) or len(weights) > 1:
+            kept.append(point)
+        else:
+            left.append(point[2])
+    return kept, left
 
 
 def strategy_label(run: Run) -> str:

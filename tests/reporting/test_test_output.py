@@ -1,0 +1,104 @@
+"""Reading test_output.json, sound and damaged."""
+
+import json
+
+import numpy as np
+import pytest
+
+from hm3_jax.reporting.read_runs import find_runs
+from hm3_jax.reporting.test_output import read_tested
+from tests.reporting.run_folders import THEMES, embeddings, write, write_run
+
+
+def one_run(folder):
+    (run,) = find_runs([folder], pytest.fail)
+    return run
+
+
+def test_a_test_is_read(tmp_path):
+    write_run(tmp_path / "STL" / "rnn_rnn")
+    tested = read_tested(one_run(tmp_path), both_by_theme=False, embeddings=True)
+    assert tested.ids[:2] == ("museum_0", "museum_1") and len(tested.ids) == 12
+    assert tested.theme_names == THEMES
+    assert tested.themes.tolist() == [0, 1, 2] * 4
+    assert tested.scores["t2s_mAP"].shape == (2, 12)
+    assert tested.embedded is not None and tested.embedded.number == 1
+    described, _, _ = embeddings(1)
+    lengths = np.linalg.norm(described, axis=1, keepdims=True)
+    np.testing.assert_allclose(
+        tested.embedded.ranking.queries, described / lengths, rtol=1e-5
+    )
+
+
+def drop(entries, key):
+    for entry in entries:
+        entry.pop(key)
+
+
+def not_a_number(entries):
+    entries[0]["output_pov_test"][3][1] = 1e300
+
+
+def shorter_row(entries):
+    entries[0]["output_pov_test"][3].pop()
+
+
+def other_size(entries):
+    for row in entries[1]["output_pov_test"]:
+        row.pop()
+
+
+def other_embeddings(entries):
+    entries[1]["output_pov_test"].reverse()
+
+
+DAMAGE = {
+    "try gone": (lambda e: e.pop(), r"expected tries \[1, 2\], found none of \[2\]"),
+    "no ids": (lambda e: drop(e, "ids_list"), "expected ids_list and output_categ"),
+    "themes too few": (
+        lambda e: e[0]["output_categories"].pop(),
+        "a theme for each of 12 different museums, found 11 for 12",
+    ),
+    "twice": (
+        lambda e: e[0]["ids_list"].__setitem__(0, "museum_1"),
+        "found 12 for 11",
+    ),
+    "other museums": (
+        lambda e: e[1]["ids_list"].__setitem__(0, "elsewhere"),
+        "expected the same museums in all tries, found others in try 2",
+    ),
+    "infinite": (not_a_number, "output_pov_test: expected finite embeddings of 12"),
+    "ragged": (shorter_row, "output_pov_test: expected rows of equal length"),
+    "sizes": (other_size, r"of one size, found \(12, 8\) and \(12, 7\)"),
+    "no embeddings": (lambda e: drop(e, "output_pov_test"), "expected finite embedd"),
+    "of another test": (other_embeddings, "of try 2, as its test_metrics.json has it"),
+}
+
+
+@pytest.mark.filterwarnings("ignore:overflow encountered")
+@pytest.mark.parametrize("name", DAMAGE)
+def test_damage_is_named(tmp_path, name):
+    damage, message = DAMAGE[name]
+    folder = write_run(tmp_path / "STL" / "rnn_rnn")
+    path = folder / "test_output.json"
+    entries = json.loads(path.read_text())
+    damage(entries)
+    write(path, entries)
+    with pytest.raises(ValueError, match=message) as raised:
+        read_tested(one_run(tmp_path), both_by_theme=False, embeddings=False)
+    assert str(raised.value).startswith(f"{path}: ")
+
+
+@pytest.mark.parametrize("text", ["", "[{", '{"n_try": 1}', "[1]"])
+def test_another_file_is_refused(tmp_path, text):
+    folder = write_run(tmp_path / "STL" / "rnn_rnn")
+    (folder / "test_output.json").write_text(text)
+    with pytest.raises(ValueError, match="test_output.json: expected"):
+        read_tested(one_run(tmp_path), both_by_theme=False, embeddings=False)
+
+
+def test_no_file(tmp_path):
+    folder = write_run(tmp_path / "STL" / "rnn_rnn")
+    (folder / "test_output.json").unlink()
+    with pytest.raises(FileNotFoundError, match="expected the tries' tests"):
+        read_tested(one_run(tmp_path), both_by_theme=False, embeddings=False)

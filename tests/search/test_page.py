@@ -186,6 +186,7 @@ def test_the_map_without_a_mouse(visit: Visit, url: str) -> None:
     ).to_be_visible()
     page.locator("summary").nth(1).focus()
     page.keyboard.press("Enter")
+    expect(page.get_by_role("link", name="number 28")).to_be_visible()
     page.keyboard.press("Tab")
     expect(page.locator("a:focus")).to_contain_text("number 1")
     page.keyboard.press("Enter")

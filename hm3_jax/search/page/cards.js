@@ -33,7 +33,12 @@ export function doors(rooms, open, theme) {
   });
   return make(
     "svg:svg",
-    { viewBox: "0 0 320 180", class: "doors", "aria-hidden": "true" },
+    {
+      viewBox: "0 0 320 180",
+      preserveAspectRatio: "xMidYMax slice",
+      class: "doors",
+      "aria-hidden": "true",
+    },
     ...shapes,
     make("svg:path", { d: "M10 150H310", stroke: "currentColor", fill: "none" }),
   );

@@ -1,0 +1,71 @@
+r"""Serves an index as a web page and an HTTP API.
+
+The page searches by text, by theme and by likeness, and shows a map of the
+collection; --museums gives it titles, descriptions and pictures. The API is described
+at /openapi.json, figures for Prometheus are at /metrics. SIGTERM and Ctrl-C stop the
+server once it has answered what it was asked.
+
+Whoever reaches the address can search: it is this machine's own unless --host says
+otherwise.
+
+  python -m hm3_jax.serve --index=INDEX --port=8080 --museums=museums.jsonl
+"""
+
+from pathlib import Path
+
+from absl import flags
+
+from hm3_jax import cli
+from hm3_jax.learn.compiled import keep_compiled_programs
+from hm3_jax.serving_session import ServeSettings, serve
+
+_INDEX = flags.DEFINE_string(
+    "index", None, "Index made by build_index.", required=True
+)
+_PORT = flags.DEFINE_integer(
+    "port", 8080, "Port to listen on; 0 takes a free one.", 0, 65535
+)
+_HOST = flags.DEFINE_string(
+    "host", "127.0.0.1", "Address to listen on; 0.0.0.0 is every one of this machine."
+)
+_MUSEUMS = flags.DEFINE_string(
+    "museums", None, "Museum list with titles, descriptions and pictures."
+)
+_INPUT_ROOT = flags.DEFINE_string(
+    "input_root", None, "Folder of the list's pictures, if not the list's own."
+)
+_PRETRAINED = flags.DEFINE_string(
+    "pretrained",
+    None,
+    "Weights of the text encoder (tag, file or folder), if not where the index's facts "
+    "say.",
+)
+_DEVICE = flags.DEFINE_string(
+    "device", "auto", "Device of an encoder of PyTorch, such as cpu or cuda:0."
+)
+
+
+def main() -> None:
+    """Reads the flags and serves."""
+    if _INPUT_ROOT.present and _MUSEUMS.value is None:
+        raise ValueError("--input_root is for pictures of --museums, found none")
+    keep_compiled_programs()
+    serve(
+        ServeSettings(
+            index=Path(_INDEX.value),
+            host=_HOST.value,
+            port=_PORT.value,
+            museums=_path(_MUSEUMS),
+            input_root=_path(_INPUT_ROOT),
+            pretrained=_PRETRAINED.value,
+            device=_DEVICE.value,
+        )
+    )
+
+
+def _path(flag: flags.FlagHolder[str | None]) -> Path | None:
+    return None if flag.value is None else Path(flag.value)
+
+
+if __name__ == "__main__":
+    cli.run(main)

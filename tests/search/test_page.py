@@ -1,5 +1,6 @@
 """The page in a real browser: what people do with it, and what may go wrong."""
 
+import concurrent.futures
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect
 
+from benchmarks.screenshot import take
 from hm3_jax.search.server.pictures import Hung, Pictures
 from tests.search.browsing import chromium, find_chromium
 from tests.search.serving import WordCollection, served
@@ -302,3 +304,12 @@ def test_nothing_is_fetched_from_elsewhere(repository: Path) -> None:
     named = re.compile(r"https?://(?!www\.w3\.org/)")
     assert list(folder.iterdir())
     assert [f.name for f in folder.iterdir() if named.search(f.read_text())] == []
+
+
+def test_the_picture_for_the_readme(url: str, tmp_path: Path) -> None:
+    # Playwright runs once in a thread, and the fixtures have it in this one.
+    with concurrent.futures.ThreadPoolExecutor(1) as thread:
+        thread.submit(take, url, "A storm.", tmp_path / "page.png").result()
+    picture = (tmp_path / "page.png").read_bytes()
+    assert picture.startswith(b"\x89PNG")
+    assert len(picture) < 300_000

@@ -1,0 +1,61 @@
+"""Takes the README's picture of the page.
+
+    python -m benchmarks.screenshot --index=build/demo/index --output=docs/search.png
+
+Takes Chromium, as the tests of the page do.
+"""
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+from playwright.sync_api import expect
+
+from tests.search.browsing import chromium
+
+_QUERY = (
+    "A marine museum of baroque art. A sailor holds a golden lantern in the harbour. "
+    "Beside it hangs a gloomy view of a cliff."
+)
+
+
+def main() -> None:
+    """Serves an index and takes the picture."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--index", required=True)
+    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--query", default=_QUERY)
+    given = parser.parse_args()
+    server = subprocess.Popen(
+        [sys.executable, "-m", "hm3_jax.serve", f"--index={given.index}", "--port=0"],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert server.stdout is not None
+        take(server.stdout.readline().split()[-1], given.query, given.output)
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def take(url: str, query: str, output: Path) -> None:
+    """Takes a picture of a query's results.
+
+    Args:
+        url: Of a server.
+        query: What to search.
+        output: The PNG file.
+    """
+    with chromium() as browser:
+        page = browser.new_page(viewport={"width": 1280, "height": 860})
+        page.goto(url)
+        page.get_by_label("What would you like to see?").fill(query)
+        page.get_by_role("button", name="Search", exact=True).click()
+        expect(page.locator(".card").first).to_be_visible()
+        page.screenshot(path=output)
+
+
+if __name__ == "__main__":
+    main()

@@ -10,6 +10,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect
 
 from benchmarks.screenshot import take
+from hm3_jax.search.server.collection import Map
 from hm3_jax.search.server.pictures import Hung, Pictures
 from tests.search.browsing import chromium, find_chromium
 from tests.search.serving import WordCollection, served
@@ -164,20 +165,32 @@ def test_a_museum_with_pictures(visit: Visit, url: str) -> None:
     assert visit.ids()[0] == "museum-00"
 
 
-def test_the_map_opens_what_is_clicked(visit: Visit, url: str) -> None:
-    visit.go(url)
-    canvas = visit.page.locator("canvas")
-    box = canvas.bounding_box()
-    assert box is not None
-    # museum-14 lies at (2 / 3 - 0.9, 2 / 3 - 0.9); the canvas is wide.
-    scale = box["height"] / 2 - 26
-    x = box["width"] / 2 + (2 / 3 - 0.9) * scale * min(box["width"] / box["height"], 2)
-    y = box["height"] / 2 - (2 / 3 - 0.9) * scale
-    canvas.hover(position={"x": x, "y": y})
-    expect(visit.page.locator(".tip")).to_contain_text("number 14")
-    canvas.click(position={"x": x, "y": y})
-    expect(visit.page.get_by_role("heading", level=1)).to_contain_text("number 14")
-    assert "museum=museum-14" in visit.page.url
+class Sampled(WordCollection):
+    """A collection that is too large for a map of all of it."""
+
+    def map(self, most: int) -> Map:
+        return super().map(2)
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["whole", "sampled"])
+def test_the_map_opens_what_is_clicked(visit: Visit, whole: bool) -> None:
+    with served(WordCollection() if whole else Sampled()) as url:
+        # Among the hits, which a map has in any case.
+        visit.go(f"{url}/?like=museum-08")
+        assert "museum-14" in visit.ids()
+        canvas = visit.page.locator("canvas")
+        box = canvas.bounding_box()
+        assert box is not None
+        # museum-14 lies at (2 / 3 - 0.9, 2 / 3 - 0.9).
+        middle, scale = box["width"] / 2, min(box["width"], box["height"]) / 2 - 26
+        x = middle + (2 / 3 - 0.9) * scale * max(1, box["width"] / box["height"])
+        y = box["height"] / 2 - (2 / 3 - 0.9) * scale
+        canvas.hover(position={"x": x, "y": y})
+        expect(visit.page.locator(".tip")).to_contain_text("number 14")
+        canvas.click(position={"x": x, "y": y})
+        title = visit.page.get_by_role("heading", level=1)
+        expect(title).to_contain_text("number 14")
+        assert "museum=museum-14" in visit.page.url
 
 
 def test_the_map_without_a_mouse(visit: Visit, url: str) -> None:

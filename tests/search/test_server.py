@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -67,6 +68,8 @@ def test_a_museum_the_map_and_the_summary(client: httpx.Client) -> None:
     places = client.get("/api/map").json()
     assert {len(column) for column in places.values()} == {30}
     assert len(client.get("/api/map", params={"most": 7}).json()["ids"]) == 7
+    plain = client.get("/api/map", headers={"Accept-Encoding": "identity"})
+    assert plain.json() == places and "content-encoding" not in plain.headers
     assert client.get("/api/collection").json() == {
         "museums": 30,
         "themes": [{"name": name, "museums": 10} for name in THEMES],
@@ -135,6 +138,17 @@ def test_wrong_bodies_are_refused_in_one_line(
     assert (answer.status_code, line in answer.json()["error"]) == (status, True), (
         answer.text
     )
+
+
+def test_a_very_long_address_is_refused(client: httpx.Client) -> None:
+    # httpx itself refuses to send such a one.
+    host, port = client.base_url.host, client.base_url.port
+    with socket.create_connection((host, port or 80), timeout=10) as connection:
+        line = f"GET /api/search?query={'x' * 100_000} HTTP/1.1\r\nHost: here\r\n\r\n"
+        connection.sendall(line.encode())
+        answer = connection.recv(4096)
+    assert answer.startswith(b"HTTP/1.1 4")
+    assert client.get("/healthz").status_code == 200
 
 
 def test_a_body_of_undeclared_length_is_limited_too(client: httpx.Client) -> None:

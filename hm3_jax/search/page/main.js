@@ -61,14 +61,13 @@ function showThemes(themes, theme) {
   if (focused) themesPlace.querySelector("input:checked")?.focus();
 }
 
-async function map(themes, lit, state, list = false) {
+async function map(themes, hits, state, more = {}) {
   const theme = themes.findIndex((item) => item.name === state.theme);
   const open = (museum) => go(write({ query: state.query, museum }));
   const { signal } = leaving;
-  return mapPart(await api.places(), themes, { lit, theme, open, signal, list });
+  const options = { hits, numbered: true, theme, open, signal, ...more };
+  return mapPart(await api.places(), themes, options);
 }
-
-const labels = (hits) => new Map(hits.map((hit, i) => [hit.id, String(i + 1)]));
 
 async function showResults(state, summary, signal) {
   const top_k = Math.min(Number(state.top_k) || FIRST_HITS, MOST_HITS);
@@ -103,7 +102,7 @@ async function showResults(state, summary, signal) {
     make("p", { class: "hint" }, line),
     make("div", { class: "beside" },
       make("div", {}, make("ol", { class: "cards" }, cards), more),
-      await map(summary.themes, labels(hits), state)),
+      await map(summary.themes, hits, state)),
   ];
 }
 
@@ -111,19 +110,19 @@ async function showMuseum(state, summary, signal) {
   const museum = await api.museum(state.museum, signal);
   document.title = `${museum.title} – Museum search`;
   say(`${museum.title}, ${count(museum.rooms.length, "room")}`);
-  const part = await map(summary.themes, new Map([[museum.id, ""]]), state);
+  const part = await map(summary.themes, [museum], state, { numbered: false });
   return museumPage(museum, summary.themes, state, part);
 }
 
 async function showMap(state, summary, signal) {
-  const lit = state.query
-    ? labels((await api.search({ ...state, top_k: FIRST_HITS }, signal)).hits)
-    : new Map();
+  const answer = state.query
+    ? await api.search({ ...state, top_k: FIRST_HITS }, signal)
+    : { hits: [] };
   document.title = "Map – Museum search";
-  say(lit.size ? `${lit.size} results are lit` : "");
+  say(answer.hits.length ? `${answer.hits.length} results are lit` : "");
   return [
     make("h1", { tabindex: "-1" }, "Map of the collection"),
-    await map(summary.themes, lit, state, true),
+    await map(summary.themes, answer.hits, state, { list: true }),
   ];
 }
 
@@ -133,7 +132,7 @@ async function showStart(state, summary) {
   return [
     make("h1", { class: "quiet", tabindex: "-1" },
       `${count(summary.museums, "museum")} in ${count(summary.themes.length, "theme")}`),
-    await map(summary.themes, new Map(), state),
+    await map(summary.themes, [], state),
   ];
 }
 

@@ -13,8 +13,8 @@ const limited = (value, least, most) => Math.min(Math.max(value, least), most);
 
 /** Draws museums and finds them again; knows nothing of the page. */
 class Chart {
-  constructor(canvas, places, themes, options) {
-    Object.assign(this, { canvas, places, themes, ...options });
+  constructor(canvas, places, themes, lit, theme) {
+    Object.assign(this, { canvas, places, themes, lit, theme });
     this.row = new Map(places.ids.map((id, row) => [id, row]));
     this.zoom = 1;
     this.centre = [0, 0];
@@ -131,23 +131,38 @@ class Chart {
   }
 }
 
+/** The places of a large collection are a part of it, and hits may be others. */
+function withHits(places, themes, hits) {
+  const known = new Set(places.ids);
+  const more = hits.filter((hit) => !known.has(hit.id));
+  const number = (hit) => themes.findIndex((theme) => theme.name === hit.theme);
+  return {
+    ids: [...places.ids, ...more.map((hit) => hit.id)],
+    titles: [...places.titles, ...more.map((hit) => hit.title)],
+    themes: [...places.themes, ...more.map(number)],
+    x: [...places.x, ...more.map((hit) => hit.x)],
+    y: [...places.y, ...more.map((hit) => hit.y)],
+  };
+}
+
 /**
  * A map as a part of the page.
  *
  * @param {Object} places The server's map.
  * @param {Array} themes The collection's themes.
- * @param {Object} options `lit`: labels of lit museums by id; `theme`: number of the
- *   theme that stands out, or -1; `open`: called with a museum's id; `signal`: ends it;
- *   `list`: whether the museums are listed below.
+ * @param {Object} options `hits`: museums to light; `numbered`: whether by their rank;
+ *   `theme`: number of the theme that stands out, or -1; `open`: called with a museum's
+ *   id; `signal`: ends it; `list`: whether the museums are listed below.
  */
 export function mapPart(places, themes, options) {
-  const { lit, open, signal } = options;
+  const { hits, numbered, theme, open, signal } = options;
+  const lit = new Map(hits.map((hit, i) => [hit.id, numbered ? String(i + 1) : ""]));
   const about = lit.size
     ? `Map of ${count(places.ids.length, "museum")}, ${lit.size} of them lit`
     : `Map of ${count(places.ids.length, "museum")}`;
   const canvas = make("canvas", { role: "img", "aria-label": about });
   const tip = make("p", { class: "tip", hidden: true });
-  const chart = new Chart(canvas, places, themes, options);
+  const chart = new Chart(canvas, withHits(places, themes, hits), themes, lit, theme);
   const redraw = () => canvas.isConnected && chart.draw();
   listen(chart, tip, open);
   new ResizeObserver(redraw).observe(canvas);

@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import functools
+import gzip
 from collections.abc import AsyncIterator
 from pathlib import Path as FilePath
 from typing import Annotated, Any
 
+import orjson
 from fastapi import FastAPI, HTTPException, Path, Request
 from fastapi import Query as Parameter
 from fastapi.exceptions import RequestValidationError
@@ -197,15 +200,26 @@ def make_app(
         """What is in the collection."""
         return Summary(len(collection), list(collection.themes), pictures is not None)
 
-    @app.get("/api/map")
+    @functools.lru_cache(maxsize=2)
+    def packed_map(most: int) -> tuple[bytes, bytes]:
+        # Megabytes for a large collection, and the same for everybody.
+        content = orjson.dumps(collection.map(most))
+        return content, gzip.compress(content)
+
+    @app.get("/api/map", response_model=Map)
     def places(
+        request: Request,
         most: Annotated[
             int,
             Parameter(ge=1, le=_MOST_ON_MAP, description="How many museums at most."),
         ] = _MOST_ON_MAP,
-    ) -> Map:
+    ) -> Response:
         """Places of the collection's museums on a map: alike ones are close."""
-        return collection.map(most)
+        content, packed = packed_map(most)
+        headers = {"Vary": "Accept-Encoding"}
+        if "gzip" in request.headers.get("accept-encoding", ""):
+            content, headers["Content-Encoding"] = packed, "gzip"
+        return Response(content, media_type="application/json", headers=headers)
 
     @app.get("/api/picture", response_class=Response, responses=_PROBLEMS)
     def picture(museum: str, room: int, number: int) -> Response:

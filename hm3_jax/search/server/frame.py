@@ -57,6 +57,8 @@ class Frame:
                 headers = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
                     headers[name] = value
+                # Otherwise browsers may guess, and mix files of two versions.
+                headers.setdefault("cache-control", "no-cache")
             await send(message)
 
         try:

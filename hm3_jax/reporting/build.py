@@ -1,10 +1,8 @@
 """Makes a report: reads runs, computes, draws, writes."""
 
 import dataclasses
-import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from hm3_jax.reporting import run_tables
@@ -13,15 +11,14 @@ from hm3_jax.reporting.draw import draw_all
 from hm3_jax.reporting.figures.style import settings
 from hm3_jax.reporting.layouts import LAYOUTS, layout_table
 from hm3_jax.reporting.read_runs import find_runs
+from hm3_jax.reporting.read_tests import Wanted, read_all
 from hm3_jax.reporting.records import METRICS, DataSet, Run
 from hm3_jax.reporting.significance import best_of, compare, same_museums
 from hm3_jax.reporting.tables import Table
-from hm3_jax.reporting.test_output import Tested, read_tested
-from hm3_jax.reporting.write import Report, check_output, write_report
+from hm3_jax.reporting.test_output import Tested
+from hm3_jax.reporting.write import FIGURES, Report, begin, check_output, finish
 
 _COMPARED = ("t2s_R@1", "t2s_mAP", "t2s_mAP_by_class")
-# A file of three tries takes some 200 MB while it is read.
-_READERS = 4
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,26 +79,26 @@ def make_report(config: ReportConfig, say: Callable[[str], None]) -> Report:
             + "; ".join(f"{data}: {len(of)} runs" for data, of in groups.items())
         )
     shown = _shown(config, finished, groups)
-    tests = _read_tests(
-        finished,
-        shown if config.figures else (),
-        both_by_theme=compared,
-        say=note,
-    )
+    wanted = [
+        Wanted(run, run in compared, config.figures and run in shown)
+        for run in finished
+    ]
+    tests = read_all(wanted, note)
     stem = _stems(groups)
     tables = list(_tables(config, runs, groups, tests, compared, stem, note))
     spreadsheets = [
         run_tables.every_metric(data, _of(runs, data), stem("all_metrics", data))
         for data in groups
     ]
-    if not config.figures:
-        report = Report(runs, tables, spreadsheets, [], problems)
-        write_report(report, config.output)
-        return report
-    with settings():
-        drawings = draw_all(groups, shown, tests, stem, note)
-        report = Report(runs, tables, spreadsheets, drawings, problems)
-        write_report(report, config.output)
+    partial = begin(config.output)
+    drawings = []
+    if config.figures:
+        with settings():
+            for drawing in draw_all(groups, shown, tests, stem, note):
+                drawing.write(partial / FIGURES)
+                drawings.append(drawing)
+    report = Report(runs, tables, spreadsheets, drawings, problems)
+    finish(report, partial, config.output)
     return report
 
 
@@ -131,35 +128,6 @@ def _shown(
 
 def _of(runs: Sequence[Run], data: DataSet) -> list[Run]:
     return [run for run in runs if run.data == data]
-
-
-def _read_tests(
-    runs: Sequence[Run],
-    shown: Sequence[Run],
-    *,
-    both_by_theme: Sequence[Run],
-    say: Callable[[str], None],
-) -> dict[Run, Tested]:
-    """Tests of all runs; those that cannot be read are said."""
-
-    def read(run: Run) -> Tested | str:
-        try:
-            return read_tested(
-                run, both_by_theme=run in both_by_theme, embeddings=run in shown
-            )
-        except (ValueError, FileNotFoundError) as error:
-            return f"{error}; no significance and no figures of it"
-
-    # Parsing holds Python's lock, ranking does not.
-    with ThreadPoolExecutor(min(_READERS, os.cpu_count() or 1)) as pool:
-        results = list(pool.map(read, runs))
-    tests = {}
-    for run, result in zip(runs, results, strict=True):
-        if isinstance(result, str):
-            say(result)
-        else:
-            tests[run] = result
-    return tests
 
 
 def _stems(groups: Mapping[DataSet, Sequence[Run]]) -> Callable[[str, DataSet], str]:

@@ -1,6 +1,7 @@
 """All figures of a report."""
 
-from collections.abc import Callable, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from hm3_jax.reporting.figures.confusion import draw_confusion
@@ -28,8 +29,10 @@ def draw_all(
     tests: Mapping[Run, Tested],
     stem: Callable[[str, DataSet], str],
     say: Callable[[str], None],
-) -> list[Drawing]:
-    """Draws the figures of all runs, and of those shown.
+) -> Iterator[Drawing]:
+    """Draws the figures of all runs, and of those shown, one after the other.
+
+    The slowest part of a report, t-SNE, goes on while what was drawn is written.
 
     Args:
       groups: runs with a finished try, by data set.
@@ -38,56 +41,57 @@ def draw_all(
       stem: file stem of a figure of a data set.
       say: told what is not drawn, and why.
     """
-    drawings: list[Drawing | None] = []
-    for data, runs in groups.items():
-        drawings.append(draw_trade_off(data, runs, stem("trade_off", data)))
     labels = [strategy_label(run) for run in shown]
     names = dict(zip(shown, short_names(shown, labels), strict=True))
-    drawings.append(draw_curves(names, say, "training_curves"))
-    drawings += _of_tests(names, tests, say)
-    return [drawing for drawing in drawings if drawing is not None]
-
-
-def _of_tests(
-    names: Mapping[Run, str],
-    tests: Mapping[Run, Tested],
-    say: Callable[[str], None],
-) -> list[Drawing]:
-    usable = [run for run in names if run in tests]
-    same = [run for run in usable if tests[run].ids == tests[usable[0]].ids]
-    for run in usable:
-        if run not in same:
-            say(f"{run.name}: not drawn beside {usable[0].name}: other test museums")
-    if not same:
-        say("no figures of embeddings: the tests of the runs to show cannot be read")
-        return []
-    if len(tests[same[0]].ids) < _FEWEST:
-        say(f"no figures of embeddings: fewer than {_FEWEST} test museums")
-        return []
-    named = {run: names[run] for run in same}
-    pair = {run: names[run] for run in same[:_SIDE_BY_SIDE]}
-    embedded = {run: e for run in same if (e := tests[run].embedded) is not None}
-    with ThreadPoolExecutor(len(pair)) as pool:
-        # The slowest part of a report: it goes on while the others are drawn.
+    usable = _usable(names, tests, say)
+    pair = dict(itertools.islice(usable.items(), _SIDE_BY_SIDE))
+    embedded = {run: e for run in usable if (e := tests[run].embedded) is not None}
+    with ThreadPoolExecutor(_SIDE_BY_SIDE) as pool:
+        chosen = {run: sample(len(tests[run].ids)) for run in pair}
         tsne = {
-            run: pool.submit(
-                project_tsne, embedded[run].ranking, sample(len(tests[run].ids))
-            )
+            run: pool.submit(project_tsne, embedded[run].ranking, chosen[run])
             for run in pair
         }
-        pca = {
-            run: project_pca(embedded[run].ranking, sample(len(tests[run].ids)))[0]
-            for run in pair
-        }
-        drawings = [draw_map("PCA", pair, tests, embedded, pca, "map_pca")]
-        if tests[same[0]].shares_themes:
-            drawings.append(draw_strips(named, tests, embedded, "ranking_strips"))
-            drawings.append(draw_density(named, tests, "density"))
-            drawings.append(draw_confusion(pair, tests, embedded, "theme_confusion"))
+        for data, runs in groups.items():
+            drawing = draw_trade_off(data, runs, stem("trade_off", data))
+            if drawing is not None:
+                yield drawing
+        curves = draw_curves(names, say, "training_curves")
+        if curves is not None:
+            yield curves
+        if not usable:
+            return
+        if tests[next(iter(usable))].shares_themes:
+            yield draw_strips(usable, tests, embedded, "ranking_strips")
+            yield draw_density(usable, tests, "density")
+            yield draw_confusion(pair, tests, embedded, "theme_confusion")
         else:
             say(
                 "no ranking strips, density and confusion of themes: every test museum "
                 "has a theme of its own"
             )
+        pca = {
+            run: project_pca(embedded[run].ranking, museums)[0]
+            for run, museums in chosen.items()
+        }
+        yield draw_map("PCA", pair, tests, embedded, pca, "map_pca")
         maps = {run: future.result() for run, future in tsne.items()}
-    return [draw_map("t-SNE", pair, tests, embedded, maps, "map_tsne"), *drawings]
+        yield draw_map("t-SNE", pair, tests, embedded, maps, "map_tsne")
+
+
+def _usable(
+    names: Mapping[Run, str], tests: Mapping[Run, Tested], say: Callable[[str], None]
+) -> dict[Run, str]:
+    """Runs whose tests can be drawn beside one another; none if there is no test."""
+    read = [run for run in names if run in tests]
+    if not read:
+        say("no figures of embeddings: the tests of the runs to show cannot be read")
+        return {}
+    ids = tests[read[0]].ids
+    if len(ids) < _FEWEST:
+        say(f"no figures of embeddings: fewer than {_FEWEST} test museums")
+        return {}
+    for run in read:
+        if tests[run].ids != ids:
+            say(f"{run.name}: not drawn beside {read[0].name}: other test museums")
+    return {run: names[run] for run in read if tests[run].ids == ids}

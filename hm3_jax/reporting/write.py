@@ -13,6 +13,9 @@ from hm3_jax.reporting.records import METRICS, Run
 from hm3_jax.reporting.render import comma_separated, latex, markdown
 from hm3_jax.reporting.tables import Table
 
+TABLES, FIGURES = "tables", "figures"
+"""Folders of a report."""
+
 _MARKER = "report.json"
 
 
@@ -52,26 +55,30 @@ def check_output(output: Path) -> None:
         raise FileExistsError(f"{output}: expected a folder, found a file")
 
 
-def write_report(report: Report, output: Path) -> None:
-    """Writes the folder beside its place, then moves it there."""
+def begin(output: Path) -> Path:
+    """Makes the folder that a report is written to before it is moved to its place."""
     partial = output.with_name(f".{output.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
-    (partial / "tables").mkdir(parents=True)
+    for part in (TABLES, FIGURES):
+        (partial / part).mkdir(parents=True)
+    return partial
+
+
+def finish(report: Report, partial: Path, output: Path) -> None:
+    """Writes all but the figures, which are there, and moves the folder."""
     for table in report.tables:
-        stem = partial / "tables" / table.name
+        stem = partial / TABLES / table.name
         stem.with_name(f"{table.name}.md").write_text(markdown(table))
         stem.with_name(f"{table.name}.tex").write_text(latex(table))
     for table in (*report.tables, *report.spreadsheets):
-        path = partial / "tables" / f"{table.name}.csv"
+        path = partial / TABLES / f"{table.name}.csv"
         path.write_text(comma_separated(table))
-    if report.drawings:
-        (partial / "figures").mkdir()
-    for drawing in report.drawings:
-        drawing.write(partial / "figures")
+    if not report.drawings:
+        (partial / FIGURES).rmdir()
     title = f"Report on {len(report.runs)} runs"
     (partial / "report.md").write_text(_markdown_report(title, report))
     figures = [
-        (d.title, d.caption, partial / "figures" / f"{d.name}.png")
+        (d.title, d.caption, partial / FIGURES / f"{d.name}.png")
         for d in report.drawings
     ]
     (partial / "report.html").write_text(
@@ -91,7 +98,7 @@ def _markdown_report(title: str, report: Report) -> str:
         parts.append(f"Not used, or not complete:\n\n{lines}")
     parts += [markdown(table) for table in report.tables]
     parts += [
-        f"## {d.title}\n\n![{d.title}](figures/{d.name}.png)\n\n{d.caption}\n"
+        f"## {d.title}\n\n![{d.title}]({FIGURES}/{d.name}.png)\n\n{d.caption}\n"
         for d in report.drawings
     ]
     return "\n".join(parts)

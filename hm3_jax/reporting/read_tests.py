@@ -1,0 +1,93 @@
+"""Reads the tests of many runs, side by side where there is much to read."""
+
+import contextlib
+import dataclasses
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+
+from hm3_jax.reporting.records import Run
+from hm3_jax.reporting.test_output import Tested, read_tested
+
+# Bytes from which on further processes, which take a second to start, are worth it.
+_MUCH = 2**28
+# A process takes some 300 MB to read a file of three tries of 2,000 museums.
+_PROCESSES = 4
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Wanted:
+    """A run whose test is to be read, see `read_tested`."""
+
+    run: Run
+    both_by_theme: bool
+    embeddings: bool
+
+
+def read_all(
+    wanted: Sequence[Wanted], say: Callable[[str], None], *, much: int = _MUCH
+) -> dict[Run, Tested]:
+    """Tests of runs.
+
+    Args:
+      wanted: runs, each with a finished try.
+      say: told about those that cannot be read.
+      much: bytes from which on several processes read.
+
+    Returns:
+      The tests that can be read.
+    """
+    size = sum(_size(one.run) for one in wanted)
+    processes = min(_PROCESSES, os.cpu_count() or 1, len(wanted))
+    if size < much or processes < 2:
+        results = list(map(_read, wanted))
+    else:
+        # Started afresh: a copy of this process would have the locks of its threads.
+        context = multiprocessing.get_context("spawn")
+        with _one_thread_each(), ProcessPoolExecutor(processes, context) as pool:
+            results = list(pool.map(_read, wanted))
+    tests = {}
+    for one, result in zip(wanted, results, strict=True):
+        if isinstance(result, str):
+            say(result)
+        else:
+            tests[one.run] = result
+    return tests
+
+
+@contextlib.contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Processes started within this multiply matrices on one thread.
+
+    Theirs would wait for one another.
+    """
+    before = {name: os.environ.get(name) for name in _THREADS}
+    os.environ.update(dict.fromkeys(_THREADS, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _read(wanted: Wanted) -> Tested | str:
+    try:
+        return read_tested(
+            wanted.run,
+            both_by_theme=wanted.both_by_theme,
+            embeddings=wanted.embeddings,
+        )
+    except (ValueError, FileNotFoundError) as error:
+        return f"{error}; no significance and no figures of it"
+
+
+def _size(run: Run) -> int:
+    try:
+        return (run.folder / "test_output.json").stat().st_size
+    except OSError:
+        return 0

@@ -4,6 +4,7 @@ The processes join by `jax.distributed`; from then on they are one program over 
 devices of all. Process 0 speaks for all of them and writes the files.
 """
 
+import contextlib
 import functools
 import os
 import sys
@@ -193,37 +194,49 @@ class _Company:
 
     def fail(self, error: BaseException) -> NoReturn:
         """Ends the process, whose work has failed."""
-        if any(words in str(error) for words in _UNREACHED):
-            if not self._has_joined or flags.FLAGS["debug"].value:
+        code = cli.outcome(error)[0]
+        if self._has_joined and any(words in str(error) for words in _UNREACHED):
+            if flags.FLAGS["debug"].value:
                 cli.report(error)
-            self._lost()
-        self._failed = cli.outcome(error)[0]
+            self._lost(f" ({str(error).splitlines()[0]})")
+        self._failed = code
         number = self._partners.process_id
         if number == 0:
             cli.report(error)
-        # The others are through with this as well, once they have failed too.
-        shutdown = threading.Thread(target=jax.distributed.shutdown, daemon=True)
-        shutdown.start()
-        shutdown.join(_TO_FAIL_ALIKE)
-        if number > 0 and shutdown.is_alive():
+        if not self._leaves_with_all() and number > 0:
             cli.report(error, f"process {number}: ")
-        self._end(self._failed)
+        self._end(code)
 
-    def _lost(self) -> NoReturn:
+    def _leaves_with_all(self) -> bool:
+        """Whether all the others end their work too, before long."""
+        if not self._has_joined:
+            return False
+        left = threading.Event()
+
+        def leave() -> None:
+            with contextlib.suppress(Exception):
+                jax.distributed.shutdown()
+                left.set()
+
+        threading.Thread(target=leave, daemon=True).start()
+        return left.wait(_TO_FAIL_ALIKE)
+
+    def _lost(self, why: str = "") -> NoReturn:
         """Ends the process because another one is gone."""
         if self._failed is None:
             time.sleep(_TO_END_ANYWAY)
         with self._ending:
             if self._failed is not None:
                 self._end(self._failed)
-            who = "process {1} of {0}".format(*self._partners[1:3])
+            number, count = self._partners.process_id, self._partners.num_processes
             what = (
                 "another process has ended or cannot be reached; --resume goes on "
-                "from what is saved"
+                f"from what is saved{why}"
                 if self._has_joined
                 else f"not all processes have come within {_TO_JOIN} s"
             )
-            print(f"error: {who} stops: {what}", file=sys.stderr, flush=True)
+            line = f"error: process {number} of {count} stops: {what}"
+            print(line, file=sys.stderr, flush=True)
             self._end(1)
 
     def _end(self, code: int) -> NoReturn:

@@ -4,6 +4,7 @@ import json
 import re
 import signal
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -18,7 +19,7 @@ from tests.learn import small
 from tests.processes import Said, Together, together
 
 STRATEGIES = {config.file_stem: config for config in (small.FLAT, small.BY_ROOM)}
-SETTINGS = dict(seed=7, batch_size=small.BATCH, lr=0.01)
+SETTINGS: dict[str, Any] = {"seed": 7, "batch_size": small.BATCH, "lr": 0.01}
 EPOCHS = 16
 GONE = "another process has ended or cannot be reached; --resume goes on from what is"
 

@@ -1,0 +1,231 @@
+"""Tables: what is in their cells, and how they are written."""
+
+import csv
+import io
+import itertools
+
+import pytest
+
+from hm3_jax.reporting.layouts import LAYOUTS, layout_table
+from hm3_jax.reporting.page import page
+from hm3_jax.reporting.published import load_published
+from hm3_jax.reporting.read_runs import find_runs
+from hm3_jax.reporting.render import comma_separated, latex, markdown
+from hm3_jax.reporting.run_tables import all_runs
+from hm3_jax.reporting.tables import Cell, Row, Table
+from tests.reporting.run_folders import change, theme_settings, write_run
+
+GRU = "hier_by_room_rnn_meanPoolProc"
+POOL = "rnn_meanPoolProc"
+
+
+def layout(folder, name):
+    runs = find_runs([folder], pytest.fail)
+    return layout_table(name, runs[0].data, runs, {}, name)
+
+
+def rows_of(table, strategy):
+    """Cells of ours, published and difference, as texts."""
+    at = next(i for i, row in enumerate(table.rows) if row.labels[0] == strategy)
+    block = [table.rows[at]] + list(
+        itertools.takewhile(lambda row: not row.labels[0], table.rows[at + 1 :])
+    )
+    return {row.labels[1]: row.cells for row in block}
+
+
+def test_published_numbers_stand_beside_ours(tmp_path):
+    write_run(tmp_path / "STL" / f"{GRU}_video")
+    write_run(tmp_path / "T" / f"{GRU}_video", settings=theme_settings(0.05))
+    write_run(tmp_path / "V" / GRU, settings=theme_settings(0.05))
+    table = layout(tmp_path, "stl_vs_theme")
+    assert table is not None
+    heads = ["STL, +video", "theme w 0.05, views only", "theme w 0.05, +video"]
+    assert table.groups == [(head, 4) for head in heads]
+    rows = rows_of(table, "h MP+bi-GRU")
+    theirs = [99.3, 99.5, 41.2, 84.6, 77.7, 83.0, 68.8, 93.0, 88.9, 91.6, 74.3, 94.9]
+    assert [cell.value for cell in rows["published"]] == theirs
+    ours = [cell.value for cell in rows["ours"]]
+    found = [cell.value for cell in rows["difference"]]
+    assert found == pytest.approx([a - b for a, b in zip(ours, theirs, strict=True)])
+    assert [row.labels[0] for row in table.rows[::3]] == [
+        "h MP+1dCNN",
+        "h MP+bi-GRU",
+        "b 1dCNN",
+        "b MP",
+    ]
+    assert rows_of(table, "b MP")["ours"][0].number == "–"
+
+
+def test_of_another_data_set_no_difference_but_a_note(tmp_path):
+    write_run(tmp_path / "STL" / f"{POOL}_video", dataset="residences")
+    table = layout(tmp_path, "stl_vs_theme")
+    assert rows_of(table, "b MP").keys() == {"ours", "published"}
+    assert "another data set, so they do not compare" in " ".join(table.notes)
+
+
+@pytest.mark.parametrize("kind", ["synthetic", "unknown"])
+def test_of_features_that_are_not_real_no_difference(tmp_path, kind):
+    write_run(tmp_path / "STL" / f"{POOL}_video", kind=kind)
+    table = layout(tmp_path, "stl_vs_theme")
+    assert "difference" not in rows_of(table, "b MP")
+
+
+def test_weights_and_margins_find_their_columns(tmp_path):
+    weights = (0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75)
+    for weight in weights:
+        settings = theme_settings(weight)
+        write_run(tmp_path / f"w{weight}" / f"{POOL}_video", settings=settings)
+    for margin in (0.1, 0.2):
+        settings = theme_settings(0.05, margin)
+        write_run(tmp_path / f"m{margin}" / f"{POOL}_video", settings=settings)
+    table = layout(tmp_path, "weights")
+    rows = rows_of(table, "b MP")
+    assert [cell.value for cell in rows["published"]] == [
+        *(3.3, 99.8, 22.8, 94.2, 61.0, 81.9, 72.7, 75.7),
+        *(82.4, 67.8, 83.7, 60.6, 82.7, 52.7),
+    ]
+    assert all(cell.value is not None for cell in rows["difference"])
+    margins = layout(tmp_path, "margins")
+    assert [head for head, _ in margins.groups] == [
+        "margin 0.10",
+        "margin 0.15",
+        "margin 0.20",
+    ]
+    published = [cell.value for cell in rows_of(margins, "b MP")["published"]]
+    assert published[::4] == [50.0, 61.0, 66.8]
+    assert layout(tmp_path, "hierart_comparison") is None
+
+
+def test_hierart_comparison(tmp_path):
+    for name in ("rnn_rnn", "hier_by_room_rnn_2_meanPoolProc"):
+        write_run(tmp_path / "H" / name, dataset="museums3k")
+    table = layout(tmp_path, "hierart_comparison")
+    cells = rows_of(table, "h MP+MP (HierArt)")
+    assert [c.value for c in cells["published"]] == [
+        *(36.8, 67.5, 80.1, 3.0, 35.0, 65.3, 78.7, 3.0)
+    ]
+    assert cells["difference"][3].value == pytest.approx(cells["ours"][3].value - 3.0)
+    assert "epochs 25 instead of 50" in " ".join(table.notes)
+
+
+@pytest.mark.parametrize(
+    ("settings", "strategy"),
+    [
+        ({"loss_margin": 0.2}, f"{POOL}_video"),
+        ({"filter_out_hard_negatives": True}, f"{POOL}_video"),
+        ({"new_positive_samples": 2}, f"{POOL}_video"),
+        ({}, f"{POOL}_video_lstm"),
+        ({}, f"{POOL}_image_video"),
+        ({}, "mine_video"),
+    ],
+)
+def test_what_does_not_repeat_an_experiment(tmp_path, settings, strategy):
+    write_run(tmp_path / "A" / strategy, settings=settings)
+    assert layout(tmp_path, "stl_vs_theme") is None
+
+
+def test_weight_0_means_the_same_without_a_margin(tmp_path):
+    settings = {"use_categories_in_loss": True}
+    write_run(tmp_path / "A" / f"{POOL}_video", settings=settings)
+    assert rows_of(layout(tmp_path, "weights"), "b MP")["ours"][0].value is not None
+
+
+def test_notes_of_departures_masking_and_repetitions(tmp_path):
+    write_run(tmp_path / "A" / "rnn_cnn1d_video", settings={"epochs": 3})
+    write_run(tmp_path / "B" / "rnn_cnn1d_video", settings={"seed": 1}, tries=[1])
+    runs = find_runs([tmp_path], lambda line: None)
+    table = layout_table("stl_vs_theme", runs[0].data, runs, {}, "x")
+    assert table is not None
+    notes = " ".join(table.notes)
+    assert "Trained otherwise than published (epochs 3 instead of 25): A." in notes
+    assert "release that masks channels" in notes
+    assert "The same settings again, not shown here: B/rnn_cnn1d_video." in notes
+
+
+def test_layouts_are_those_promised():
+    assert set(LAYOUTS) == {
+        "hierart_comparison",
+        "weights",
+        "video",
+        "margins",
+        "stl_vs_theme",
+    }
+    assert "ICMR 2025" in load_published().source
+
+
+def test_a_run_without_a_finished_try_is_shown_as_such(tmp_path):
+    write_run(tmp_path / "A" / "rnn_rnn")
+    folder = write_run(tmp_path / "B" / "rnn_rnn")
+    for attempt in folder.glob("try_*"):
+        (attempt / "test_metrics.json").unlink()
+    runs = find_runs([tmp_path], lambda line: None)
+    table = all_runs(runs[0].data, runs, {}, "runs")
+    assert [row.labels[2] for row in table.rows] == ["2", "0 of 2"]
+    assert {cell.number for cell in table.rows[1].cells} == {"–"}
+    assert "B/rnn_rnn: 0 of 2 tries; try 1 unfinished" in table.notes[1]
+
+
+def test_mixed_metrics_stay_out_of_the_mean(tmp_path):
+    folder = write_run(tmp_path / "A" / "rnn_rnn")
+    change(folder / "try_2" / "test_metrics.json", metrics={"t2s_R@1": 50.0})
+    (run,) = find_runs([tmp_path], lambda line: None)
+    cells = all_runs(run.data, [run], {}, "runs").rows[0].cells
+    assert cells[0].value is not None and cells[4].value is None
+
+
+TABLE = Table(
+    name="t",
+    title="50 % & more",
+    label_heads=("who",),
+    columns=(("g", "x"), ("g", "y"), ("", "z")),
+    rows=(
+        Row(("a_1",), (Cell(1.25, 0.5, "best"), Cell(-2.0), Cell(text="<none>"))),
+        Row(("b|2",), (Cell(1.0, None, "level"), Cell(), Cell(3, signed=True)), True),
+    ),
+    notes=("A ± note_1.",),
+)
+
+
+def test_markdown():
+    assert markdown(TABLE).splitlines() == [
+        "## 50 % & more",
+        "",
+        "| who | g: x | g: y | z |",
+        "|---|---:|---:|---:|",
+        "| a_1 | **1.25 ± 0.50** | −2.00 | <none> |",
+        r"| b\|2 | 1.00 ≈ | – | +3.00 |",
+        "",
+        "A ± note_1.",
+    ]
+
+
+def test_latex():
+    text = latex(TABLE)
+    assert r"\caption{50 \% \& more}" in text
+    assert r"\begin{tabular}{lrrr}" in text
+    assert r" & \multicolumn{2}{c}{g} & \multicolumn{1}{c}{} \\" in text
+    assert r"\cmidrule(lr){2-3}" in text and "{4-4}" not in text
+    assert r"a\_1 & \textbf{1.25 $\pm$ 0.50} & $-$2.00 & $<$none$>$ \\" in text
+    assert r"b|2 & 1.00\,$\approx$ & -- & +3.00 \\" in text
+    assert text.count("{") == text.count("}")
+    assert r"\par\footnotesize A $\pm$ note\_1." in text
+
+
+def test_csv():
+    rows = list(csv.reader(io.StringIO(comma_separated(TABLE))))
+    assert rows == [
+        ["who", "g: x mean", "g: x std", "g: y", "z"],
+        ["a_1", "1.25", "0.5", "-2", "<none>"],
+        ["b|2", "1", "", "", "3"],
+    ]
+
+
+def test_page(tmp_path):
+    (tmp_path / "f.png").write_bytes(b"picture")
+    text = page("R & R", [TABLE], [("F", "what <it> shows", tmp_path / "f.png")], ["p"])
+    assert "<title>R &amp; R</title>" in text and "<li>p</li>" in text
+    assert "<strong>1.25 <span" in text and "&lt;none&gt;" in text
+    assert "what &lt;it&gt; shows" in text
+    assert "data:image/png;base64,cGljdHVyZQ==" in text
+    # Nothing is loaded from elsewhere.
+    assert "http" not in text and " href" not in text

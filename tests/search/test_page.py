@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, ConsoleMessage, Page, expect
+from playwright.sync_api import Browser, ConsoleMessage, Page, Position, expect
 
 from benchmarks.screenshot import take
 from hm3_jax.search.server.collection import Map
@@ -175,22 +175,40 @@ class Sampled(WordCollection):
 @pytest.mark.parametrize("whole", [True, False], ids=["whole", "sampled"])
 def test_the_map_opens_what_is_clicked(visit: Visit, whole: bool) -> None:
     with served(WordCollection() if whole else Sampled()) as url:
-        # Among the hits, which a map has in any case.
-        visit.go(f"{url}/?like=museum-08")
-        assert "museum-14" in visit.ids()
-        canvas = visit.page.locator("canvas")
-        box = canvas.bounding_box()
-        assert box is not None
-        # museum-14 lies at (2 / 3 - 0.9, 2 / 3 - 0.9).
-        middle, scale = box["width"] / 2, min(box["width"], box["height"]) / 2 - 26
-        x = middle + (2 / 3 - 0.9) * scale * max(1, box["width"] / box["height"])
-        y = box["height"] / 2 - (2 / 3 - 0.9) * scale
-        canvas.hover(position={"x": x, "y": y})
-        expect(visit.page.locator(".tip")).to_contain_text("number 14")
-        canvas.click(position={"x": x, "y": y})
+        # Among the hits, which a map has in any case; no other is as far left and up.
+        visit.go(f"{url}/?like=museum-06")
+        assert "museum-24" in visit.ids()
+        corner = Position(x=26, y=26)
+        visit.page.locator("canvas").hover(position=corner)
+        expect(visit.page.locator(".tip")).to_contain_text("number 24")
+        visit.page.locator("canvas").click(position=corner)
         title = visit.page.get_by_role("heading", level=1)
-        expect(title).to_contain_text("number 14")
-        assert "museum=museum-14" in visit.page.url
+        expect(title).to_contain_text("number 24")
+        assert "museum=museum-24" in visit.page.url
+
+
+def test_the_map_is_seen_from_nearer(visit: Visit, url: str) -> None:
+    visit.go(f"{url}/?like=museum-06")
+    page, canvas = visit.page, visit.page.locator("canvas")
+    corner = Position(x=26, y=26)
+    page.get_by_role("button", name="Nearer").click()
+    canvas.hover(position=corner)
+    expect(page.locator(".tip")).to_be_hidden()
+    box = canvas.bounding_box()
+    assert box is not None
+    # Everything is 1.6 times as far from the middle; this brings the corner back.
+    page.mouse.move(box["x"] + 30, box["y"] + 30)
+    page.mouse.down()
+    page.mouse.move(
+        box["x"] + 30 + 0.6 * (box["width"] / 2 - 26),
+        box["y"] + 30 + 0.6 * (box["height"] / 2 - 26),
+    )
+    page.mouse.up()
+    canvas.hover(position=corner)
+    expect(page.locator(".tip")).to_contain_text("number 24")
+    page.get_by_role("button", name="Farther").click()
+    canvas.hover(position=corner)
+    expect(page.locator(".tip")).to_contain_text("number 24")
 
 
 def test_the_map_without_a_mouse(visit: Visit, url: str) -> None:

@@ -7,6 +7,7 @@ import { colour, corners, mark, onScheme } from "./marks.js";
 const MARGIN = 26;
 const REACH = 14; // pixels from a museum within which it is meant
 const MOST_ZOOM = 40;
+const MOST_STRETCH = 2;
 const LIST_STEP = 100;
 
 const limited = (value, least, most) => Math.min(Math.max(value, least), most);
@@ -17,7 +18,12 @@ class Chart {
     Object.assign(this, { canvas, places, themes, lit, theme });
     this.row = new Map(places.ids.map((id, row) => [id, row]));
     this.zoom = 1;
-    this.centre = [0, 0];
+    const ends = [places.x, places.y].map((column) =>
+      column.reduce(([a, b], value) => [Math.min(a, value), Math.max(b, value)],
+        [Infinity, -Infinity]));
+    this.middle = ends.map(([least, most]) => (least + most) / 2);
+    this.half = ends.map(([least, most]) => (most - least) / 2 || 1);
+    this.centre = [...this.middle];
     this.hovered = -1;
     this.shapes = themes.map((_, theme) => {
       const path = new Path2D();
@@ -29,14 +35,21 @@ class Chart {
 
   /** Where a museum is, in pixels. */
   point(x, y) {
-    const { width, height, zoom, centre } = this;
-    const scale = zoom * (Math.min(width, height) / 2 - MARGIN);
-    // The map fills a wide canvas; distances across mean no more than nearness does.
-    const wide = scale * limited(width / height, 1, 2);
+    const [scaleX, scaleY] = this.scales;
     return [
-      width / 2 + (x - centre[0]) * (width > height ? wide : scale),
-      height / 2 - (y - centre[1]) * scale,
+      this.width / 2 + (x - this.centre[0]) * scaleX,
+      this.height / 2 - (y - this.centre[1]) * scaleY,
     ];
+  }
+
+  /** Pixels from one unit to the next; the whole map fits at zoom 1. */
+  get scales() {
+    const fit = [this.width, this.height].map(
+      (pixels, axis) => Math.max(pixels / 2 - MARGIN, 1) / this.half[axis],
+    );
+    // Some stretching is fine: distances mean no more than near and far.
+    const most = MOST_STRETCH * Math.min(...fit);
+    return fit.map((scale) => this.zoom * Math.min(scale, most));
   }
 
   draw() {
@@ -112,10 +125,12 @@ class Chart {
   }
 
   move(dx, dy) {
-    const [x0, y0] = this.point(0, 0);
-    const [x1, y1] = this.point(1, 1);
-    this.centre[0] = limited(this.centre[0] - dx / (x1 - x0), -1, 1);
-    this.centre[1] = limited(this.centre[1] - dy / (y1 - y0), -1, 1);
+    const [scaleX, scaleY] = this.scales;
+    const to = [this.centre[0] - dx / scaleX, this.centre[1] + dy / scaleY];
+    this.centre = to.map((value, axis) => {
+      const [middle, half] = [this.middle[axis], this.half[axis]];
+      return limited(value, middle - half, middle + half);
+    });
     this.draw();
   }
 
@@ -126,7 +141,7 @@ class Chart {
     const kept = 1 - this.zoom / zoom;
     this.move((cx - x) * kept, (cy - y) * kept);
     this.zoom = zoom;
-    if (zoom === 1) this.centre = [0, 0];
+    if (zoom === 1) this.centre = [...this.middle];
     this.draw();
   }
 }

@@ -16,19 +16,25 @@ const SHAPES = [
   [4, 0.35, 0.5],
   [6, 0.45, 0],
 ];
+// Of a shape; stars reach far out of a circle of this area.
+const AREA = 2;
 const dark = matchMedia("(prefers-color-scheme: dark)");
 
-/** Corners of a theme's shape around 0, 0, within 1. */
+/** Corners of a theme's shape around 0, 0; all shapes have the same area. */
 export function corners(theme) {
   const [number, inner, turn] = SHAPES[theme % SHAPES.length];
-  const points = [];
   const steps = inner === 1 ? number : 2 * number;
-  for (let i = 0; i < steps; i += 1) {
+  const points = Array.from({ length: steps }, (_, i) => {
     const radius = inner === 1 || i % 2 === 0 ? 1 : inner;
     const angle = 2 * Math.PI * (i / steps + turn / number) - Math.PI / 2;
-    points.push([radius * Math.cos(angle), radius * Math.sin(angle)]);
-  }
-  return points;
+    return [radius * Math.cos(angle), radius * Math.sin(angle)];
+  });
+  const twice = points.reduce((sum, [x, y], i) => {
+    const [nextX, nextY] = points[(i + 1) % steps];
+    return sum + x * nextY - y * nextX;
+  }, 0);
+  const scale = Math.sqrt((2 * AREA) / twice);
+  return points.map(([x, y]) => [scale * x, scale * y]);
 }
 
 /** A theme's colour; it stands out from the page, light or dark. */
@@ -43,7 +49,7 @@ export function mark(theme) {
   const points = corners(theme).map(([x, y]) => `${x.toFixed(3)},${y.toFixed(3)}`);
   return make(
     "svg:svg",
-    { viewBox: "-1.15 -1.15 2.3 2.3", class: "mark", "aria-hidden": "true" },
+    { viewBox: "-1.45 -1.45 2.9 2.9", class: "mark", "aria-hidden": "true" },
     make("svg:polygon", { points: points.join(" "), fill: colour(theme) }),
   );
 }

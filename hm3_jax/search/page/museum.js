@@ -50,7 +50,9 @@ export function museumPage(museum, themes, state, map) {
         { class: "facts" },
         themeName(museum.theme, themes),
         make("span", {}, count(museum.rooms.length, "room")),
-        make("span", { class: "id" }, museum.id),
+        museum.id === museum.title
+          ? null
+          : make("span", { class: "id" }, museum.id),
       ),
       make(
         "p",

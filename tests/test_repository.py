@@ -73,6 +73,7 @@ def test_shell_scripts_are_well_formed(repository: Path) -> None:
     ("script", "arguments", "code", "line"),
     [
         ("setup.sh", ["some"], 1, "setup: unknown mode 'some': expected full or core"),
+        ("serve.sh", ["."], 2, "serve: no index at {cwd}; bash launch/demo.sh makes"),
         ("demo.sh", ["."], 2, "demo: {cwd}/. holds other things; name an empty or new"),
     ],
 )

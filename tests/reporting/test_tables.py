@@ -3,6 +3,7 @@
 import csv
 import io
 import itertools
+from typing import Any
 
 import pytest
 
@@ -19,12 +20,13 @@ GRU = "hier_by_room_rnn_meanPoolProc"
 POOL = "rnn_meanPoolProc"
 
 
-def layout(folder, name):
+def layout(folder, name) -> Any:
+    """A table, or None."""
     runs = find_runs([folder], pytest.fail)
     return layout_table(name, runs[0].data, runs, {}, name)
 
 
-def rows_of(table, strategy):
+def rows_of(table, strategy) -> dict[str, Any]:
     """Cells of ours, published and difference, as texts."""
     at = next(i for i, row in enumerate(table.rows) if row.labels[0] == strategy)
     block = [table.rows[at]] + list(

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from hm3_jax.reporting.read_runs import find_runs
+from hm3_jax.reporting.read_tests import Wanted, read_all
 from hm3_jax.reporting.test_output import read_tested
 from tests.reporting.run_folders import THEMES, embeddings, write, write_run
 
@@ -102,3 +103,21 @@ def test_no_file(tmp_path):
     (folder / "test_output.json").unlink()
     with pytest.raises(FileNotFoundError, match="expected the tries' tests"):
         read_tested(one_run(tmp_path), both_by_theme=False, embeddings=False)
+
+
+def test_several_processes_read_the_same(tmp_path):
+    for name in ("A", "B", "C"):
+        write_run(tmp_path / name / "rnn_rnn")
+    runs = find_runs([tmp_path], pytest.fail)
+    (runs[1].folder / "test_output.json").write_text("[")
+    wanted = [Wanted(run, True, run is runs[0]) for run in runs]
+    said: list[str] = []
+    alone = read_all(wanted, lambda line: None)
+    together = read_all(wanted, said.append, much=0)
+    assert list(alone) == list(together) == [runs[0], runs[2]]
+    for run in alone:
+        for key, scores in alone[run].scores.items():
+            assert np.array_equal(scores, together[run].scores[key])
+    assert together[runs[0]].embedded is not None
+    assert together[runs[2]].embedded is None
+    assert len(said) == 1 and said[0].endswith("; no significance and no figures of it")

@@ -56,9 +56,7 @@ def draw_confusion(
                     color="white" if shares[i, j] > 55 else "black",
                 )
         axis.set_title(names[run])
-        axis.set_xticks(
-            range(len(labels)), labels, rotation=45, ha="right", rotation_mode="anchor"
-        )
+        axis.set_xticks(range(len(labels)), labels, rotation=90)
         axis.set_yticks(range(len(labels)), labels)
         axis.tick_params(length=0)
         axis.set_xlabel("theme of the museums found")

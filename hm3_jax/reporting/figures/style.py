@@ -35,6 +35,9 @@ REST_COLOUR = "#BBBBBB"
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "h")
 DASHES: tuple[Any, ...] = ("-", "--", "-.", ":")
 
+# Characters that fit above half of a figure, and beside its rows.
+_NAME_WIDTH = 30
+
 _SETTINGS: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 8,
@@ -130,10 +133,27 @@ def short_names(runs: Sequence[Run], labels: Sequence[str]) -> list[str]:
       runs: to name.
       labels: of their strategies.
     """
-    if len({run.experiment for run in runs}) == 1 and len(set(labels)) == len(runs):
-        return list(labels)
-    if len(set(labels)) == 1 and len({run.experiment for run in runs}) == len(runs):
-        return [run.experiment for run in runs]
-    return [
-        f"{run.experiment}\n{label}" for run, label in zip(runs, labels, strict=True)
-    ]
+    experiments = [wrapped(run.experiment) for run in runs]
+    strategies = [wrapped(label) for label in labels]
+    if len(set(experiments)) == 1 and len(set(labels)) == len(runs):
+        return strategies
+    if len(set(labels)) == 1 and len(set(experiments)) == len(runs):
+        return experiments
+    return [f"{a}\n{b}" for a, b in zip(experiments, strategies, strict=True)]
+
+
+def wrapped(name: str, width: int = _NAME_WIDTH) -> str:
+    r"""A name in lines of at most so many characters.
+
+    Lines end after a space, slash or underscore where there is one.
+
+    >>> wrapped("CN_TC_2nd_w_0.05", 8)
+    'CN_TC_\n2nd_w_\n0.05'
+    """
+    lines = []
+    while len(name) > width:
+        ends = [name.rfind(letter, 0, width) + 1 for letter in " /_"]
+        end = max(ends) or width
+        lines.append(name[:end].rstrip())
+        name = name[end:]
+    return "\n".join([*lines, name])

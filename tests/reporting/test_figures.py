@@ -1,0 +1,232 @@
+"""What figures draw, beside sums by hand; and that nothing is drawn outside them."""
+
+import csv
+import itertools
+
+import numpy as np
+import pytest
+
+pytest.importorskip("matplotlib")
+
+from matplotlib.transforms import Bbox
+
+from hm3_jax.reporting.draw import draw_all
+from hm3_jax.reporting.figures.confusion import theme_shares
+from hm3_jax.reporting.figures.density import density
+from hm3_jax.reporting.figures.maps import project_pca, project_tsne, sample
+from hm3_jax.reporting.figures.strips import quartile_queries
+from hm3_jax.reporting.figures.style import settings, short_names, wrapped
+from hm3_jax.reporting.figures.trade_off import draw_trade_off
+from hm3_jax.reporting.query_scores import Ranking
+from hm3_jax.reporting.read_runs import find_runs
+from hm3_jax.reporting.test_output import read_tested
+from tests.reporting.run_folders import (
+    THEMES,
+    embeddings,
+    theme_settings,
+    write_run,
+)
+
+LONG = "CN_TC_2nd_w_0.05_2nd_m_0.1_with_a_name_that_goes_on"
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs")
+    for name, noise, options in (
+        ("STL", 0.5, {}),
+        (LONG, 1.0, theme_settings(0.05)),
+        ("W", 2.0, theme_settings(0.5)),
+    ):
+        write_run(folder / name / "rnn_rnn", museums=30, noise=noise, settings=options)
+    runs = find_runs([folder], pytest.fail)
+    tests = {
+        run: read_tested(run, both_by_theme=False, embeddings=True) for run in runs
+    }
+    with settings():
+        drawings = list(
+            draw_all({runs[0].data: runs}, runs, tests, lambda n, d: n, pytest.fail)
+        )
+        yield {drawing.name: drawing for drawing in drawings}, runs, tests
+
+
+def test_all_figures_are_drawn_and_written(drawn, tmp_path):
+    drawings, _, _ = drawn
+    assert list(drawings) == [
+        "trade_off",
+        "training_curves",
+        "ranking_strips",
+        "density",
+        "theme_confusion",
+        "map_pca",
+        "map_tsne",
+    ]
+    drawing = drawings["density"]
+    drawing.write(tmp_path)
+    assert (tmp_path / "density.pdf").read_bytes().startswith(b"%PDF")
+    assert "<svg" in (tmp_path / "density.svg").read_text()
+    assert (tmp_path / "density.png").read_bytes().startswith(b"\x89PNG")
+    with (tmp_path / "density.csv").open() as file:
+        rows = list(csv.reader(file))
+    assert tuple(rows[0]) == drawing.heads and len(rows) == 1 + 3 * 201
+
+
+def test_nothing_is_clipped_and_nothing_lies_on_a_legend_or_label(drawn):
+    drawings, _, _ = drawn
+    for name, drawing in drawings.items():
+        figure = drawing.figure
+        figure.canvas.draw()
+        drawn_on = figure.get_tightbbox()
+        width, height = figure.get_size_inches()
+        assert drawn_on.x0 >= -0.01 and drawn_on.y0 >= -0.01, name
+        assert drawn_on.x1 <= width + 0.01 and drawn_on.y1 <= height + 0.01, name
+        boxes = [axis.get_tightbbox() for axis in figure.axes]
+        boxes += [legend.get_window_extent() for legend in figure.legends]
+        for first, second in itertools.combinations(boxes, 2):
+            # A pixel and a half of 100 an inch: boxes that touch.
+            shared = Bbox.intersection(first, second)
+            assert shared is None or min(shared.width, shared.height) < 1.5, name
+
+
+def test_trade_off_has_means_of_all_runs(drawn):
+    drawings, runs, _ = drawn
+    rows = [row for row in drawings["trade_off"].rows if row[0] == "ours"]
+    assert {(row[1], row[4], row[5], row[7]) for row in rows} == {
+        (run.name, weight, run.mean("t2s_mAP"), run.mean("t2s_mAP_by_class"))
+        for run, weight in zip(runs, (0.05, "", 0.5), strict=True)
+    }
+    # The data set is the published one, so the 28 published points are there too.
+    assert len(drawings["trade_off"].rows) == 3 + 28
+    assert "published" in drawings["trade_off"].caption
+
+
+def test_trade_off_leaves_out_what_has_no_line(tmp_path):
+    for weight, margin in ((0.05, 0.15), (0.5, 0.15), (0.05, 0.3)):
+        write_run(
+            tmp_path / f"{weight}_{margin}" / "rnn_rnn",
+            settings=theme_settings(weight, margin),
+            kind="synthetic",
+        )
+    runs = find_runs([tmp_path], pytest.fail)
+    with settings():
+        drawing = draw_trade_off(runs[0].data, runs, "x")
+    assert drawing is not None and len(drawing.rows) == 2
+    assert "having one weight only: 0.05_0.3/rnn_rnn." in drawing.caption
+
+
+def test_curves_are_means_over_tries(drawn):
+    drawings, runs, _ = drawn
+    rows = [r for r in drawings["training_curves"].rows if r[0] == runs[0].name]
+    losses = [row[2:] for row in rows if row[1] == "val loss"]
+    assert losses == [
+        (epoch, pytest.approx(2 / epoch), 2 / epoch, 2 / epoch, 2)
+        for epoch in (1, 2, 3)
+    ]
+
+
+def test_strips_hold_every_museum_of_the_theme(drawn):
+    drawings, runs, tests = drawn
+    rows = drawings["ranking_strips"].rows
+    # 3 quartiles, 3 runs, 10 museums a theme, of which one is the one described.
+    assert len(rows) == 3 * 3 * 10
+    assert sum(row[4] for row in rows) == 9
+    museum = rows[0][1]
+    query = tests[runs[0]].ids.index(museum)
+    (rank,) = (
+        r[3] for r in rows if r[:3] == ("lower quartile", museum, runs[0].name) and r[4]
+    )
+    assert rank == tests[runs[0]].scores["t2s_mean_rank"][0, query]
+
+
+def test_density_integrates_to_one():
+    grid = np.linspace(0, 100, 2001)
+    values = np.concatenate([np.full(50, 99.0), np.linspace(0, 30, 40)])
+    heights = density(values, grid)
+    assert np.trapezoid(heights, grid) == pytest.approx(1, abs=1e-3)
+    equal = density(np.full(7, 100.0), grid)
+    assert np.trapezoid(equal, grid) == pytest.approx(1, abs=1e-2)
+
+
+def test_quartile_queries():
+    values = np.array([50.0, 10.0, 40.0, 30.0, 20.0])
+    assert quartile_queries(values).tolist() == [4, 3, 2]
+    assert quartile_queries(np.array([1.0, 1.0, 1.0])).tolist() == [0, 1, 1]
+
+
+def test_theme_shares_beside_a_loop():
+    described, shown, themes = embeddings(2, 200)
+    ranking = Ranking.of(described, shown)
+    expected = np.zeros((3, 3))
+    for query, row in enumerate(ranking.similarity(slice(None))):
+        for item in sorted(range(200), key=lambda i, r=row: (-r[i], i))[:10]:
+            expected[themes[query], themes[item]] += 1
+    expected *= 100 / expected.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(theme_shares(ranking, themes, len(THEMES)), expected)
+
+
+def test_pca_beside_scikit_learn():
+    decomposition = pytest.importorskip("sklearn.decomposition")
+    described, shown, _ = embeddings(2, 50)
+    ranking = Ranking.of(described, shown)
+    museums = np.arange(0, 50, 2)
+    found, shares = project_pca(ranking, museums)
+    points = np.concatenate([ranking.queries[museums], ranking.items[museums]])
+    pca = decomposition.PCA(2, svd_solver="full").fit(points)
+    np.testing.assert_allclose(np.abs(found), np.abs(pca.transform(points)), atol=1e-4)
+    np.testing.assert_allclose(shares, pca.explained_variance_ratio_, rtol=1e-4)
+
+
+def test_tsne_is_the_same_again_and_keeps_themes_together():
+    pytest.importorskip("sklearn")
+    described, shown, themes = embeddings(2, 60, noise=0.1)
+    ranking = Ranking.of(described, shown)
+    first = project_tsne(ranking, np.arange(60))
+    assert np.array_equal(first, project_tsne(ranking, np.arange(60)))
+    # A museum lies near its description.
+    apart = np.linalg.norm(first[:60] - first[60:], axis=1)
+    spread = np.linalg.norm(first - first.mean(axis=0), axis=1)
+    assert np.median(apart) < 0.2 * np.median(spread)
+
+
+@pytest.mark.parametrize("count", [5, 1000, 1001, 5000])
+def test_sample(count):
+    found = sample(count)
+    assert len(found) == min(count, 1000) == len(set(found.tolist()))
+    assert found.max() < count and np.array_equal(found, sample(count))
+
+
+def test_themes_of_one_museum_have_no_figures_of_themes(tmp_path):
+    folder = write_run(tmp_path / "A" / "rnn_rnn", tries=[1], museums=3)
+    (run,) = find_runs([folder], lambda line: None)
+    tests = {run: read_tested(run, both_by_theme=False, embeddings=True)}
+    said: list[str] = []
+    with settings():
+        drawings = draw_all(
+            {run.data: [run]}, [run], tests, lambda n, d: n, said.append
+        )
+        names = [drawing.name for drawing in drawings]
+    assert names == ["trade_off", "training_curves", "map_pca", "map_tsne"]
+    assert said == [
+        "no ranking strips, density and confusion of themes: every test museum has a "
+        "theme of its own"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "lines"),
+    [
+        ("four", "four"),
+        ("a_b_c_d", "a_b_\nc_d"),
+        ("abcdefg", "abcd\nefg"),
+        ("ab cd ef", "ab\ncd\nef"),
+    ],
+)
+def test_wrapped(name, lines):
+    assert wrapped(name, 4) == lines
+
+
+def test_short_names_tell_runs_apart(drawn):
+    _, runs, _ = drawn
+    assert short_names(runs, ["GRU"] * 3)[1:] == ["STL", "W"]
+    assert short_names(runs[:1] * 2, ["GRU", "CNN"]) == ["GRU", "CNN"]
+    assert short_names(runs[1:], ["GRU", "CNN"]) == ["STL\nGRU", "W\nCNN"]

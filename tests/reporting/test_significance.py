@@ -1,0 +1,92 @@
+"""Which runs are compared, on which queries, and what counts as level."""
+
+import json
+
+import numpy as np
+import pytest
+
+from hm3_jax.reporting.read_runs import find_runs
+from hm3_jax.reporting.records import METRICS
+from hm3_jax.reporting.run_tables import differences, metric_cells
+from hm3_jax.reporting.significance import best_of, compare, same_museums
+from hm3_jax.reporting.test_output import read_tested
+from tests.reporting.run_folders import write, write_run
+
+
+def read(folder):
+    runs = find_runs([folder], pytest.fail)
+    tests = {
+        run: read_tested(run, both_by_theme=True, embeddings=False) for run in runs
+    }
+    return runs, tests
+
+
+@pytest.fixture
+def two(tmp_path):
+    """A run that ranks nearly at random, and a good one."""
+    write_run(tmp_path / "A" / "rnn_rnn", museums=60, noise=9.0)
+    write_run(tmp_path / "B" / "rnn_rnn", museums=60, noise=0.3)
+    return read(tmp_path)
+
+
+def test_differences_are_those_of_the_means(two):
+    (a, b), tests = two
+    found = compare([(a, b)], tests, METRICS)
+    assert {c.metric for c in found} == {m for m in METRICS if "median" not in m}
+    for c in found:
+        expected = a.mean(c.metric) - b.mean(c.metric)
+        assert c.queries.difference == pytest.approx(expected, abs=1e-3)
+        assert c.tries is not None
+        assert c.tries.difference == pytest.approx(expected)
+        assert c.queries.low <= c.queries.difference <= c.queries.high
+    (of_map,) = (c for c in found if c.metric == "t2s_mAP")
+    assert of_map.queries.significant and of_map.queries.high < 0
+
+
+def test_museums_in_another_order_are_the_same_queries(two):
+    (a, b), tests = two
+    before = compare([(a, b)], tests, ["t2s_mAP"])
+    path = b.folder / "test_output.json"
+    entries = json.loads(path.read_text())
+    order = np.random.default_rng(0).permutation(60)
+    for entry in entries:
+        for key, value in entry.items():
+            if isinstance(value, list):
+                entry[key] = [value[i] for i in order]
+    write(path, entries)
+    tests[b] = read_tested(b, both_by_theme=True, embeddings=False)
+    assert tests[b].ids != tests[a].ids and same_museums(tests[a], tests[b])
+    after = compare([(a, b)], tests, ["t2s_mAP"])
+    assert after[0].queries.low == pytest.approx(before[0].queries.low)
+    assert after[0].queries.p == before[0].queries.p
+
+
+def test_other_museums_are_refused(tmp_path):
+    write_run(tmp_path / "A" / "rnn_rnn", museums=12)
+    write_run(tmp_path / "B" / "rnn_rnn", museums=15)
+    (a, b), tests = read(tmp_path)
+    with pytest.raises(ValueError, match="A/rnn_rnn and B/rnn_rnn: expected tests on"):
+        compare([(a, b)], tests, ["t2s_mAP"])
+
+
+def test_best_and_level(tmp_path):
+    write_run(tmp_path / "A" / "rnn_rnn", museums=60, noise=9.0)
+    write_run(tmp_path / "B" / "rnn_rnn", museums=60, noise=0.3)
+    write_run(tmp_path / "C" / "rnn_rnn", museums=60, noise=0.3)
+    (a, b, c), tests = read(tmp_path)
+    assert best_of([a, b], "t2s_mAP") is b
+    assert best_of([a, b], "t2s_mean_rank") is b
+    cells = metric_cells([a, b, c], tests, "t2s_mAP")
+    assert [cells[run].mark for run in (a, b, c)] == ["", "best", "level"]
+    # Without tests nothing is known of the others, and nothing is said.
+    cells = metric_cells([a, b, c], {}, "t2s_mAP")
+    assert [cells[run].mark for run in (a, b, c)] == ["", "best", ""]
+
+
+def test_the_table_has_both_intervals(two):
+    (a, b), tests = two
+    table = differences(compare([(a, b)], tests, ["t2s_mAP"]), "x", "X")
+    (row,) = table.rows
+    assert table.groups == [("", 1), ("over queries", 3), ("over tries", 3)]
+    assert row.labels == ("A/rnn_rnn", "B/rnn_rnn", "t2s mAP")
+    assert all(cell.value is not None for cell in row.cells)

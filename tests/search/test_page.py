@@ -151,7 +151,8 @@ def test_cards_say_what_carried_the_match(visit: Visit, url: str) -> None:
 
 
 def test_a_museum_with_pictures(visit: Visit, url: str) -> None:
-    visit.go(f"{url}/?query=harbour+storm")
+    results = f"{url}/?query=harbour+storm&theme=landscape"
+    visit.go(results)
     page = visit.page
     page.get_by_role("link", name="Museum of harbour and storm, number 0").click()
     expect(page.get_by_role("heading", level=1)).to_be_focused()
@@ -161,6 +162,7 @@ def test_a_museum_with_pictures(visit: Visit, url: str) -> None:
     expect(painting).to_be_visible()
     assert painting.evaluate("image => image.decode().then(() => image.naturalWidth)")
     page.get_by_role("link", name="Back to the results").click()
+    expect(page).to_have_url(results)
     visit.settle()
     assert visit.ids()[0] == "museum-00"
 

@@ -82,7 +82,7 @@ export function card(hit, place, answer, themes, state) {
   const number = themes.findIndex((theme) => theme.name === hit.theme);
   const open = new Set(strongest(hit.rooms).map((room) => room.number));
   const instead = () => doors(hit.rooms.length, open, number);
-  const address = write({ query: state.query, like: state.like, museum: hit.id });
+  const address = write({ ...state, top_k: "", museum: hit.id });
   const score = hit.score.toFixed(2);
   const alike = write({ like: hit.id, theme: state.theme });
   return make(

@@ -63,7 +63,7 @@ function showThemes(themes, theme) {
 
 async function map(themes, hits, state, more = {}) {
   const theme = themes.findIndex((item) => item.name === state.theme);
-  const open = (museum) => go(write({ query: state.query, museum }));
+  const open = (museum) => go(write({ ...state, top_k: "", museum }));
   const { signal } = leaving;
   const options = { hits, numbered: true, theme, open, signal, ...more };
   return mapPart(await api.places(), themes, options);

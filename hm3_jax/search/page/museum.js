@@ -36,14 +36,18 @@ function roomPart(room, number, theme) {
 /** Everything about a museum; `map` is put beside it. */
 export function museumPage(museum, themes, state, map) {
   const theme = themes.findIndex((item) => item.name === museum.theme);
-  const back = state.query
-    ? inside(write({ query: state.query }), {}, "← Back to the results")
-    : null;
+  const searched = state.query || state.like;
   return [
     make(
       "article",
       { class: "museum" },
-      make("p", { class: "back" }, back ?? inside("/", {}, "← All museums")),
+      make(
+        "p",
+        { class: "back" },
+        searched
+          ? inside(write({ ...state, museum: "" }), {}, "← Back to the results")
+          : inside("/", {}, "← All museums"),
+      ),
       make("h1", { tabindex: "-1" }, museum.title),
       make(
         "p",

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from hm3_jax.reporting import run_tables
-from hm3_jax.reporting.choose import choose_shown, find_run
+from hm3_jax.reporting.choose import MOST_SHOWN, choose_shown, find_run
 from hm3_jax.reporting.draw import draw_all
 from hm3_jax.reporting.figures.style import settings
 from hm3_jax.reporting.layouts import LAYOUTS, layout_table
@@ -116,6 +116,10 @@ def _shown(
 ) -> list[Run]:
     if not config.show:
         return choose_shown(max(groups.values(), key=len))
+    if len(config.show) > MOST_SHOWN:
+        raise ValueError(
+            f"--show: expected at most {MOST_SHOWN} runs, found {len(config.show)}"
+        )
     shown = _named(config.show, finished, "show")
     for run in shown:
         if run.data != shown[0].data:

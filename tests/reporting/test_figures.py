@@ -88,6 +88,33 @@ def test_nothing_is_clipped_and_nothing_lies_on_a_legend_or_label(drawn):
             assert shared is None or min(shared.width, shared.height) < 1.5, name
 
 
+def test_row_names_do_not_overlap(tmp_path):
+    for name in ("STL", LONG):
+        for strategy in ("rnn_rnn", "rnn_meanPoolProc"):
+            write_run(tmp_path / name / strategy, museums=12)
+    runs = find_runs([tmp_path], pytest.fail)
+    tests = {
+        run: read_tested(run, both_by_theme=False, embeddings=True) for run in runs
+    }
+    with settings():
+        drawings = draw_all(
+            {runs[0].data: runs}, runs, tests, lambda n, d: n, pytest.fail
+        )
+        by_name = {drawing.name: drawing for drawing in drawings}
+    figure = by_name["ranking_strips"].figure
+    figure.canvas.draw()
+    for axis in figure.axes:
+        boxes = [label.get_window_extent() for label in axis.get_yticklabels()]
+        assert len(boxes) == 4
+        for first, second in itertools.pairwise(sorted(boxes, key=lambda box: box.y0)):
+            assert first.y1 <= second.y0
+    figure = by_name["density"].figure
+    figure.canvas.draw()
+    boxes = [axis.yaxis.label.get_window_extent() for axis in figure.axes]
+    for upper, lower in itertools.pairwise(boxes):
+        assert lower.y1 <= upper.y0
+
+
 def test_trade_off_has_means_of_all_runs(drawn):
     drawings, runs, _ = drawn
     rows = [row for row in drawings["trade_off"].rows if row[0] == "ours"]

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from jaxtyping import Float, Int
 
-from hm3_jax.reporting.figures.style import Drawing, new_figure
+from hm3_jax.reporting.figures.style import LINE, Drawing, most_lines, new_figure
 from hm3_jax.reporting.query_scores import Ranking, ranked
 from hm3_jax.reporting.records import Run
 from hm3_jax.reporting.test_output import Embedded, Tested
@@ -36,7 +36,8 @@ def draw_confusion(
     """
     runs = list(names)
     themes, labels = _gathered(tests[runs[0]])
-    figure, axes = new_figure(1.2 + 0.2 * len(labels), 1, len(runs), sharey=True)
+    height = 1.1 + LINE * most_lines(names.values()) + max(1.0, 0.2 * len(labels))
+    figure, axes = new_figure(height, 1, len(runs), sharey=True)
     rows, images = [], []
     for axis, run in zip(axes[0], runs, strict=True):
         of_run = themes if run is runs[0] else _gathered(tests[run])[0]

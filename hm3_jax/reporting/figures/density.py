@@ -7,7 +7,13 @@ from collections.abc import Mapping
 import numpy as np
 from jaxtyping import Float
 
-from hm3_jax.reporting.figures.style import COLOURS, Drawing, new_figure
+from hm3_jax.reporting.figures.style import (
+    COLOURS,
+    LINE,
+    Drawing,
+    most_lines,
+    new_figure,
+)
 from hm3_jax.reporting.records import Run
 from hm3_jax.reporting.test_output import Tested
 
@@ -26,7 +32,9 @@ def draw_density(
       name: file stem.
     """
     runs = list(names)
-    figure, axes = new_figure(0.75 + 0.75 * len(runs), len(runs), 1, sharex=True)
+    # A name has a line of quartiles below it.
+    row = max(0.75, 0.2 + LINE * (1 + most_lines(names.values())))
+    figure, axes = new_figure(0.75 + row * len(runs), len(runs), 1, sharex=True)
     rows = []
     for number, run in enumerate(runs):
         values = tests[run].scores[_KEY].mean(axis=0)

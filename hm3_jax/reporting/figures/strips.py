@@ -6,7 +6,13 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from hm3_jax.reporting.figures.style import COLOURS, Drawing, new_figure
+from hm3_jax.reporting.figures.style import (
+    COLOURS,
+    LINE,
+    Drawing,
+    most_lines,
+    new_figure,
+)
 from hm3_jax.reporting.query_scores import own_ranks, relevant_positions
 from hm3_jax.reporting.records import Run
 from hm3_jax.reporting.test_output import Embedded, Tested
@@ -36,7 +42,8 @@ def draw_strips(
     runs = list(names)
     tested = tests[runs[0]]
     queries = quartile_queries(tested.scores[_KEY].mean(axis=0))
-    figure, axes = new_figure(0.55 + 3 * (0.3 + 0.27 * len(runs)), 3, 1)
+    row = max(0.27, 0.06 + LINE * most_lines(names.values()))
+    figure, axes = new_figure(0.55 + 3 * (0.35 + row * len(runs)), 3, 1)
     relevant = tested.themes[queries][:, None] == tested.themes
     positions, own = {}, {}
     for run in runs:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,9 @@ from hm3_jax.reporting.records import Run
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+LINE = 0.14
+"""Height in inches of a line of text."""
 
 WIDTH = 7.0
 """Width in inches of a figure over two columns of a paper."""
@@ -140,6 +143,11 @@ def short_names(runs: Sequence[Run], labels: Sequence[str]) -> list[str]:
     if len(set(labels)) == 1 and len(set(experiments)) == len(runs):
         return experiments
     return [f"{a}\n{b}" for a, b in zip(experiments, strategies, strict=True)]
+
+
+def most_lines(names: Iterable[str]) -> int:
+    """Lines of the name that has most."""
+    return max(name.count("\n") + 1 for name in names)
 
 
 def wrapped(name: str, width: int = _NAME_WIDTH) -> str:

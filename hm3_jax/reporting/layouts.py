@@ -149,14 +149,16 @@ def _notes(
             "like the release)."
         )
     left = [
-        run.name
+        run.experiment
         for run in runs
         if run.name not in shown
         and any(published.repeats(run, e) for e in layout.experiments)
     ]
     if left:
         notes.append(
-            "The same settings again, not shown here: " + ", ".join(left) + "."
+            "The same settings again, not shown here: "
+            + ", ".join(dict.fromkeys(left))
+            + "."
         )
     return notes
 

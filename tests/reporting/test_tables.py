@@ -141,7 +141,7 @@ def test_notes_of_departures_masking_and_repetitions(tmp_path):
     notes = " ".join(table.notes)
     assert "Trained otherwise than published (epochs 3 instead of 25): A." in notes
     assert "release that masks channels" in notes
-    assert "The same settings again, not shown here: B/rnn_cnn1d_video." in notes
+    assert "The same settings again, not shown here: B." in notes
 
 
 def test_layouts_are_those_promised():

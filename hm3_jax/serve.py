@@ -19,9 +19,7 @@ from hm3_jax import cli
 from hm3_jax.learn.compiled import keep_compiled_programs
 from hm3_jax.serving_session import ServeSettings, serve
 
-_INDEX = flags.DEFINE_string(
-    "index", None, "Index made by build_index.", required=True
-)
+_INDEX = flags.DEFINE_string("index", None, "Index made by build_index.", required=True)
 _PORT = flags.DEFINE_integer(
     "port", 8080, "Port to listen on; 0 takes a free one.", 0, 65535
 )

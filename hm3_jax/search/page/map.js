@@ -1,14 +1,13 @@
 /** The map of the collection: a canvas, and the same museums as a list. */
 
-import { write } from "./address.js";
-import { count, inside, make } from "./dom.js";
+import { count, make } from "./dom.js";
+import { museumList } from "./list.js";
 import { colour, corners, mark, onScheme } from "./marks.js";
 
 const MARGIN = 26;
 const REACH = 14; // pixels from a museum within which it is meant
 const MOST_ZOOM = 40;
 const MOST_STRETCH = 2;
-const LIST_STEP = 100;
 
 const limited = (value, least, most) => Math.min(Math.max(value, least), most);
 
@@ -255,36 +254,4 @@ function listen(chart, tip, open) {
     event.preventDefault();
     chart.scale(Math.exp(-event.deltaY / 200), ...place(event));
   }, { passive: false });
-}
-
-/** All museums of the map by theme, for those who do not use the canvas. */
-function museumList(places, themes) {
-  const rows = themes.map(() => []);
-  places.themes.forEach((theme, row) => rows[theme].push(row));
-  return make(
-    "div",
-    { class: "list" },
-    make("h2", {}, "The same as a list"),
-    themes.map((item, theme) => {
-      const list = make("ul");
-      const more = make("button", { type: "button", click: () => grow() }, "Show more");
-      const grow = () => {
-        const first = list.children.length;
-        for (const row of rows[theme].slice(first, first + LIST_STEP)) {
-          const address = write({ museum: places.ids[row] });
-          list.append(make("li", {}, inside(address, {}, places.titles[row])));
-        }
-        more.hidden = list.children.length >= rows[theme].length;
-      };
-      const part = make(
-        "details",
-        { toggle: () => part.open && !list.children.length && grow() },
-        make("summary", {}, mark(theme), item.name,
-          make("span", { class: "hint" }, ` ${rows[theme].length}`)),
-        list,
-        more,
-      );
-      return part;
-    }),
-  );
 }

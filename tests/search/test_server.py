@@ -2,8 +2,12 @@
 
 import concurrent.futures
 import json
+import signal
 import socket
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -253,6 +257,48 @@ def test_a_full_queue_is_503_and_recovers() -> None:
         assert refused[0].json() == {"error": "the server is busy; try again"}
         assert refused[0].headers["retry-after"] == "1"
         assert ask(client).status_code == 200
+
+
+_SLOW_SERVER = """
+from hm3_jax.search.server.app import make_app
+from hm3_jax.search.server.run import address_of, listen, run
+from tests.search.serving import WordCollection
+
+listening = listen("127.0.0.1", 0)
+print(address_of(listening), flush=True)
+run(make_app(WordCollection(slow=1.0)), listening)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_what_was_asked_is_answered_before_the_end(
+    repository: Path, number: signal.Signals
+) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", _SLOW_SERVER],
+        cwd=repository,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    try:
+        url = process.stdout.readline().strip()
+        with (
+            httpx.Client(base_url=url, timeout=30) as client,
+            concurrent.futures.ThreadPoolExecutor(1) as thread,
+        ):
+            assert client.get("/healthz").status_code == 200
+            query = {"query": "king"}
+            asked = thread.submit(client.get, "/api/search", params=query)
+            time.sleep(0.3)
+            process.send_signal(number)
+            assert len(asked.result().json()["hits"]) == 10
+        assert process.communicate(timeout=20) == ("", "")
+        assert process.returncode == 0
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def test_every_answer_has_headers_for_browsers(client: httpx.Client) -> None:

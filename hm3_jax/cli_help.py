@@ -80,7 +80,10 @@ def render(main: Callable[..., Any]) -> str:
 
 def _usage(module: Any, required: Sequence[flags.Flag], more: bool) -> str:
     spec = module.__spec__
-    program = f"python -m {spec.name}" if spec else f"python {sys.argv[0]}"
+    # A package is run by its own name, though its __main__ is what runs.
+    program = f"python {sys.argv[0]}"
+    if spec:
+        program = f"python -m {spec.name.removesuffix('.__main__')}"
     words = [program, *(_syntax(flag) for flag in required)]
     if more:
         words.append("[--flag=value\N{NO-BREAK SPACE}...]")

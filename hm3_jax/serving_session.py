@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hm3_jax.data.museum_jsonl import MuseumFiles, read_museum_files
-from hm3_jax.data.raw_museum import RawMuseum
+from hm3_jax.data.raw_museum import RawMuseum, sentences_of
 from hm3_jax.query_encoder import QueryEncoder
 from hm3_jax.search.exact import ExactSearch, Search
 from hm3_jax.search.index import Index, open_index
@@ -132,16 +132,9 @@ def _title(reference: str, listed: MuseumFiles) -> str | None:
 
 def _facts(museum: RawMuseum) -> dict[str, Any]:
     """What a list says about a museum, in the form of an index's details."""
-    parts = museum.description
-    texts = [parts] if isinstance(parts, str) else parts
-    sentences = [
-        sentence
-        for part in texts
-        for sentence in ([part] if isinstance(part, str) else part)
-    ]
     rooms = [
         {"views": len(r.views), "images": len(r.images), "videos": len(r.videos)}
         for r in museum.rooms
     ]
     title = {} if museum.title is None else {"title": museum.title}
-    return {**title, "description": sentences, "rooms": rooms}
+    return {**title, "description": sentences_of(museum.description), "rooms": rooms}

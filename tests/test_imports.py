@@ -154,9 +154,12 @@ def torch_faults(imports: list[Import]) -> list[str]:
 
 
 def room_of(module: str) -> str | None:
-    """The subpackage of a module; None for modules at the top of the package."""
-    room, dot, _ = module.partition(".")
-    return room if dot else None
+    """The subpackage of a module; None for modules at the top of the package.
+
+    What `python -m hm3_jax.ROOM` runs is an entry, as those at the top are.
+    """
+    room, dot, name = module.partition(".")
+    return room if dot and name != "__main__" else None
 
 
 def modules_of(folder: Path) -> dict[str, Path]:

@@ -16,6 +16,7 @@ from packaging.requirements import Requirement
 DISTRIBUTIONS = {
     "PIL": "pillow",
     "absl": "absl-py",
+    "faiss": "faiss-cpu",
     "jaxlib": "jax",
     "open_clip": "open-clip-torch",
     "orbax": "orbax-checkpoint",

@@ -132,6 +132,19 @@ def museum_to_json(museum: RawMuseum) -> dict[str, Any]:
     return dict(zip(_MUSEUM_KEYS, values, strict=True)) | title
 
 
+def sentences_of(description: Description) -> list[str]:
+    """The sentences of a description, of one room after the other.
+
+    A description of one text is one item.
+    """
+    parts = (description,) if isinstance(description, str) else description
+    return [
+        sentence
+        for part in parts
+        for sentence in ((part,) if isinstance(part, str) else part)
+    ]
+
+
 def artwork_from_json(value: object, where: str) -> RawArtwork:
     """Reads one line of `artworks.jsonl`.
 

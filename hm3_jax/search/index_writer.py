@@ -12,29 +12,24 @@ import fcntl
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from jaxtyping import Int
-from numpy.lib import format as npy
 
+from hm3_jax.search.generation import Parts, sync, write_generation
 from hm3_jax.search.index import Index, open_index, verify_index
 from hm3_jax.search.index_format import (
     MANIFEST,
-    MUSEUM_IDS,
     IndexFacts,
     IndexManifest,
-    file_facts,
 )
 from hm3_jax.search.museums import Museums
-from hm3_jax.search.projection import project
 
 _GENERATION = "generation-"
 _PARTIAL = ".partial-"
 _LOCK = ".lock"
-# Museums that are copied at a time.
-_CHUNK = 8192
 
 
 def create_index(
@@ -60,13 +55,13 @@ def create_index(
         name = f"{_GENERATION}1"
         (folder / name).mkdir()
         parts = [(museums, np.arange(len(museums)))]
-        manifest = _write_generation(folder / name, name, parts, facts, files)
+        manifest = write_generation(folder / name, name, parts, facts, files)
         _write(folder / MANIFEST, manifest)
-        _sync(folder)
+        sync(folder)
         if path.exists():
             raise FileExistsError(f"{path}: made by another process in the meantime")
         folder.rename(path)
-    _sync(path.parent)
+    sync(path.parent)
     return manifest
 
 
@@ -85,7 +80,7 @@ def append_museums(path: Path, museums: Museums, facts: IndexFacts) -> IndexMani
     """
     museums.check(f"{path}, to be added")
 
-    def parts(index: Index) -> list[tuple[Museums, np.ndarray]]:
+    def parts(index: Index) -> Parts:
         check_same(index.manifest.facts, facts, str(path))
         twice = set(index.museums.ids).intersection(museums.ids)
         if twice:
@@ -112,7 +107,7 @@ def remove_museums(path: Path, ids: Collection[str]) -> IndexManifest:
         ValueError: If the index is damaged, has no such museum, or would be empty.
     """
 
-    def parts(index: Index) -> list[tuple[Museums, np.ndarray]]:
+    def parts(index: Index) -> Parts:
         keep = np.ones(len(index.museums), bool)
         keep[[index.row(name) for name in ids]] = False
         return [(index.museums, np.flatnonzero(keep))]
@@ -132,18 +127,30 @@ def check_same(old: IndexFacts, new: IndexFacts, where: str) -> None:
         ValueError: If model or encoder differ; the message names the first difference.
     """
     for what in ("model", "encoder"):
-        before, now = getattr(old, what), getattr(new, what)
-        for name in sorted(before.keys() | now.keys()):
-            if before.get(name) != now.get(name):
-                raise ValueError(
-                    f"{where}: the index was made with {what} {name} "
-                    f"{before.get(name)!r}, found {now.get(name)!r}"
-                )
+        found = _first_difference(getattr(old, what), getattr(new, what))
+        if found is not None:
+            name, before, now = found
+            raise ValueError(
+                f"{where}: the index was made with {what} {name} {before!r}, found "
+                f"{now!r}"
+            )
 
 
-def _change(
-    path: Path, parts_of: Callable[[Index], Sequence[tuple[Museums, np.ndarray]]]
-) -> IndexManifest:
+def _first_difference(
+    old: Mapping[str, Any], new: Mapping[str, Any]
+) -> tuple[str, Any, Any] | None:
+    for name in sorted(old.keys() | new.keys()):
+        before, now = old.get(name), new.get(name)
+        if isinstance(before, Mapping) and isinstance(now, Mapping):
+            inner = _first_difference(before, now)
+            if inner is not None:
+                return (f"{name}.{inner[0]}", *inner[1:])
+        elif before != now:
+            return name, before, now
+    return None
+
+
+def _change(path: Path, parts_of: Callable[[Index], Parts]) -> IndexManifest:
     with _lock(path):
         index = open_index(path)
         # What is copied gets new checksums: damage would look sound from then on.
@@ -154,130 +161,16 @@ def _change(
         number = int(before.generation.removeprefix(_GENERATION)) + 1
         generation = path / f"{_GENERATION}{number}"
         with _temporary_folder(path, _PARTIAL) as folder:
-            manifest = _write_generation(
+            manifest = write_generation(
                 folder, generation.name, parts, before.facts, index.files
             )
             folder.rename(generation)
         replacement = path / f"{_PARTIAL}{MANIFEST}"
         _write(replacement, manifest)
         os.replace(replacement, path / MANIFEST)
-        _sync(path)
+        sync(path)
         _remove_leftovers(path, generation.name)
     return manifest
-
-
-def _write_generation(
-    folder: Path,
-    name: str,
-    parts: Sequence[tuple[Museums, Int[np.ndarray, " chosen"]]],
-    facts: IndexFacts,
-    files: Mapping[str, bytes],
-) -> IndexManifest:
-    """Writes some of the museums of each part, one part after the other."""
-    total = sum(len(rows) for _, rows in parts)
-    if total == 0:
-        raise ValueError("expected museums to stay in the index, found none")
-    size = parts[0][0].vectors.shape[1]
-    themes = tuple(sorted({theme for theme in _used_themes(parts)}))
-
-    def column(file: str, dtype: str, of: Callable[[Museums, np.ndarray], np.ndarray]):
-        with _RowFile(folder / f"{file}.npy", dtype) as out:
-            for museums, rows in parts:
-                for first in range(0, len(rows), _CHUNK):
-                    out.append(of(museums, rows[first : first + _CHUNK]))
-        return out.length
-
-    def offsets(file: str, name: str) -> None:
-        lengths = [np.diff(getattr(museums, name))[rows] for museums, rows in parts]
-        ends = np.cumsum(np.concatenate([np.zeros(1, np.int64), *lengths]))
-        with _RowFile(folder / f"{file}.npy", "<i8") as out:
-            out.append(ends)
-
-    def themes_of(museums: Museums, rows: np.ndarray) -> np.ndarray:
-        new = [themes.index(t) if t in themes else -1 for t in museums.themes]
-        return np.array(new, np.int32)[museums.theme_index[rows]]
-
-    column("vectors", "<f4", lambda museums, rows: museums.vectors[rows])
-    column("theme_index", "<i4", themes_of)
-    offsets("room_offsets", "room_offsets")
-    offsets("details_offsets", "details_offsets")
-    counts = {
-        "museums": total,
-        "rooms": column(
-            "rooms", "<f2", lambda m, rows: m.rooms[_owned(m.room_offsets, rows)]
-        ),
-        "details": column(
-            "details", "|u1", lambda m, rows: m.details[_owned(m.details_offsets, rows)]
-        ),
-    }
-    vectors, theme_index = (
-        np.load(folder / f"{file}.npy", mmap_mode="r")
-        for file in ("vectors", "theme_index")
-    )
-    with _RowFile(folder / "map.npy", "<f4") as out:
-        out.append(project(vectors, theme_index))
-    ids = (museums.ids[row] for museums, rows in parts for row in rows)
-    (folder / MUSEUM_IDS).write_bytes("".join(f"{name}\n" for name in ids).encode())
-    for file, content in files.items():
-        (folder / file).write_bytes(content)
-    for file in [*folder.iterdir(), folder]:
-        _sync(file)
-    return IndexManifest(
-        generation=name,
-        size=size,
-        counts=counts,
-        themes=themes,
-        facts=facts,
-        files={file.name: file_facts(file) for file in sorted(folder.iterdir())},
-    )
-
-
-def _used_themes(parts: Sequence[tuple[Museums, np.ndarray]]) -> Iterator[str]:
-    for museums, rows in parts:
-        for number in np.unique(museums.theme_index[rows]):
-            yield museums.themes[number]
-
-
-def _owned(offsets: np.ndarray, owners: np.ndarray) -> np.ndarray:
-    """Numbers of the values that some owners of a ragged column have."""
-    lengths = offsets[owners + 1] - offsets[owners]
-    shift = offsets[owners] - (np.cumsum(lengths) - lengths)
-    return np.arange(lengths.sum(), dtype=np.int64) + np.repeat(shift, lengths)
-
-
-class _RowFile:
-    """A .npy file that is appended to; its length enters the header at the end."""
-
-    def __init__(self, path: Path, dtype: str):
-        self._path, self._dtype = path, np.dtype(dtype)
-        self._shape: tuple[int, ...] = ()
-        self.length = 0
-
-    def __enter__(self) -> _RowFile:
-        self._file = self._path.open("wb")
-        return self
-
-    def append(self, rows: np.ndarray) -> None:
-        if self.length == 0:
-            self._shape = rows.shape[1:]
-            self._write_header()
-        self._file.write(np.ascontiguousarray(rows, self._dtype).data)
-        self.length += len(rows)
-
-    def __exit__(self, error: type | None, *_: object) -> None:
-        with self._file:
-            if error is None:
-                # numpy leaves room in the header for the first axis to grow.
-                self._file.seek(0)
-                self._write_header()
-
-    def _write_header(self) -> None:
-        description = {
-            "descr": npy.dtype_to_descr(self._dtype),
-            "fortran_order": False,
-            "shape": (self.length, *self._shape),
-        }
-        npy.write_array_header_1_0(self._file, description)
 
 
 @contextlib.contextmanager
@@ -317,13 +210,4 @@ def _remove_leftovers(path: Path, current: str) -> None:
 
 def _write(path: Path, manifest: IndexManifest) -> None:
     path.write_bytes(manifest.to_json().encode())
-    _sync(path)
-
-
-def _sync(path: Path) -> None:
-    """Puts a file, or the names in a folder, on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync(path)

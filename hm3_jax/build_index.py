@@ -1,0 +1,107 @@
+r"""Embeds the museums of a store into an index, for search and serve.
+
+The index is a folder with the vectors, ids, themes and descriptions of the museums, and
+with the text tower of the model, so that searching takes neither store nor checkpoint.
+--append adds the museums of another store, and --remove drops some; what stays is not
+embedded again. An index is only ever of one model and one text encoder.
+
+With --uri the index is copied to Milvus too, for search --backend=milvus: after it was
+built or changed, or as it is where nothing else is asked for.
+
+  python -m hm3_jax.build_index --checkpoint=runs/STL/NAME/try_1 --features=STORE \
+    --output=INDEX
+  python -m hm3_jax.build_index --checkpoint=runs/STL/NAME/try_1 --features=MORE \
+    --output=INDEX --append
+  python -m hm3_jax.build_index --output=INDEX --remove=museum00017,museum00020
+"""
+
+from pathlib import Path
+
+from absl import flags
+
+from hm3_jax import cli, index_session
+from hm3_jax.data.open_features import FEATURES_HELP
+from hm3_jax.index_session import Milvus, Source
+from hm3_jax.learn.compiled import keep_compiled_programs
+from hm3_jax.search.milvus import DEFAULT_COLLECTION
+
+_OUTPUT = flags.DEFINE_string("output", None, "Folder of the index.", required=True)
+_CHECKPOINT = flags.DEFINE_string(
+    "checkpoint", None, "A try_K folder, or one made by convert."
+)
+_FEATURES = flags.DEFINE_string("features", None, FEATURES_HELP)
+_SPLITS = flags.DEFINE_list(
+    "splits", [], "Splits whose museums are embedded; all if not given."
+)
+_MUSEUMS = flags.DEFINE_string(
+    "museums", None, "Museum list with titles and descriptions of the museums."
+)
+_APPEND = flags.DEFINE_bool("append", False, "Add to the index that is there.")
+_REMOVE = flags.DEFINE_list("remove", [], "Ids of museums to drop from the index.")
+_VERIFY = flags.DEFINE_bool("verify", False, "Check every byte of the index.")
+_URI = flags.DEFINE_string(
+    "uri",
+    None,
+    "Milvus to copy the index to: http://HOST:19530, or a path ending in .db for "
+    "Milvus Lite.",
+)
+_TOKEN = flags.DEFINE_string("token", "", "USER:PASSWORD or API key, for Milvus.")
+_COLLECTION = flags.DEFINE_string(
+    "collection",
+    DEFAULT_COLLECTION,
+    "How the name of the collection begins, in Milvus.",
+)
+
+
+def main() -> None:
+    """Reads the flags; builds, changes, checks, copies."""
+    output, source = Path(_OUTPUT.value), _source()
+    if _URI.value is None:
+        for flag in (_TOKEN, _COLLECTION):
+            if flag.present:
+                raise ValueError(f"--{flag.name} is for --uri, found none")
+    if source is None and not (_REMOVE.value or _VERIFY.value or _URI.value):
+        raise ValueError(
+            "expected --checkpoint and --features to build an index, or --remove, "
+            "--verify or --uri for one that is there, found none of them"
+        )
+    keep_compiled_programs()
+    if source is not None:
+        print(index_session.build(source, output, append=_APPEND.value))
+    if _REMOVE.value:
+        print(index_session.remove(output, tuple(_REMOVE.value)))
+    if _VERIFY.value:
+        print(index_session.verify(output))
+    if _URI.value is not None:
+        milvus = Milvus(_URI.value, _TOKEN.value, _COLLECTION.value)
+        print(index_session.copy_to_milvus(output, milvus))
+
+
+def _source() -> Source | None:
+    """What to embed, or None; refuses flags that contradict each other."""
+    given = [flag for flag in (_CHECKPOINT, _FEATURES) if flag.present]
+    if len(given) == 2:
+        if _REMOVE.value:
+            raise ValueError(
+                "--remove drops museums from an index that is there and --features "
+                "embeds others: call build_index twice"
+            )
+        return Source(
+            Path(_CHECKPOINT.value or ""),
+            _FEATURES.value or "",
+            tuple(_SPLITS.value),
+            None if _MUSEUMS.value is None else Path(_MUSEUMS.value),
+        )
+    if given:
+        other = "features" if given[0] is _CHECKPOINT else "checkpoint"
+        raise ValueError(f"--{given[0].name} needs --{other}, found none")
+    for flag in (_SPLITS, _MUSEUMS, _APPEND):
+        if flag.present:
+            raise ValueError(
+                f"--{flag.name} is for --checkpoint and --features, found neither"
+            )
+    return None
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -11,8 +11,9 @@ from typing import Any
 from hm3_jax.data.museum_jsonl import MuseumFiles, read_museum_files
 from hm3_jax.data.raw_museum import RawMuseum, sentences_of
 from hm3_jax.query_encoder import QueryEncoder
-from hm3_jax.search.exact import ExactSearch, Search
+from hm3_jax.search.exact import Search
 from hm3_jax.search.index import Index, open_index
+from hm3_jax.search.on_device import search_of
 from hm3_jax.search.server.collection import Query
 from hm3_jax.search.server.indexed import IndexCollection
 from hm3_jax.search.server.pictures import Hung, Pictures
@@ -72,7 +73,7 @@ def serve(settings: ServeSettings) -> None:
         encoder = QueryEncoder.of_index(
             index, pretrained=settings.pretrained, device=settings.device
         )
-        collection = open_collection(index, encoder, ExactSearch(index.museums), listed)
+        collection = open_collection(index, encoder, search_of(index.museums), listed)
         print(f"{len(index.museums)} museums at {address_of(listening)}", flush=True)
         run(make_app(collection, pictures), listening)
 

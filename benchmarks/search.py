@@ -1,0 +1,165 @@
+"""Exact search over generated museums, side by side with faiss's IndexFlatIP.
+
+python -m benchmarks.search [--museums=1000000] [--size=256] [--rounds=7] [--cores=2]
+
+Single queries and batches of 64, top 10. The two ways take turns in one process, so
+that both see the same machine; each round gives a ratio, ours over faiss, and their
+median is reported. How long it takes to open the index, and the peak memory of a process that
+opens and searches it, are measured in a process of their own.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from hm3_jax.search.exact import ExactSearch, unit
+from hm3_jax.search.index import open_index
+from hm3_jax.search.index_format import IndexFacts
+from hm3_jax.search.index_writer import create_index
+from hm3_jax.search.museums import Museums, pack_details
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+BATCH, TOP_K, THEMES = 64, 10, 10
+_CHUNK = 2**16
+
+
+def make_index(path: Path, museums: int, size: int) -> None:
+    """Writes an index of random unit vectors, museums of one room."""
+    rng = np.random.default_rng(0)
+    vectors = np.empty((museums, size), np.float32)
+    for first in range(0, museums, _CHUNK):
+        rows = vectors[first : first + _CHUNK]
+        rows[:] = unit(rng.standard_normal(rows.shape, np.float32))
+    details, _ = pack_details([{"description": [], "rooms": [{"views": 1}]}])
+    one_each = np.arange(museums + 1, dtype=np.int64)
+    create_index(
+        path,
+        Museums(
+            ids=[f"museum{i:07d}" for i in range(museums)],
+            themes=tuple(f"theme{i}" for i in range(THEMES)),
+            theme_index=rng.integers(THEMES, size=museums, dtype=np.int32),
+            vectors=vectors,
+            room_offsets=one_each,
+            rooms=vectors.astype(np.float16),
+            details=np.tile(details, museums),
+            details_offsets=one_each * len(details),
+        ),
+        IndexFacts({}, {}, {"generated": True}),
+        {},
+    )
+
+
+def queries(size: int) -> np.ndarray:
+    """Some unit vectors."""
+    rng = np.random.default_rng(1)
+    return unit(rng.standard_normal((BATCH, size), np.float32))
+
+
+def seconds(call: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def compare(path: Path, rounds: int, cores: int) -> dict[str, object]:
+    """Times of both, in turns, and whether they find the same museums."""
+    import faiss
+
+    faiss.omp_set_num_threads(cores)
+    index = open_index(path)
+    vectors = index.museums.vectors
+    theirs = faiss.IndexFlatIP(vectors.shape[1])
+    for first in range(0, len(vectors), _CHUNK):
+        theirs.add(np.array(vectors[first : first + _CHUNK]))
+    ours, asked = ExactSearch(index.museums), queries(vectors.shape[1])
+    result: dict[str, object] = {"load_average": os.getloadavg()[0]}
+    for name, of_case in (("single", asked[:1]), ("batch", asked)):
+        found = [hits.rows for hits in ours.search(of_case, TOP_K)]
+        same = np.mean(np.array(found) == theirs.search(of_case, TOP_K)[1])
+        times = [
+            (
+                seconds(lambda q=of_case: ours.search(q, TOP_K)),
+                seconds(lambda q=of_case: theirs.search(q, TOP_K)),
+            )
+            for _ in range(rounds)
+        ]
+        result[name] = {
+            "ours_milliseconds": 1000 * statistics.median(t[0] for t in times),
+            "faiss_milliseconds": 1000 * statistics.median(t[1] for t in times),
+            "ratio": statistics.median(t[0] / t[1] for t in times),
+            "largest_ratio": max(t[0] / t[1] for t in times),
+            "same_museums": float(same),
+        }
+    return result
+
+
+def alone(path: Path) -> dict[str, float]:
+    """Opening time, and peak memory of a process that only searches."""
+    opened = seconds(lambda: open_index(path))
+    index = open_index(path)
+    search, asked = ExactSearch(index.museums), queries(index.manifest.size)
+    for _ in range(2):
+        search.search(asked[:1], TOP_K)
+        search.search(asked, TOP_K)
+        search.search(asked, TOP_K, [[0, 3]] * BATCH)
+    peak = next(
+        1024 * int(line.split()[1])
+        for line in Path("/proc/self/status").read_text().splitlines()
+        if line.startswith("VmHWM")
+    )
+    vectors = index.museums.vectors.nbytes
+    return {
+        "open_seconds": opened,
+        "peak_memory_bytes": peak,
+        "peak_over_vectors": peak / vectors,
+    }
+
+
+def in_process(case: str, path: Path, args: argparse.Namespace) -> dict:
+    """Result of a case that runs in a process of its own."""
+    command = [sys.executable, "-m", "benchmarks.search", f"--case={case}"]
+    command += [f"--index={path}", f"--rounds={args.rounds}", f"--cores={args.cores}"]
+    done = subprocess.run(
+        command, cwd=REPOSITORY, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise SystemExit(f"{case} failed:\n{done.stderr}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def main() -> None:
+    """Measures, and prints a JSON line a case."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--museums", type=int, default=1_000_000)
+    parser.add_argument("--size", type=int, default=256, help="floats a vector")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--cores", type=int, default=2)
+    parser.add_argument("--index", type=Path, help="keep the index here, or use it")
+    parser.add_argument("--case", choices=["compare", "alone"], help="for own use")
+    args = parser.parse_args()
+    if args.case == "compare":
+        print(json.dumps(compare(args.index, args.rounds, args.cores)))
+    elif args.case == "alone":
+        print(json.dumps(alone(args.index)))
+    else:
+        # Inherited; libraries start as many threads as there are cores for them.
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: args.cores])
+        with tempfile.TemporaryDirectory() as folder:
+            path = args.index or Path(folder) / "index"
+            if not path.exists():
+                make_index(path, args.museums, args.size)
+            for case in ("alone", "compare"):
+                print(json.dumps({"case": case, **in_process(case, path, args)}))
+
+
+if __name__ == "__main__":
+    main()

@@ -4,7 +4,7 @@ python -m benchmarks.search [--museums=1000000] [--size=256] [--rounds=7] [--cor
 
 Single queries and batches of 64, top 10. The two ways take turns in one process, so
 that both see the same machine; each round gives a ratio, ours over faiss, and their
-median is reported. How long it takes to open the index, and the peak memory of a process that
+median is reported. The time it takes to open the index, and the peak memory of what
 opens and searches it, are measured in a process of their own.
 """
 

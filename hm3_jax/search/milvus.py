@@ -32,7 +32,7 @@ _CHECKSUM = 16
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _LITE = ".db"
 DEFAULT_COLLECTION = "hm3_museums"
-_LOGGERS = ("pymilvus", "milvus_lite")
+_LOGGERS = ("grpc", "pymilvus", "milvus_lite")
 
 
 def publish(

@@ -19,11 +19,10 @@ from pathlib import Path
 
 from absl import flags
 
-from hm3_jax import cli, index_session
+from hm3_jax import cli, index_session, milvus_flags
 from hm3_jax.data.open_features import FEATURES_HELP
-from hm3_jax.index_session import Milvus, Source
+from hm3_jax.index_session import Source
 from hm3_jax.learn.compiled import keep_compiled_programs
-from hm3_jax.search.milvus import DEFAULT_COLLECTION
 
 _OUTPUT = flags.DEFINE_string("output", None, "Folder of the index.", required=True)
 _CHECKPOINT = flags.DEFINE_string(
@@ -39,28 +38,14 @@ _MUSEUMS = flags.DEFINE_string(
 _APPEND = flags.DEFINE_bool("append", False, "Add to the index that is there.")
 _REMOVE = flags.DEFINE_list("remove", [], "Ids of museums to drop from the index.")
 _VERIFY = flags.DEFINE_bool("verify", False, "Check every byte of the index.")
-_URI = flags.DEFINE_string(
-    "uri",
-    None,
-    "Milvus to copy the index to: http://HOST:19530, or a path ending in .db for "
-    "Milvus Lite.",
-)
-_TOKEN = flags.DEFINE_string("token", "", "USER:PASSWORD or API key, for Milvus.")
-_COLLECTION = flags.DEFINE_string(
-    "collection",
-    DEFAULT_COLLECTION,
-    "How the name of the collection begins, in Milvus.",
-)
+flags.adopt_module_key_flags(milvus_flags)
 
 
 def main() -> None:
     """Reads the flags; builds, changes, checks, copies."""
     output, source = Path(_OUTPUT.value), _source()
-    if _URI.value is None:
-        for flag in (_TOKEN, _COLLECTION):
-            if flag.present:
-                raise ValueError(f"--{flag.name} is for --uri, found none")
-    if source is None and not (_REMOVE.value or _VERIFY.value or _URI.value):
+    milvus = milvus_flags.given_milvus()
+    if source is None and not (_REMOVE.value or _VERIFY.value or milvus):
         raise ValueError(
             "expected --checkpoint and --features to build an index, or --remove, "
             "--verify or --uri for one that is there, found none of them"
@@ -72,8 +57,7 @@ def main() -> None:
         print(index_session.remove(output, tuple(_REMOVE.value)))
     if _VERIFY.value:
         print(index_session.verify(output))
-    if _URI.value is not None:
-        milvus = Milvus(_URI.value, _TOKEN.value, _COLLECTION.value)
+    if milvus is not None:
         print(index_session.copy_to_milvus(output, milvus))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+from collections.abc import Callable
 from pathlib import Path
 
 from hm3_jax.index_session import Milvus
@@ -12,6 +13,7 @@ from hm3_jax.query_encoder import QueryEncoder
 from hm3_jax.search.exact import ExactSearch, Search
 from hm3_jax.search.index import Index, open_index
 from hm3_jax.search.milvus import MilvusSearch
+from hm3_jax.search.museums import Museums
 from hm3_jax.search.query_text import check_query, check_top_k
 from hm3_jax.search.server.collection import Answer, Query
 from hm3_jax.search.server.indexed import EmbedTexts, IndexCollection
@@ -59,12 +61,29 @@ def search(settings: SearchSettings) -> Answer:
         index.theme(query.theme)
     if query.like is not None:
         index.row(query.like)
-    with _search_of(index, settings.milvus) as found:
+    with searching(index, settings.milvus, ExactSearch) as found:
         collection = IndexCollection(index, _embedding_of(index, settings), found)
         (answer,) = collection.search([query])
     if isinstance(answer, ValueError):
         raise answer
     return answer
+
+
+def searching(
+    index: Index, milvus: Milvus | None, exact: Callable[[Museums], Search]
+) -> contextlib.AbstractContextManager[Search]:
+    """What finds an index's museums, while the context lasts.
+
+    Args:
+        index: The index.
+        milvus: Where it was copied to, to search there; None to search its own files.
+        exact: Makes the search of its own files.
+    """
+    if milvus is None:
+        return contextlib.nullcontext(exact(index.museums))
+    return MilvusSearch(
+        index, milvus.uri, collection=milvus.collection, token=milvus.token
+    )
 
 
 def lines_of(answer: Answer) -> list[str]:
@@ -83,16 +102,6 @@ def lines_of(answer: Answer) -> list[str]:
         if parts:
             lines.append(f"{'':13}{', '.join(parts)}")
     return lines
-
-
-def _search_of(
-    index: Index, milvus: Milvus | None
-) -> contextlib.AbstractContextManager[Search]:
-    if milvus is None:
-        return contextlib.nullcontext(ExactSearch(index.museums))
-    return MilvusSearch(
-        index, milvus.uri, collection=milvus.collection, token=milvus.token
-    )
 
 
 def _embedding_of(index: Index, settings: SearchSettings) -> EmbedTexts:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from absl import flags
 
-from hm3_jax import cli
+from hm3_jax import cli, milvus_flags
 from hm3_jax.learn.compiled import keep_compiled_programs
 from hm3_jax.serving_session import ServeSettings, serve
 
@@ -41,6 +41,13 @@ _PRETRAINED = flags.DEFINE_string(
 _DEVICE = flags.DEFINE_string(
     "device", "auto", "Device of an encoder of PyTorch, such as cpu or cuda:0."
 )
+_BACKEND = flags.DEFINE_enum(
+    "backend",
+    "exact",
+    ["exact", "milvus"],
+    "What finds the museums; build_index --uri copies an index to Milvus.",
+)
+flags.adopt_module_key_flags(milvus_flags)
 
 
 def main() -> None:
@@ -57,6 +64,7 @@ def main() -> None:
             input_root=_path(_INPUT_ROOT),
             pretrained=_PRETRAINED.value,
             device=_DEVICE.value,
+            milvus=milvus_flags.given_milvus(_BACKEND.value),
         )
     )
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from hm3_jax.data.museum_jsonl import MuseumFiles, read_museum_files
 from hm3_jax.data.raw_museum import RawMuseum, sentences_of
+from hm3_jax.index_session import Milvus
 from hm3_jax.query_encoder import QueryEncoder
 from hm3_jax.search.exact import Search
 from hm3_jax.search.index import Index, open_index
@@ -17,6 +18,7 @@ from hm3_jax.search.on_device import search_of
 from hm3_jax.search.server.collection import Query
 from hm3_jax.search.server.indexed import IndexCollection
 from hm3_jax.search.server.pictures import Hung, Pictures
+from hm3_jax.search_session import searching
 
 # Sentences that a call of the text tower has in a busy minute: many queries at once,
 # each embedded without each of its sentences too. Longer calls compile when they come.
@@ -35,6 +37,8 @@ class ServeSettings:
         input_root: Folder of the list's pictures; None for the list's own.
         pretrained: Weights of the text encoder, if not where the index's facts say.
         device: PyTorch's name of a device for the text encoder.
+        milvus: Where the index was copied to, to search there; None for the index's
+            own files.
     """
 
     index: Path
@@ -44,6 +48,7 @@ class ServeSettings:
     input_root: Path | None = None
     pretrained: str | None = None
     device: str = "auto"
+    milvus: Milvus | None = None
 
 
 def serve(settings: ServeSettings) -> None:
@@ -53,6 +58,7 @@ def serve(settings: ServeSettings) -> None:
         FileNotFoundError: If the index or the museum list is missing.
         ValueError: If one of them is damaged, they do not fit each other, or the
             address cannot be listened on.
+        ConnectionError: If Milvus cannot be reached or refuses.
         ModuleNotFoundError: If what serving takes is not installed.
     """
     try:
@@ -69,11 +75,14 @@ def serve(settings: ServeSettings) -> None:
         listed = read_museum_files(settings.museums, root=settings.input_root)
         pictures = listed_pictures(index, listed)
     # Before the models are loaded, which takes seconds: the address may be a wrong one.
-    with listen(settings.host, settings.port) as listening:
+    with (
+        listen(settings.host, settings.port) as listening,
+        searching(index, settings.milvus, search_of) as search,
+    ):
         encoder = QueryEncoder.of_index(
             index, pretrained=settings.pretrained, device=settings.device
         )
-        collection = open_collection(index, encoder, search_of(index.museums), listed)
+        collection = open_collection(index, encoder, search, listed)
         print(f"{len(index.museums)} museums at {address_of(listening)}", flush=True)
         run(make_app(collection, pictures), listening)
 

@@ -20,10 +20,8 @@ from pathlib import Path
 
 from absl import flags
 
-from hm3_jax import cli
-from hm3_jax.index_session import Milvus
+from hm3_jax import cli, milvus_flags
 from hm3_jax.learn.compiled import keep_compiled_programs
-from hm3_jax.search.milvus import DEFAULT_COLLECTION
 from hm3_jax.search.server.collection import Query
 from hm3_jax.search_session import SearchSettings, lines_of, search
 
@@ -37,15 +35,6 @@ _JSON = flags.DEFINE_bool("json", False, "Print JSON.")
 _BACKEND = flags.DEFINE_enum(
     "backend", "exact", ["exact", "milvus"], "What finds the museums."
 )
-_URI = flags.DEFINE_string(
-    "uri", None, "Milvus: http://HOST:19530, or a path ending in .db for Milvus Lite."
-)
-_TOKEN = flags.DEFINE_string("token", "", "USER:PASSWORD or API key, for Milvus.")
-_COLLECTION = flags.DEFINE_string(
-    "collection",
-    DEFAULT_COLLECTION,
-    "How the name of the collection begins, in Milvus.",
-)
 _PRETRAINED = flags.DEFINE_string(
     "pretrained",
     None,
@@ -55,20 +44,15 @@ _PRETRAINED = flags.DEFINE_string(
 _DEVICE = flags.DEFINE_string(
     "device", "auto", "Device of an encoder of PyTorch, such as cpu or cuda:0."
 )
+flags.adopt_module_key_flags(milvus_flags)
 
 
 def main() -> None:
     """Reads the flags and prints what was found."""
-    cli.refuse_flags_of_others(_BACKEND, {"milvus": [_URI, _TOKEN, _COLLECTION]})
-    milvus = None
-    if _BACKEND.value == "milvus":
-        if _URI.value is None:
-            raise ValueError("--backend=milvus needs --uri, found none")
-        milvus = Milvus(_URI.value, _TOKEN.value, _COLLECTION.value)
     settings = SearchSettings(
         index=Path(_INDEX.value),
         query=_query(),
-        milvus=milvus,
+        milvus=milvus_flags.given_milvus(_BACKEND.value),
         pretrained=_PRETRAINED.value,
         device=_DEVICE.value,
     )

@@ -1,0 +1,38 @@
+"""Texts that are typed in get the features that a store would have of them."""
+
+import numpy as np
+import pytest
+
+from hm3_jax.extraction.clip_choice import ClipChoice
+from hm3_jax.extraction.clip_model import load_clip
+from hm3_jax.extraction.facts import feature_facts
+from hm3_jax.extraction.query_features import describer_for
+from hm3_jax.extraction.texts import TextSplit
+from tests.extraction.test_text_encoder import as_stored
+
+pytest.importorskip("open_clip", reason="needs open_clip")
+
+TEXT = "Dr. Meyer painted a river. Boats lie at the quay!  A quiet room." * 6
+
+
+@pytest.fixture(scope="module")
+def clip(clip_folder):
+    return load_clip(ClipChoice(None, str(clip_folder)), device="cpu")
+
+
+@pytest.mark.parametrize(
+    "split",
+    [TextSplit(), TextSplit("max_len", 2)],
+    ids=lambda split: split.strategy,
+)
+def test_cut_and_encoded_as_descriptions_are(clip, clip_folder, split):
+    details = {"text_split_strategy": split.strategy, "text_stride": split.stride}
+    facts = as_stored(feature_facts(clip.facts(), "sentences", details=details))
+    describe = describer_for(facts, pretrained=str(clip_folder), device="cpu")
+    sentences, features = describe(TEXT)
+    pieces = split.pieces(TEXT, clip.tokenize)
+    assert sentences == [piece.text for piece in pieces]
+    assert len(pieces) > 1
+    for piece, row in zip(pieces, features, strict=True):
+        (wanted,) = clip.encode_tokens(clip.tokenize.pieces([piece])[0])
+        np.testing.assert_allclose(row, wanted, rtol=0, atol=1e-5)

@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -70,7 +71,7 @@ def seconds(call: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def compare(path: Path, rounds: int, cores: int) -> dict[str, object]:
+def compare(path: Path, rounds: int, cores: int) -> dict[str, Any]:
     """Times of both, in turns, and whether they find the same museums."""
     import faiss
 
@@ -81,7 +82,7 @@ def compare(path: Path, rounds: int, cores: int) -> dict[str, object]:
     for first in range(0, len(vectors), _CHUNK):
         theirs.add(np.array(vectors[first : first + _CHUNK]))
     ours, asked = ExactSearch(index.museums), queries(vectors.shape[1])
-    result: dict[str, object] = {"load_average": os.getloadavg()[0]}
+    result: dict[str, Any] = {"load_average": os.getloadavg()[0]}
     for name, of_case in (("single", asked[:1]), ("batch", asked)):
         found = [hits.rows for hits in ours.search(of_case, TOP_K)]
         same = np.mean(np.array(found) == theirs.search(of_case, TOP_K)[1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import unicodedata
 
@@ -13,7 +14,7 @@ MOST_HITS = 1000
 _BLANK_LINE = re.compile(r"\n[^\S\n]*\n\s*")
 # A sentence ends with its mark and what closes a quotation; in writing without blanks
 # the mark alone ends it.
-_END = re.compile(r"(?<=[.!?\u2026])[\"'\u2019\u201d)\]]*\s+|(?<=[\u3002\uff01\uff1f])")
+_END = re.compile("[.!?\u2026][\"'\u2019\u201d)\\]]*(?=\\s)|[\u3002\uff01\uff1f]")
 
 
 def check_query(text: str) -> str:
@@ -80,11 +81,11 @@ def cut_at_marks(text: str) -> list[str]:
     >>> cut_at_marks("A harbour.  Two ships! And the moon?")
     ['A harbour.', 'Two ships!', 'And the moon?']
     """
-    parts = [
-        " ".join(part.split())
-        for paragraph in _BLANK_LINE.split(text)
-        for part in _END.split(paragraph)
-    ]
+    parts: list[str] = []
+    for paragraph in _BLANK_LINE.split(text):
+        ends = [match.end() for match in _END.finditer(paragraph)]
+        for first, last in itertools.pairwise([0, *ends, len(paragraph)]):
+            parts.append(" ".join(paragraph[first:last].split()))
     return [part for part in parts if any(map(_is_visible, part))]
 
 

@@ -207,9 +207,7 @@ class Program:
 
 
 @functools.partial(jax.jit, static_argnames="first")
-def _cut(
-    both: tuple[jax.Array, jax.Array], *, first: int
-) -> list[list[jax.Array]]:
+def _cut(both: tuple[jax.Array, jax.Array], *, first: int) -> list[list[jax.Array]]:
     """Embeddings of the first museums and of the rest."""
     return [[x[:, :first] for x in both], [x[:, first:] for x in both]]
 

@@ -3,9 +3,9 @@
 Runs are spread over the run axis first; what devices remain form the data axis, over
 which every batch is split. On each device runs are computed in *groups*: the runs of a
 group side by side (`vmap`), one group after the other. A GPU is filled by one large
-group; on a CPU, where a single run fills the caches, groups of one are fastest. Spreading
-runs over more devices changes their numbers in the last bits only, by what XLA's
-algebraic simplifier makes of another number of groups.
+group; on a CPU, where a single run fills the caches, groups of one are fastest.
+Spreading runs over more devices changes their numbers in the last bits only, by what
+XLA's algebraic simplifier makes of another number of groups.
 """
 
 import dataclasses

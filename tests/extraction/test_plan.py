@@ -73,7 +73,7 @@ def test_a_link_out_of_the_input_root_is_refused(tmp_path):
     (tmp_path / "secret.jpg").touch()
     (tmp_path / "list" / "v").mkdir()
     (tmp_path / "list" / "v" / "2.jpg").symlink_to(tmp_path / "secret.jpg")
-    with pytest.raises(ValueError, match=r"museum 'a': .*2\.jpg: expected a file in"):
+    with pytest.raises(ValueError, match=r"museum 'a': .*2\.jpg: expected a place in"):
         plan_of(tmp_path / "list", MUSEUM)
 
 

@@ -195,6 +195,12 @@ def load(runs: Sequence[Run], start: Cohort, task: Task) -> Cohort:
     last_epochs = [None if p is None else p.begun for p in ended]
     places = places_at(newest, start.places, last_epochs)
     if newest == 0:
+        if any(saved[n] for n in going_on):
+            warnings.warn(
+                f"{runs[0].folder}: begins again, because not all runs that train "
+                "together have saved an epoch in common",
+                stacklevel=2,
+            )
         return dataclasses.replace(start, progress=progress)
 
     # The place of a run that has ended is computed with, but nobody looks.

@@ -1,7 +1,5 @@
 """One strategy on one store: what all of its runs share."""
 
-import functools
-
 import numpy as np
 from flax import nnx
 from jax.sharding import Mesh
@@ -45,6 +43,7 @@ class Task:
         self._features: Features = load_features(store, config)
         self.counts = Counts.of(self._features)
         self._sources: dict[Mesh, Source] = {}
+        self._splits: dict[tuple[str, Layout], Split] = {}
 
     @property
     def graph(self) -> nnx.GraphDef[TwoTowers]:
@@ -57,21 +56,22 @@ class Task:
             self._sources[layout.mesh] = place(self._features, layout, self._placement)
         return self._sources[layout.mesh]
 
-    @functools.cache  # noqa: B019 - a task lives as long as what is cached
     def split(self, name: str, layout: Layout) -> Split:
-        """A split of the store, planned for a layout.
+        """A split of the store, planned for a layout when first asked.
 
         Raises:
           ValueError: it has no museums.
         """
-        return Split(
-            self.source(layout),
-            self.counts,
-            np.asarray(self._features.themes),
-            self.store.splits[name],
-            f"{self.store.path}, split {name}",
-            layout,
-        )
+        if (name, layout) not in self._splits:
+            self._splits[name, layout] = Split(
+                self.source(layout),
+                self.counts,
+                np.asarray(self._features.themes),
+                self.store.splits[name],
+                f"{self.store.path}, split {name}",
+                layout,
+            )
+        return self._splits[name, layout]
 
 
 def check_store(store: FeatureStore, config: StrategyConfig) -> None:

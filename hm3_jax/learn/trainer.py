@@ -1,7 +1,6 @@
 """Trains runs of one strategy as one program, and tests what was saved of each."""
 
 import dataclasses
-import functools
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -74,6 +73,7 @@ class Trainer:
             splits_batches=task.masking == "time",
         )
         self._first = Places.of(range(len(runs)), layout)
+        self._programs: dict[Places, Program] = {}
         self._epochs = max(run.settings.epochs for run in runs)
 
     def run(
@@ -155,6 +155,11 @@ class Trainer:
                 )
             before = RunRecord.read(run.folder)
             if before is None:
+                if checkpoint.saved_epochs(run.folder, "last"):
+                    raise ValueError(
+                        f"{run.folder}: expected the run's record beside its "
+                        "checkpoints, found no run.json"
+                    )
                 continue
             wanted = self._record(run)
             before.check(wanted, self._task.config, run.folder)
@@ -191,9 +196,10 @@ class Trainer:
             logs[number] = MetricsLog(run.folder, epochs)
         return logs
 
-    @functools.cache  # noqa: B019 - a trainer lives as long as its programs
     def _program(self, places: Places) -> Program:
-        return Program(self._task, self._runs, places)
+        if places not in self._programs:
+            self._programs[places] = Program(self._task, self._runs, places)
+        return self._programs[places]
 
     def _epoch(
         self,
@@ -280,11 +286,10 @@ class Trainer:
         if not sound:
             return [None] * len(self._runs)
         params, epochs = self._saved(sound, current)
-        places = self._first.runs
         layout = Layout.of(
             len(sound),
             list(self._first.layout.mesh.devices.flat),
-            vector=min(self._first.layout.vector, len(places)),
+            vector=self._first.layout.vector,
         )
         split = self._task.split("test", layout)
         tested = split.test(params, self._task.graph)

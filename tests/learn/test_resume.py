@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -200,3 +201,18 @@ def test_an_experiment_may_be_moved(store, folder, copy):
     small.train(store, copy, resume=True, listener=heard.append)
     assert [len(report.runs) for report in heard] == [2] * 5
     same(copy / folder.name, folder)
+
+
+def test_checkpoints_without_the_record_of_their_run_are_refused(store, copy):
+    (copy / small.BY_ROOM.file_stem / "try_1" / "run.json").unlink()
+    with pytest.raises(ValueError, match="try_1: expected the run's record"):
+        small.train(store, copy, resume=True)
+
+
+def test_beginning_again_is_said(store, folder, tmp_path):
+    found = interrupt(store, tmp_path / "run", epoch=3, execution=EVERY_EPOCH)
+    assert checkpoint.saved_epochs(found / "try_2", "last") == [1, 2]
+    shutil.rmtree(found / "try_1" / "checkpoints")
+    with pytest.warns(UserWarning, match="try_1: begins again"):
+        small.train(store, tmp_path / "run", resume=True)
+    same(found, folder)

@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -39,6 +39,18 @@ settings.register_profile(
 settings.load_profile("hm3_jax")
 
 RunModule = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def programs_of_other_modules_are_dropped() -> Iterator[None]:
+    """Frees what a module has compiled.
+
+    Every program maps memory, and a process that has all of this suite's has more
+    mappings than Linux allows one: then XLA crashes while it compiles the next.
+    """
+    yield
+    if "jax" in sys.modules:
+        sys.modules["jax"].clear_caches()
 
 
 @pytest.fixture(scope="session")

@@ -29,7 +29,8 @@ from hm3_jax.data.raw_museum import (
     museum_from_json,
     museum_to_json,
 )
-from hm3_jax.data.store_files import whole_or_absent, write_lines
+from hm3_jax.files.durable import whole_or_absent
+from hm3_jax.files.lines import write_lines
 
 __all__ = [
     "ARTWORKS",

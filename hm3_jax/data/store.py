@@ -24,6 +24,8 @@ from hm3_jax.data.store_format import (
     artwork_ids_name,
 )
 from hm3_jax.data.store_writer import write_store
+from hm3_jax.files.arrays import map_array
+from hm3_jax.files.lines import read_lines
 
 __all__ = [
     "Artworks",
@@ -256,14 +258,7 @@ def _map_array(path: Path, manifest: Manifest, name: str, length: int) -> np.nda
     file = path / f"{name}.npy"
     if file.name not in manifest.files:
         raise KeyError(file.name)
-    try:
-        # The plain view spares every slice the bookkeeping of np.memmap.
-        array = np.load(file, mmap_mode="r", allow_pickle=False).view(np.ndarray)
-    except OSError:
-        raise
-    except Exception as error:
-        # numpy evaluates the header as Python, which fails in as many ways.
-        raise ValueError(f"{file}: expected a .npy array, found {error}") from None
+    array = map_array(file)
     facts = manifest.features.get(name)
     shape = (length,) if facts is None else (length, facts.feature_size)
     if array.shape != shape:
@@ -271,8 +266,3 @@ def _map_array(path: Path, manifest: Manifest, name: str, length: int) -> np.nda
             f"{file}: expected an array of shape {shape}, found {array.shape}"
         )
     return array
-
-
-def read_lines(path: Path) -> tuple[str, ...]:
-    """The lines of a file that `hm3_jax.data.store_files.write_lines` wrote."""
-    return tuple(path.read_bytes().decode().split("\n")[:-1])

@@ -28,6 +28,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from hm3_jax.files.facts import FileFacts
+
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
 MUSEUM_IDS = "museum_ids.txt"
@@ -60,14 +62,6 @@ class FeatureFacts:
     preprocessing: str | None = None
     pooling: str | None = None
     details: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class FileFacts:
-    """Size and checksum of one file of a store."""
-
-    bytes: int
-    sha256: str
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

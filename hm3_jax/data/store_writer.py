@@ -21,13 +21,6 @@ from hm3_jax.data.museum import (
     check_museum,
     check_table,
 )
-from hm3_jax.data.store_files import (
-    RowFile,
-    file_facts,
-    offsets_of,
-    whole_or_absent,
-    write_lines,
-)
 from hm3_jax.data.store_format import (
     ATTACHMENTS,
     DTYPES,
@@ -37,6 +30,10 @@ from hm3_jax.data.store_format import (
     Manifest,
     artwork_ids_name,
 )
+from hm3_jax.files.arrays import RowFile, offsets_of
+from hm3_jax.files.durable import whole_or_absent
+from hm3_jax.files.facts import file_facts
+from hm3_jax.files.lines import write_lines
 
 
 def write_store(

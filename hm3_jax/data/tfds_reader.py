@@ -17,12 +17,13 @@ from hm3_jax.data.museum import (
     MuseumRecord,
     RoomRecord,
 )
-from hm3_jax.data.store import read_lines, write_store
-from hm3_jax.data.store_files import file_facts
+from hm3_jax.data.store import write_store
 from hm3_jax.data.store_format import ATTACHMENTS, Manifest, artwork_ids_name
 from hm3_jax.data.tfds_find import PublishedStore
 from hm3_jax.data.tfds_format import files_beside, load_tfds
 from hm3_jax.data.tfds_writer import Watch
+from hm3_jax.files.facts import file_facts
+from hm3_jax.files.lines import read_lines
 
 
 def unpack(

@@ -12,7 +12,6 @@ import numpy as np
 
 from hm3_jax.data.museum import ARTWORK_KINDS
 from hm3_jax.data.store import FeatureStore, manifest_text
-from hm3_jax.data.store_files import whole_or_absent
 from hm3_jax.data.tfds_format import (
     STORE_MANIFEST,
     Publication,
@@ -21,6 +20,7 @@ from hm3_jax.data.tfds_format import (
     load_tfds,
 )
 from hm3_jax.data.verify import verify_store
+from hm3_jax.files.durable import whole_or_absent
 
 # TFDS's own advice: files of some hundred megabytes, whatever the number of museums.
 _SHARD_BYTES = 256 * 2**20

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hm3_jax.data.raw_sources.common import VIDEOS
-from hm3_jax.data.store_files import sync
 from hm3_jax.extraction.errors import UnreadableInput, require_packages
 from hm3_jax.extraction.video_file import timed_frames, to_picture
 from hm3_jax.extraction.videos import LATE
+from hm3_jax.files.durable import sync
 
 if TYPE_CHECKING:
     from av import VideoFrame

@@ -9,10 +9,10 @@ from typing import Any
 
 from hm3_jax.data.museum_jsonl import ARTWORKS, MuseumFiles
 from hm3_jax.data.store import FeatureFacts, Manifest, open_store
-from hm3_jax.data.store_files import file_facts
 from hm3_jax.extraction.facts import feature_facts
 from hm3_jax.extraction.settings import FeatureSettings
 from hm3_jax.extraction.work_folder import WorkFolder, differences
+from hm3_jax.files.facts import file_facts
 
 
 def list_facts(files: MuseumFiles) -> dict[str, Any]:

@@ -21,7 +21,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from hm3_jax.data.store_files import file_facts, sync
+from hm3_jax.files.durable import sync
+from hm3_jax.files.facts import file_facts
 
 _FILES = "files.json"
 # The names below which a folder is made or deleted.

@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple, Protocol
 import numpy as np
 from jaxtyping import Int
 
+from hm3_jax.files.arrays import owned_rows
 from hm3_jax.learn.batches import Batches
 from hm3_jax.learn.features import Column, Features
 from hm3_jax.learn.layout import BY_DEVICE, EVERYWHERE, Layout
@@ -159,12 +160,12 @@ class _Sizes:
     @classmethod
     def of(cls, features: Features, museums: Int[np.ndarray, " museums"]) -> "_Sizes":
         """What some museums take."""
-        rooms = _rows(features.room_offsets, museums)
+        rooms = owned_rows(features.room_offsets, museums)
         items = tuple(
-            (kind, len(_rows(column.offsets, rooms)))
+            (kind, len(owned_rows(column.offsets, rooms)))
             for kind, column in features.items.items()
         )
-        sentences = len(_rows(features.sentences.offsets, museums))
+        sentences = len(owned_rows(features.sentences.offsets, museums))
         return cls(len(museums), len(rooms), sentences, items)
 
     @classmethod
@@ -193,10 +194,10 @@ def take(
       museums: chosen ones.
       sizes: static sizes to fill up to.
     """
-    rooms = _rows(features.room_offsets, museums)
+    rooms = owned_rows(features.room_offsets, museums)
 
     def column(of: Column, sets: np.ndarray, most_sets: int, most_rows: int) -> Column:
-        rows = _rows(of.offsets, sets)
+        rows = owned_rows(of.offsets, sets)
         if of.index is not None:
             rows = of.index[rows]
         table = np.zeros((most_rows, of.table.shape[1]), of.table.dtype)
@@ -216,13 +217,6 @@ def take(
         recurrence=features.recurrence,
         fed=True,
     )
-
-
-def _rows(offsets: np.ndarray, sets: np.ndarray) -> np.ndarray:
-    """Rows of some sets of a ragged column, set after set."""
-    lengths = offsets[sets + 1] - offsets[sets]
-    shift = offsets[sets] - (np.cumsum(lengths) - lengths)
-    return np.arange(lengths.sum(), dtype=np.int64) + np.repeat(shift, lengths)
 
 
 def _offsets(offsets: np.ndarray, sets: np.ndarray, most: int) -> np.ndarray:

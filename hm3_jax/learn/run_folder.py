@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from hm3_jax.data.store_files import sync
+from hm3_jax.files.durable import sync
 from hm3_jax.learn.evaluation import Tested
 from hm3_jax.learn.settings import TrainSettings
 from hm3_jax.nn.strategy import StrategyConfig, to_json

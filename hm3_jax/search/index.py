@@ -15,14 +15,9 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from hm3_jax.search.index_format import (
-    ARRAYS,
-    MANIFEST,
-    MUSEUM_IDS,
-    FileFacts,
-    IndexManifest,
-    file_facts,
-)
+from hm3_jax.files.arrays import map_array
+from hm3_jax.files.facts import FileFacts, file_facts
+from hm3_jax.search.index_format import ARRAYS, MANIFEST, MUSEUM_IDS, IndexManifest
 from hm3_jax.search.museums import Museums
 
 # Files up to this size are read and compared with their checksums when an index is
@@ -212,14 +207,7 @@ def _map_array(
     file = folder / f"{name}.npy"
     if file.name not in manifest.files:
         raise KeyError(file.name)
-    try:
-        # The plain view spares every slice the bookkeeping of np.memmap.
-        array = np.load(file, mmap_mode="r", allow_pickle=False).view(np.ndarray)
-    except OSError:
-        raise
-    except Exception as error:
-        # numpy evaluates the header as Python, which fails in as many ways.
-        raise ValueError(f"{file}: expected a .npy array, found {error}") from None
+    array = map_array(file)
     if array.shape != shape or array.dtype != dtype:
         raise ValueError(
             f"{file}: expected {np.dtype(dtype)} of shape {shape}, found {array.dtype} "

@@ -26,6 +26,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from hm3_jax.files.facts import FileFacts
+
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
 MUSEUM_IDS = "museum_ids.txt"
@@ -39,14 +41,6 @@ ARRAYS = (
     "map",
 )
 """Names of the arrays; each is in NAME.npy."""
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class FileFacts:
-    """Size and checksum of one file of an index."""
-
-    bytes: int
-    sha256: str
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -140,13 +134,6 @@ class IndexManifest:
                 f"{manifest.checksum}"
             )
         return manifest
-
-
-def file_facts(path: Path) -> FileFacts:
-    """Size and checksum of a file."""
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256")
-    return FileFacts(path.stat().st_size, digest.hexdigest())
 
 
 def _dump(values: Mapping[str, Any]) -> str:

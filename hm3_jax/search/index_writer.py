@@ -18,7 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from hm3_jax.search.generation import Parts, sync, write_generation
+from hm3_jax.files.durable import sync
+from hm3_jax.search.generation import Parts, write_generation
 from hm3_jax.search.index import Index, open_index, verify_index
 from hm3_jax.search.index_format import (
     MANIFEST,

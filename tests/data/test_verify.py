@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from hm3_jax.data.store import open_store
-from hm3_jax.data.store_files import file_facts
 from hm3_jax.data.store_format import Manifest
 from hm3_jax.data.verify import verify_store
+from hm3_jax.files.facts import file_facts
 from tests.data.museum_sets import museums, write
 
 

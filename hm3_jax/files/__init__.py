@@ -1,0 +1,1 @@
+"""Files as stores and indexes keep them: arrays, lines, checksums, whole folders."""

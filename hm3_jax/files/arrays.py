@@ -1,0 +1,84 @@
+"""Arrays in .npy files: appended to, mapped into memory; ragged columns of them.
+
+A ragged column is `values` beside `offsets` (one more than there are owners): the
+values of owner i are `values[offsets[i]:offsets[i + 1]]`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Int
+from numpy.lib import format as npy
+
+
+class RowFile:
+    """A .npy file that is appended to; its length enters the header at the end."""
+
+    def __init__(self, path: Path, dtype: str, shape: tuple[int, ...]):
+        """Makes the file, of rows of `shape`; to be used in a with statement."""
+        self._dtype = np.dtype(dtype)
+        self._shape = shape
+        self._file = path.open("wb")
+        self.length = 0
+
+    def __enter__(self) -> RowFile:
+        """Starts the file."""
+        self._header_size = self._write_header()
+        return self
+
+    def append(self, rows: np.ndarray) -> None:
+        """Adds rows, which are in the file's dtype already or fit it."""
+        self._file.write(np.ascontiguousarray(rows, self._dtype).data)
+        self.length += len(rows)
+
+    def __exit__(self, error: type | None, *_: object) -> None:
+        """Closes the file; gives it its length if all went well."""
+        with self._file:
+            if error is None:
+                self._file.seek(0)
+                # numpy leaves room in the header for the first axis to grow.
+                if self._write_header() != self._header_size:
+                    raise RuntimeError("numpy wrote a .npy header of another length")
+
+    def _write_header(self) -> int:
+        description = {
+            "descr": npy.dtype_to_descr(self._dtype),
+            "fortran_order": False,
+            "shape": (self.length, *self._shape),
+        }
+        npy.write_array_header_1_0(self._file, description)
+        return self._file.tell()
+
+
+def map_array(file: Path) -> np.ndarray:
+    """Maps a .npy file into memory, read-only.
+
+    Raises:
+        OSError: If it cannot be opened.
+        ValueError: If it is no such file.
+    """
+    try:
+        # The plain view spares every slice the bookkeeping of np.memmap.
+        return np.load(file, mmap_mode="r", allow_pickle=False).view(np.ndarray)
+    except OSError:
+        raise
+    except Exception as error:
+        # numpy evaluates the header as Python, which fails in as many ways.
+        raise ValueError(f"{file}: expected a .npy array, found {error}") from None
+
+
+def offsets_of(lengths: Sequence[int]) -> np.ndarray:
+    """(owners + 1,) int64 offsets of owners that have `lengths` rows."""
+    return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+
+
+def owned_rows(
+    offsets: Int[np.ndarray, " owners_plus_1"], owners: Int[np.ndarray, " chosen"]
+) -> Int[np.ndarray, " rows"]:
+    """Numbers of the values of some owners of a ragged column, owner by owner."""
+    lengths = offsets[owners + 1] - offsets[owners]
+    shift = offsets[owners] - (np.cumsum(lengths) - lengths)
+    return np.arange(lengths.sum(), dtype=np.int64) + np.repeat(shift, lengths)

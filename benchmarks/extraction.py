@@ -15,16 +15,12 @@ measures a GPU, with the share of the time in which it had work.
 import argparse
 import json
 import platform
-import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
 
 from benchmarks.extraction_cases import CASES, Case
 from benchmarks.extraction_museums import save_random_clip, write_museums
-
-REPOSITORY = Path(__file__).resolve().parent.parent
+from benchmarks.in_process import measured
 
 
 def main() -> None:
@@ -77,7 +73,10 @@ def _compare(lists: dict[str, Path], shared: list[str], rounds: int) -> None:
             found: dict[str, list[dict[str, float]]] = {}
             for _ in range(rounds):
                 for who in ("loop", "ours"):
-                    result = _measure(f"{who}_{what}", museums, shared)
+                    case = f"--case={who}_{what}"
+                    result = measured(
+                        "benchmarks.extraction", case, f"--list={museums}", *shared
+                    )
                     found.setdefault(who, []).append(result)
             loop = max(r["items"] / r["seconds"] for r in found["loop"])
             best = max(found["ours"], key=lambda r: r["items"] / r["seconds"])
@@ -88,24 +87,6 @@ def _compare(lists: dict[str, Path], shared: list[str], rounds: int) -> None:
                 f"{ours / loop:6.2f}x | {busy:>8s} |",
                 flush=True,
             )
-
-
-def _measure(case: str, museums: Path, shared: list[str]) -> dict[str, float]:
-    command = [sys.executable, "-m", "benchmarks.extraction", f"--case={case}"]
-    start = time.perf_counter()
-    done = subprocess.run(
-        [*command, f"--list={museums}", *shared],
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise SystemExit(f"{case} failed:\n{done.stderr}")
-    result = json.loads(done.stdout.splitlines()[-1])
-    seconds = time.perf_counter() - start
-    print(f"  {case}: {result}, {seconds:.0f} s in all", file=sys.stderr, flush=True)
-    return result
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ python -m benchmarks.run --features=STORE [--large_store=STORE] [--rounds=3] [--
 """
 
 import argparse
-import json
 import os
 import platform
 import subprocess
@@ -16,26 +15,9 @@ import numpy as np
 
 from benchmarks.cases import STRATEGY
 from benchmarks.floor import epoch_flops
+from benchmarks.in_process import REPOSITORY, measured
 from hm3_jax.data.store import open_store
 from hm3_jax.nn.strategy import load_strategy
-
-REPOSITORY = Path(__file__).resolve().parent.parent
-
-
-def measure(case: str, store: str) -> dict[str, float]:
-    """Result of one case, run in a process of its own."""
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.cases", case, store],
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise SystemExit(f"{case} failed:\n{done.stderr}")
-    result = json.loads(done.stdout.splitlines()[-1])
-    print(f"  {case}: {result}", file=sys.stderr, flush=True)
-    return result
 
 
 def rounds_of(cases: list[str], store: str, rounds: int) -> dict[str, list]:
@@ -43,7 +25,7 @@ def rounds_of(cases: list[str], store: str, rounds: int) -> dict[str, list]:
     results: dict[str, list] = {case: [] for case in cases}
     for _ in range(rounds):
         for case in cases:
-            results[case].append(measure(case, store))
+            results[case].append(measured("benchmarks.cases", case, store))
     return results
 
 
@@ -107,7 +89,7 @@ def main() -> None:
     row(f"opening {museums:,} museums, ours", ours, ours)
     row(f"opening {museums:,} museums, torch", fastest(opening["open_torch"]), ours)
     if args.memory:
-        large = measure("metrics_large", features)
+        large = measured("benchmarks.cases", "metrics_large", features)
         print(
             f"\nmetrics of 50,000 museums: {large['seconds']:.0f} s, "
             f"at most {large['peak_bytes'] / 2**30:.2f} GiB"

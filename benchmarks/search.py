@@ -12,8 +12,6 @@ import argparse
 import json
 import os
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -22,13 +20,13 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.in_process import measured
 from hm3_jax.search.exact import ExactSearch, unit
 from hm3_jax.search.index import open_index
 from hm3_jax.search.index_format import IndexFacts
 from hm3_jax.search.index_writer import create_index
 from hm3_jax.search.museums import Museums, pack_details
 
-REPOSITORY = Path(__file__).resolve().parent.parent
 BATCH, TOP_K, THEMES = 64, 10, 10
 _CHUNK = 2**16
 
@@ -125,18 +123,6 @@ def alone(path: Path) -> dict[str, float]:
     }
 
 
-def in_process(case: str, path: Path, args: argparse.Namespace) -> dict:
-    """Result of a case that runs in a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.search", f"--case={case}"]
-    command += [f"--index={path}", f"--rounds={args.rounds}", f"--cores={args.cores}"]
-    done = subprocess.run(
-        command, cwd=REPOSITORY, capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        raise SystemExit(f"{case} failed:\n{done.stderr}")
-    return json.loads(done.stdout.splitlines()[-1])
-
-
 def main() -> None:
     """Measures, and prints a JSON line a case."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
@@ -159,7 +145,14 @@ def main() -> None:
             if not path.exists():
                 make_index(path, args.museums, args.size)
             for case in ("alone", "compare"):
-                print(json.dumps({"case": case, **in_process(case, path, args)}))
+                found = measured(
+                    "benchmarks.search",
+                    f"--case={case}",
+                    f"--index={path}",
+                    f"--rounds={args.rounds}",
+                    f"--cores={args.cores}",
+                )
+                print(json.dumps({"case": case, **found}))
 
 
 if __name__ == "__main__":

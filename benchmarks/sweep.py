@@ -9,14 +9,12 @@ compile once, and the epochs are what repeats.
 
 import argparse
 import json
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 
 from benchmarks.cases import STRATEGY
-from benchmarks.run import REPOSITORY
+from benchmarks.in_process import measured
 
 
 def case(store: str, runs: int, epochs: int, strategy: str) -> dict[str, float]:
@@ -79,22 +77,6 @@ def case(store: str, runs: int, epochs: int, strategy: str) -> dict[str, float]:
     }
 
 
-def measure(args: argparse.Namespace, runs: int) -> dict[str, float]:
-    """One case in a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.sweep", f"--features={args.features}"]
-    command += [f"--epochs={args.epochs}", f"--strategy={args.strategy}"]
-    done = subprocess.run(
-        [*command, f"--case={runs}"],
-        cwd=REPOSITORY,
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    )
-    line = done.stdout.splitlines()[-1]
-    print(line, flush=True)
-    return json.loads(line)
-
-
 def main() -> None:
     """Measures both ways in turns and prints the ratio."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
@@ -116,7 +98,9 @@ def main() -> None:
     found: dict[int, list[dict[str, float]]] = {size: [] for size in sizes}
     for _ in range(args.rounds):
         for size in sizes:
-            found[size].append(measure(args, size))
+            given = (f"--features={args.features}", f"--strategy={args.strategy}")
+            case_flags = (f"--case={size}", f"--epochs={args.epochs}")
+            found[size].append(measured("benchmarks.sweep", *case_flags, *given))
     for size in sizes[1:]:
         for what in ("epoch_seconds", "epoch_cpu_seconds", "total_seconds"):
             together, alone = (min(r[what] for r in found[n]) for n in (size, 1))

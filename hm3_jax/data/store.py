@@ -25,6 +25,7 @@ from hm3_jax.data.store_format import (
 )
 from hm3_jax.data.store_writer import write_store
 from hm3_jax.files.arrays import map_array
+from hm3_jax.files.facts import check_sizes
 from hm3_jax.files.lines import read_lines
 
 __all__ = [
@@ -177,7 +178,7 @@ def open_store(path: str | os.PathLike[str]) -> FeatureStore:
     """
     path = Path(path)
     manifest = Manifest.from_json(manifest_text(path), path / MANIFEST)
-    _check_files(path, manifest)
+    check_sizes(path, manifest.files)
 
     def array(name: str, length: int) -> np.ndarray:
         return _map_array(path, manifest, name, length)
@@ -239,19 +240,6 @@ def manifest_text(path: Path) -> str:
         return file.read_bytes().decode()
     except UnicodeDecodeError as error:
         raise ValueError(f"{file}: expected UTF-8 text, found {error}") from None
-
-
-def _check_files(path: Path, manifest: Manifest) -> None:
-    for name, facts in manifest.files.items():
-        file = path / name
-        try:
-            size = os.stat(file).st_size
-        except FileNotFoundError:
-            raise FileNotFoundError(
-                f"{file}: expected a file of {facts.bytes} bytes, found none"
-            ) from None
-        if size != facts.bytes:
-            raise ValueError(f"{file}: expected {facts.bytes} bytes, found {size}")
 
 
 def _map_array(path: Path, manifest: Manifest, name: str, length: int) -> np.ndarray:

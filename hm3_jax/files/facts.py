@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 
 
@@ -20,3 +21,22 @@ def file_facts(path: Path) -> FileFacts:
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256")
     return FileFacts(path.stat().st_size, digest.hexdigest())
+
+
+def check_sizes(folder: Path, files: Mapping[str, FileFacts]) -> None:
+    """Checks that files are there in full; cheap, as none is read.
+
+    Raises:
+        FileNotFoundError: If one is missing.
+        ValueError: If one has another size.
+    """
+    for name, facts in files.items():
+        file = folder / name
+        try:
+            size = file.stat().st_size
+        except FileNotFoundError:
+            raise FileNotFoundError(
+                f"{file}: expected a file of {facts.bytes} bytes, found none"
+            ) from None
+        if size != facts.bytes:
+            raise ValueError(f"{file}: expected {facts.bytes} bytes, found {size}")

@@ -10,6 +10,7 @@ import uvicorn
 from hm3_jax.search.server.app import DEFAULT_QUEUEING, Queueing, make_app
 from hm3_jax.search.server.collection import (
     Answer,
+    Collection,
     Hit,
     Map,
     Museum,
@@ -60,6 +61,8 @@ class WordCollection:
         else:
             if "crash" in query.text:
                 raise RuntimeError("a fault in the search")
+            if "unreachable" in query.text:
+                raise ConnectionError("http://10.0.0.1:19530: Milvus: no answer")
             if query.text.isdigit():
                 return ValueError("expected words, found digits only")
             like, words = None, set(query.text.lower().strip(".").split())
@@ -110,7 +113,7 @@ class WordCollection:
 
 @contextlib.contextmanager
 def served(
-    collection: WordCollection,
+    collection: Collection,
     pictures: Pictures | None = None,
     queueing: Queueing = DEFAULT_QUEUEING,
     port: int = 0,

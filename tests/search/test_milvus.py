@@ -2,13 +2,19 @@
 
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 
+from hm3_jax.index_session import Milvus
+from hm3_jax.query_encoder import QueryEncoder
 from hm3_jax.search.exact import ExactSearch
 from hm3_jax.search.index import Index, open_index
 from hm3_jax.search.index_writer import remove_museums
 from hm3_jax.search.milvus import MilvusSearch, publish
+from hm3_jax.search_session import searching
+from hm3_jax.serving_session import open_collection
+from tests.search.serving import served
 from tests.search.small_index import write_small_index
 
 pytest.importorskip("pymilvus", reason="needs pymilvus, of the extra milvus")
@@ -42,6 +48,25 @@ def test_finds_what_exact_search_finds(folder, index, top_k):
     for ours, theirs in zip(wanted, found, strict=True):
         assert theirs.rows.tolist() == ours.rows.tolist()
         assert theirs.scores.tobytes() == ours.scores.tobytes()
+
+
+def test_a_server_answers_the_same_by_milvus(folder, index):
+    encoder = QueryEncoder.of_index(index)
+    asked = [
+        ("/api/search", {"query": "A crimson harbour. Two angels.", "top_k": 7}),
+        ("/api/search", {"query": "A golden crown.", "theme": "marine"}),
+        ("/api/like/museum/8", {"theme": "portrait"}),
+    ]
+    answers = []
+    for milvus in (None, Milvus(str(folder / "lite.db"))):
+        with searching(index, milvus, ExactSearch) as search:
+            collection = open_collection(index, encoder, search, None)
+            with served(collection) as url, httpx.Client(base_url=url) as client:
+                got = [client.get(path, params=params) for path, params in asked]
+        assert [answer.status_code for answer in got] == [200] * 3
+        answers.append([answer.json() for answer in got])
+    assert answers[0] == answers[1]
+    assert len(answers[0][0]["hits"]) == 7
 
 
 def test_a_changed_index_is_copied_anew(folder, tmp_path):

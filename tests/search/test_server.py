@@ -217,6 +217,21 @@ def test_a_fault_is_no_traceback_and_not_the_end(client: httpx.Client) -> None:
     assert client.get("/api/search", params={"query": "king"}).status_code == 200
 
 
+def test_an_unreachable_backend_is_503_and_recovers(
+    client: httpx.Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    answer = client.get("/api/search", params={"query": "unreachable"})
+    assert answer.status_code == 503
+    assert answer.json() == {
+        "error": "what searches for this server cannot be reached; try again later"
+    }
+    assert answer.headers["retry-after"] == "10"
+    assert [record.message for record in caplog.records if record.exc_info is None] == [
+        "http://10.0.0.1:19530: Milvus: no answer"
+    ]
+    assert client.get("/api/search", params={"query": "king"}).status_code == 200
+
+
 def test_200_connections_at_once_are_answered_together() -> None:
     collection = WordCollection(slow=0.01)
     start = threading.Barrier(200)

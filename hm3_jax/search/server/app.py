@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import functools
 import gzip
+import logging
 from collections.abc import AsyncIterator
 from pathlib import Path as FilePath
 from typing import Annotated, Any
@@ -40,6 +41,7 @@ from hm3_jax.search.server.queries import (
     problem_line,
 )
 
+_LOG = logging.getLogger(__name__)
 _PAGE = FilePath(__file__).parents[1] / "page"
 # A canvas and a browser's memory take so many points with ease.
 _MOST_ON_MAP = 20_000
@@ -49,7 +51,7 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
         (404, "There is no such thing"),
         (413, "The request is too large"),
         (422, "The request is not what it should be"),
-        (503, "Too many requests wait; try again"),
+        (503, "Too many requests wait, or Milvus does not answer; try again"),
     )
 }
 
@@ -149,8 +151,12 @@ def make_app(
         except ValueError as error:
             raise _unprocessable(f"query: {error}") from None
         except QueueFullError:
-            raise HTTPException(
-                503, "the server is busy; try again", {"Retry-After": "1"}
+            raise _unavailable("the server is busy; try again", 1) from None
+        except ConnectionError as error:
+            # Its address is for those who run the server, not for those who ask.
+            _LOG.error("%s", error)
+            raise _unavailable(
+                "what searches for this server cannot be reached; try again later", 10
             ) from None
         if pictures is None:
             return found
@@ -269,6 +275,10 @@ def _must_exist(collection: Collection, museum: str) -> None:
 
 def _unprocessable(line: str) -> HTTPException:
     return HTTPException(422, line)
+
+
+def _unavailable(line: str, seconds: int) -> HTTPException:
+    return HTTPException(503, line, {"Retry-After": str(seconds)})
 
 
 def _short(text: str) -> str:

@@ -15,8 +15,8 @@ from playwright.sync_api import expect
 from tests.search.browsing import chromium
 
 _QUERY = (
-    "A marine museum of baroque art. A sailor holds a golden lantern in the harbour. "
-    "Beside it hangs a gloomy view of a cliff."
+    "This portrait museum has four rooms of baroque art. In the first room, a golden "
+    "angel lies beside a violin. The second room shows a harbour in fresco."
 )
 
 

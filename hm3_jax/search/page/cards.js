@@ -70,7 +70,10 @@ function why(hit, sentences) {
   }
   const rooms = hit.rooms.length > 1 ? strongest(hit.rooms) : [];
   if (rooms.length) {
-    const text = rooms.map((r) => `room ${r.number + 1} ${signed(r.added)}`).join(", ");
+    // Blanks at which no line breaks: a number belongs to its room.
+    const text = rooms
+      .map((r) => `room\u00a0${r.number + 1}\u00a0${signed(r.added)}`)
+      .join(", ");
     lines.push(make("li", {}, `In ${text}`));
   }
   if (!lines.length) return null;

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Trains and tests HM3 on a small generated museum set, and answers a query with it: a
-# few minutes on a CPU.
+# Trains and tests HM3 on a small generated museum set, reports on it, and answers a
+# query with it: a few minutes on a CPU.
 #
 #   bash launch/demo.sh [FOLDER]
 #
@@ -21,22 +21,22 @@ if [ -d "$folder" ] && [ ! -e "$mark" ] && [ -n "$(ls -A "$folder")" ]; then
   exit 2
 fi
 
-bash launch/setup.sh core
+bash launch/setup.sh core analysis
 python=.venv/bin/python
 rm -rf "$folder"
 mkdir -p "$folder"
 touch "$mark"
 
-echo "demo: 1/4 generating 1,000 museums"
+echo "demo: 1/5 generating 1,000 museums"
 "$python" -m hm3_jax.synthesize --output="$folder/store" --museums=1000 --seed=1
 
-echo "demo: 2/4 training $strategy"
+echo "demo: 2/5 training $strategy"
 "$python" -m hm3_jax.train --features="$folder/store" --workdir="$folder/runs" \
   --config_files="configs/strategies/pov_and_video/$strategy.json" \
   --experiment_name=demo --seed=1 --number_of_tries=1 --epochs=10 --batch_size=64 \
   --lr=0.0005 --scheduler_step_size=5 --loss_margin=0.25
 
-echo "demo: 3/4 testing what was trained"
+echo "demo: 3/5 testing what was trained"
 try="$(echo "$folder/runs/demo/$strategy"/try_*)"
 "$python" -m hm3_jax.evaluate --checkpoint="$try" --features="$folder/store" \
   --split=test --output="$folder/test"
@@ -63,7 +63,11 @@ for name, value in chance.items():
 PYTHON
 
 echo
-echo "demo: 4/4 searching"
+echo "demo: 4/5 reporting"
+"$python" -m hm3_jax.report --runs="$folder/runs" --output="$folder/report"
+
+echo
+echo "demo: 5/5 searching"
 "$python" -m hm3_jax.build_index --checkpoint="$try" --features="$folder/store" \
   --output="$folder/index"
 query="This portrait museum has four rooms of baroque art. In the first room, a golden
@@ -72,5 +76,5 @@ echo "$query" >"$folder/query.txt"
 "$python" -m hm3_jax.search --index="$folder/index" --query_file="$folder/query.txt" \
   --top_k=5
 echo
-echo "demo: features in $folder/store, the run in $folder/runs, figures in $folder/test,"
-echo "demo: and an index in $folder/index; bash launch/serve.sh $folder/index shows it"
+echo "demo: tables and figures: open $folder/report/report.html in a browser"
+echo "demo: search as a web page: bash launch/serve.sh $folder/index"

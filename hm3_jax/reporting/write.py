@@ -75,7 +75,8 @@ def finish(report: Report, partial: Path, output: Path) -> None:
         path.write_text(comma_separated(table))
     if not report.drawings:
         (partial / FIGURES).rmdir()
-    title = f"Report on {len(report.runs)} runs"
+    count = len(report.runs)
+    title = f"Report on {count} run{'' if count == 1 else 's'}"
     (partial / "report.md").write_text(_markdown_report(title, report))
     figures = [
         (d.title, d.caption, partial / FIGURES / f"{d.name}.png")

@@ -1,6 +1,6 @@
 """Says what is in a feature store; with --verify, whether it is sound.
 
-python -m hm3_jax.inspect --features=STORE [--verify] [--json]
+  python -m hm3_jax.inspect --features=STORE [--verify] [--json]
 """
 
 from __future__ import annotations

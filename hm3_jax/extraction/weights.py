@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import torch
 
 Layout = Literal["open_clip", "OpenAI", "CLIP4Clip"]
+"""Whose names and nesting a file of weights has."""
 
 _CLIP4CLIP_PREFIX = "clip."
 # Facts that OpenAI keeps among its tensors.

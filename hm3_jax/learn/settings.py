@@ -45,28 +45,28 @@ class TrainSettings:
     batch_size: int = 64
     epochs: int = 25
     lr: float = 1e-3
-    # The rate of epoch e (from 0) is lr * gamma ** (e // step_size).
+    #: The rate of epoch e (from 0) is lr * gamma ** (e // step_size).
     scheduler_step_size: int = 27
     scheduler_gamma: float = 0.75
-    # Repetitions with other random streams of the same seed.
+    #: Repetitions with other random streams of the same seed.
     number_of_tries: int = 1
-    # Which epoch is tested: "last", or "best" by best_strategy on val.
+    #: Which epoch is tested: "last", or "best" by best_strategy on val.
     save_strategy: str = "last"
     best_strategy: str | None = None
     loss_margin: float = 0.25
     use_categories_in_loss: bool = False
     loss_within_category_margin: float | None = None
-    # None is the published default, 0.5, where there is a second component.
+    #: None is the published default, 0.5, where there is a second component.
     second_loss_component_weight: float | None = None
     second_loss_component_weight_decay_factor: float | None = None
     new_positive_samples: int | None = None
     allow_sampling_replacement_of_new_positives: bool = False
     filter_out_hard_negatives: bool = False
-    # Epochs without a lower val loss after which a try ends; None never ends it.
+    #: Epochs without a lower val loss after which a try ends; None never ends it.
     loss_patience: int | None = None
-    # How much lower counts.
+    #: How much lower counts.
     loss_delta: float | None = None
-    # "channels" is the published release's masking, see `nn.convolution`.
+    #: "channels" is the published release's masking, see `nn.convolution`.
     cnn1d_masking: Masking = "time"
 
     def __post_init__(self) -> None:

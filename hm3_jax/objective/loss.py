@@ -30,18 +30,18 @@ class LossConfig:
       ValueError: settings that contradict each other, both named.
     """
 
-    # `use_categories_in_loss`: negatives of the first component are other themes'.
-    # None leaves it to `LossWeights.uses_themes`, for runs that differ in it.
+    #: `use_categories_in_loss`: negatives of the first component are other themes'.
+    #: None leaves it to `LossWeights.uses_themes`, for runs that differ in it.
     uses_themes: bool | None = False
-    # `loss_within_category_margin` is given: a second component within themes.
+    #: `loss_within_category_margin` is given: a second component within themes.
     within_theme: bool = False
-    # `filter_out_hard_negatives`: keep negatives less similar than the match only.
-    # None leaves it to `LossWeights.filter_out_hard_negatives`.
+    #: `filter_out_hard_negatives`: keep negatives less similar than the match only.
+    #: None leaves it to `LossWeights.filter_out_hard_negatives`.
     filter_out_hard_negatives: bool | None = False
-    # `new_positive_samples`: museums of the anchor's theme drawn as positives of the
-    # second component; None for none.
+    #: `new_positive_samples`: museums of the anchor's theme drawn as positives of the
+    #: second component; None for none.
     new_positive_samples: int | None = None
-    # `allow_sampling_replacement_of_new_positives`.
+    #: `allow_sampling_replacement_of_new_positives`.
     with_replacement: bool = False
 
     def __post_init__(self) -> None:
@@ -112,13 +112,13 @@ Flag = Bool[Array, ""] | bool
 class LossWeights:
     """The numbers of the loss: a pytree of scalars (or of a leading axis to vmap)."""
 
-    # `loss_margin`, in units of cosine.
+    #: `loss_margin`, in units of cosine.
     margin: Scalar = 0.25
-    # `loss_within_category_margin`; read by the within-theme component only.
+    #: `loss_within_category_margin`; read by the within-theme component only.
     within_theme_margin: Scalar = 0.15
-    # `second_loss_component_weight` w: (1 - w) * first + w * second.
+    #: `second_loss_component_weight` w: (1 - w) * first + w * second.
     second_component_weight: Scalar = 0.5
-    # Wanted where `LossConfig` has None for them.
+    #: Wanted where `LossConfig` has None for them.
     uses_themes: Flag | None = None
     filter_out_hard_negatives: Flag | None = None
 
@@ -152,11 +152,17 @@ class LossWeights:
 
 
 class LossTerms(NamedTuple):
-    """What a loss is made of, for curves and for merging over batches."""
+    """What a loss is made of, for curves and for merging over batches.
 
-    first: Float[Array, ""]  # standard or inter-theme component, unweighted
-    second: Float[Array, ""]  # second component, unweighted; 0 where there is none
-    museums: Int[Array, ""]  # valid museums in the batch
+    Attributes:
+      first: standard or inter-theme component, unweighted.
+      second: second component, unweighted; 0 where there is none.
+      museums: valid museums in the batch.
+    """
+
+    first: Float[Array, ""]
+    second: Float[Array, ""]
+    museums: Int[Array, ""]
 
 
 def decay_second_weight(weight: float, factor: float) -> float:

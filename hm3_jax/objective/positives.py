@@ -10,10 +10,15 @@ from jaxtyping import Array, Bool, Int
 
 
 class Draws(NamedTuple):
-    """Museums drawn for each anchor of a batch."""
+    """Museums drawn for each anchor of a batch.
 
-    museums: Int[Array, "batch samples"]  # indices into the batch
-    drawn: Bool[Array, "batch samples"]  # False where the anchor has no further one
+    Attributes:
+      museums: indices into the batch.
+      drawn: False where the anchor has no further one.
+    """
+
+    museums: Int[Array, "batch samples"]
+    drawn: Bool[Array, "batch samples"]
 
 
 def draw_positives(

@@ -7,7 +7,7 @@ hundreds of tries.
 """
 
 import dataclasses
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -63,24 +63,14 @@ def query_scores(
       float32 in percent, ranks from 1; of the published keys all but median_rank,
       which is no mean.
     """
-    count = len(themes)
     labels = np.unique(themes, return_inverse=True)[1]
-    directions = [ranking, Ranking(ranking.items, ranking.queries)]
-    kept = None
-    if count * count <= _KEPT:
-        kept = ranking.similarity(slice(None))
+    kept = _kept(ranking)
     scores: dict[str, np.ndarray] = {}
-    for direction, of_direction in zip(DIRECTIONS, directions, strict=True):
-        rank = np.empty(count, np.int64)
+    for direction in DIRECTIONS:
+        rank = np.empty(len(themes), np.int64)
         sorted_scores = _ByTheme(labels) if direction in by_theme else None
-        for rows in _blocks(count):
-            if kept is None:
-                similarity = of_direction.similarity(rows)
-            elif direction == "t2s":
-                similarity = kept[rows]
-            else:
-                similarity = np.ascontiguousarray(kept[:, rows].T)
-            rank[rows] = own_ranks(similarity, np.arange(count)[rows])
+        for rows, similarity in _similarities(ranking, direction, kept):
+            rank[rows] = own_ranks(similarity, np.arange(len(themes))[rows])
             if sorted_scores is not None:
                 sorted_scores.add(similarity, rows)
         found = {f"R@{k}": 100.0 * (rank <= k) for k in _CUTOFFS}
@@ -112,9 +102,43 @@ def own_ranks(
     return ranks
 
 
-def ranked(similarity: Float[np.ndarray, "rows n"]) -> Int[np.ndarray, "rows n"]:
-    """Items of each query's ranking, best first; ties by index."""
-    return (_sorted_keys(similarity, 0) >> 1) & 0x7FFFFFFF
+def ranked(
+    similarity: Float[np.ndarray, "rows n"], first: int | None = None
+) -> Int[np.ndarray, "rows first"]:
+    """Items of each query's ranking, best first; ties by index.
+
+    Args:
+      similarity: of some queries.
+      first: how many of them are wanted, at most; all without it.
+    """
+    if first is None or first >= similarity.shape[1]:
+        keys = _sorted_keys(similarity, 0)
+    else:
+        keys = np.partition(_keys(similarity, 0), first - 1, axis=1)[:, :first]
+        keys.sort(axis=1)
+    return (keys >> 1) & 0x7FFFFFFF
+
+
+def first_ranked(ranking: Ranking, first: int) -> dict[str, Int[np.ndarray, "n first"]]:
+    """First items of every query's ranking, for each direction.
+
+    Args:
+      ranking: of museums for descriptions.
+      first: how many; fewer where there are fewer.
+
+    Returns:
+      Numbers of items, best first; they stand where `query_scores` has them.
+    """
+    kept = _kept(ranking)
+    return {
+        direction: np.concatenate(
+            [
+                ranked(similarity, first)
+                for _, similarity in _similarities(ranking, direction, kept)
+            ]
+        )
+        for direction in DIRECTIONS
+    }
 
 
 def relevant_positions(
@@ -171,7 +195,16 @@ class _ByTheme:
 def _sorted_keys(
     similarity: Float[np.ndarray, "rows n"], relevant: np.ndarray | int
 ) -> Int[np.ndarray, "rows n"]:
-    """Sorted keys of each ranking.
+    """Sorted keys of each ranking."""
+    keys = _keys(similarity, relevant)
+    keys.sort(axis=1)
+    return keys
+
+
+def _keys(
+    similarity: Float[np.ndarray, "rows n"], relevant: np.ndarray | int
+) -> Int[np.ndarray, "rows n"]:
+    """Keys that order as a ranking does.
 
     A key is, from its highest bit: 32 bits that order like the falling similarity, 31
     of index, 1 of relevance. Sorting numbers is several times faster than argsort.
@@ -185,12 +218,31 @@ def _sorted_keys(
     keys <<= 32
     keys |= np.arange(keys.shape[1]) << 1
     keys |= relevant
-    keys.sort(axis=1)
     return keys
 
 
-def _blocks(count: int) -> list[slice]:
-    return [slice(i, min(i + _BLOCK, count)) for i in range(0, count, _BLOCK)]
+def _kept(ranking: Ranking) -> Float[np.ndarray, "n n"] | None:
+    """All similarities, if they are few enough to keep."""
+    if len(ranking.queries) ** 2 > _KEPT:
+        return None
+    return ranking.similarity(slice(None))
+
+
+def _similarities(
+    ranking: Ranking, direction: str, kept: Float[np.ndarray, "n n"] | None
+) -> Iterator[tuple[slice, Float[np.ndarray, "rows n"]]]:
+    """Similarities of a block of queries at a time, of what is kept if it is."""
+    if direction == "s2t" and kept is None:
+        ranking = Ranking(ranking.items, ranking.queries)
+    count = len(ranking.queries)
+    for first in range(0, count, _BLOCK):
+        rows = slice(first, min(first + _BLOCK, count))
+        if kept is None:
+            yield rows, ranking.similarity(rows)
+        elif direction == "t2s":
+            yield rows, kept[rows]
+        else:
+            yield rows, np.ascontiguousarray(kept[:, rows].T)
 
 
 def _unit(rows: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n d"]:

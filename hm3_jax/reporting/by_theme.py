@@ -1,0 +1,122 @@
+"""Metrics of the queries of each theme, and which themes are taken for one another."""
+
+import csv
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from hm3_jax.reporting.records import METRICS
+
+CONFUSED = 3
+"""Other themes that are named for a theme."""
+
+# Columns of the table that is printed, and rows: themes are many where each museum is
+# its own.
+_SHOWN = ("t2s_R@1", "t2s_R@10", "t2s_median_rank", "t2s_mAP", "t2s_mAP_by_class")
+_ROWS = 15
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ThemeScores:
+    """What the queries of one theme reach, among the items of all themes.
+
+    Attributes:
+      theme: name.
+      count: queries, as many in each direction.
+      metrics: published keys, in the published order.
+      confused: other themes among the first museums for its descriptions and their
+        share of those in percent, the largest first.
+    """
+
+    theme: str
+    count: int
+    metrics: Mapping[str, float]
+    confused: Sequence[tuple[str, float]]
+
+
+def scores_by_theme(
+    scores: Mapping[str, Float[np.ndarray, " n"]],
+    first: Int[np.ndarray, "n first"],
+    themes: Int[np.ndarray, " n"],
+    names: Sequence[str],
+) -> list[ThemeScores]:
+    """Splits the scores of queries by theme.
+
+    Args:
+      scores: of every query, by theme too in both directions: `query_scores`.
+      first: first museums for every description: `first_ranked`.
+      themes: of every museum, numbers of `names`.
+      names: of the themes.
+
+    Returns:
+      Themes that have museums, in the order of `names`. Means of the metrics, weighted
+      by `count`, are those of all queries; medians are not.
+    """
+    found = []
+    for theme in np.unique(themes):
+        rows = np.flatnonzero(themes == theme)
+        metrics = {}
+        for key in METRICS:
+            if key.endswith("median_rank"):
+                ranks = scores[key.replace("median", "mean")][rows]
+                metrics[key] = float(np.median(ranks))
+            else:
+                metrics[key] = float(scores[key][rows].mean(dtype=np.float64))
+        shares = np.bincount(themes[first[rows]].ravel(), minlength=len(names))
+        shares = 100 * shares / shares.sum()
+        shares[theme] = 0
+        others = np.argsort(-shares, kind="stable")[:CONFUSED]
+        confused = [(names[i], float(shares[i])) for i in others if shares[i] > 0]
+        found.append(ThemeScores(names[theme], len(rows), metrics, confused))
+    return found
+
+
+def write_by_theme(folder: Path, themes: Sequence[ThemeScores]) -> None:
+    """Writes `by_theme.csv` and `by_theme.json`."""
+    heads = ["theme", "n", *METRICS]
+    for place in range(1, CONFUSED + 1):
+        heads += [f"confused_with_{place}", f"confused_percent_{place}"]
+    with (folder / "by_theme.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(heads)
+        for theme in themes:
+            confused = [part for pair in theme.confused for part in pair]
+            confused += [""] * (2 * CONFUSED - len(confused))
+            writer.writerow(
+                [theme.theme, theme.count, *theme.metrics.values(), *confused]
+            )
+    by_name = {
+        theme.theme: {
+            "n": theme.count,
+            "metrics": dict(theme.metrics),
+            "confused_with": [
+                {"theme": name, "percent": share} for name, share in theme.confused
+            ],
+        }
+        for theme in themes
+    }
+    text = json.dumps(by_name, indent=1, ensure_ascii=False)
+    (folder / "by_theme.json").write_text(text + "\n", encoding="utf-8")
+
+
+def lines_by_theme(themes: Sequence[ThemeScores]) -> list[str]:
+    """A table for people to read: the themes with the most museums."""
+    largest = sorted(themes, key=lambda theme: -theme.count)[:_ROWS]
+    width = max(len("theme"), *(len(theme.theme) for theme in largest))
+    heads = [key.removeprefix("t2s_").replace("_by_class", "/theme") for key in _SHOWN]
+    lines = [
+        f"  {'theme':{width}s} {'n':>6s}"
+        + "".join(f" {head:>11s}" for head in heads)
+        + "  taken for"
+    ]
+    for theme in largest:
+        values = "".join(f" {theme.metrics[key]:11.3f}" for key in _SHOWN)
+        others = ", ".join(f"{name} {share:.0f} %" for name, share in theme.confused)
+        lines.append(f"  {theme.theme:{width}s} {theme.count:6d}{values}  {others}")
+    if len(themes) > len(largest):
+        lines.append(f"  and {len(themes) - len(largest)} smaller themes")
+    return [line.rstrip() for line in lines]

@@ -1,0 +1,105 @@
+"""One row for each query: its rank, its scores, and what was found first."""
+
+import csv
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from hm3_jax.reporting.query_scores import DIRECTIONS
+
+FORMATS = ("csv", "parquet")
+"""How queries can be written."""
+
+# Scores that are numbers of a query, not of yes and no.
+_SCORES = (
+    "avg_ndcg",
+    "mAP",
+    "avg_ndcg_by_class",
+    "mAP_by_class",
+    *(f"class_{score}@{k}" for score in "PR" for k in (1, 5, 10)),
+)
+
+
+def check_formats(formats: Sequence[str]) -> None:
+    """Refuses what cannot be written, before anything is computed.
+
+    Raises:
+      ValueError: a format is unknown.
+      ModuleNotFoundError: parquet is wanted and pyarrow is not installed.
+    """
+    for name in formats:
+        if name not in FORMATS:
+            raise ValueError(
+                f"queries are written as {' or '.join(FORMATS)}, found {name!r}"
+            )
+    if "parquet" in formats:
+        try:
+            import pyarrow.parquet  # noqa: F401
+        except ModuleNotFoundError:
+            raise ModuleNotFoundError(
+                "parquet needs pyarrow: pip install 'hm3_jax[analysis]', or take csv"
+            ) from None
+
+
+def query_columns(
+    ids: Sequence[str],
+    themes: Int[np.ndarray, " n"],
+    names: Sequence[str],
+    scores: Mapping[str, Float[np.ndarray, " n"]],
+    first: Mapping[str, Int[np.ndarray, "n first"]],
+) -> dict[str, Sequence[Any]]:
+    """The table of all queries, descriptions before museums.
+
+    Args:
+      ids: of the museums.
+      themes: of the museums, numbers of `names`.
+      names: of the themes.
+      scores: of every query, in percent: `query_scores`, by theme in both directions.
+      first: for each direction what every query found first, best first.
+
+    Returns:
+      Columns by name, all of length 2n: `direction`, `id`, `theme`, `rank` of the own
+      item from 1, scores under the published keys, and `top_1`, `top_2`, ... the ids
+      of the first items.
+    """
+    known = np.array(ids, object)
+    columns: dict[str, Sequence[Any]] = {
+        "direction": [name for name in DIRECTIONS for _ in ids],
+        "id": [*ids] * 2,
+        "theme": [names[theme] for theme in themes] * 2,
+        "rank": _joined(scores, "mean_rank").astype(np.int64).tolist(),
+    }
+    for key in _SCORES:
+        columns[key] = _joined(scores, key).tolist()
+    found = np.concatenate([first[direction] for direction in DIRECTIONS])
+    for place, items in enumerate(found.T, 1):
+        columns[f"top_{place}"] = known[items].tolist()
+    return columns
+
+
+def write_queries(
+    folder: Path, columns: Mapping[str, Sequence[Any]], formats: Sequence[str]
+) -> None:
+    """Writes `queries.csv`, `queries.parquet` or both."""
+    if "csv" in formats:
+        with (folder / "queries.csv").open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(columns)
+            writer.writerows(_rows(columns))
+    if "parquet" in formats:
+        import pyarrow
+        import pyarrow.parquet
+
+        table = pyarrow.table({name: list(column) for name, column in columns.items()})
+        pyarrow.parquet.write_table(table, folder / "queries.parquet")
+
+
+def _joined(scores: Mapping[str, np.ndarray], key: str) -> np.ndarray:
+    return np.concatenate([scores[f"{direction}_{key}"] for direction in DIRECTIONS])
+
+
+def _rows(columns: Mapping[str, Sequence[Any]]) -> Iterator[tuple[Any, ...]]:
+    return zip(*columns.values(), strict=True)

@@ -1,11 +1,21 @@
-r"""Evaluates a checkpoint on a split: metrics and embeddings.
+r"""Evaluates checkpoints on splits: metrics, embeddings, rankings.
 
-Writes OUTPUT/metrics.json and OUTPUT/embeddings.npz (ids, descriptions, museums). The
+Writes OUTPUT/metrics.json and OUTPUT/embeddings.npz (ids, descriptions, museums), and
+the metrics of the queries of each theme, OUTPUT/by_theme.csv and by_theme.json. A
 checkpoint is a try_K folder of a run or a folder made by convert. Features of another
 model than the checkpoint was trained on are refused.
 
+Several checkpoints, or several splits, have a folder below OUTPUT each, and one table,
+OUTPUT/metrics.csv. With --per_query=csv,parquet every query has a row in queries.csv
+or queries.parquet: its rank, its scores, and what it found first. With --queries the
+museums of each split are ranked for descriptions of your own: rankings.jsonl, and
+query_metrics.json where the file says what they describe.
+
   python -m hm3_jax.evaluate --checkpoint=runs/STL/NAME/try_1 --features=STORE \
     --split=test --output=evaluation
+
+  python -m hm3_jax.evaluate --features=STORE --split=val,test --output=both \
+    --checkpoint=runs/STL/NAME/try_1,runs/STL/NAME/try_2 --per_query=csv
 """
 
 from pathlib import Path
@@ -14,36 +24,72 @@ from absl import flags
 
 from hm3_jax import cli
 from hm3_jax.data.open_features import FEATURES_HELP, open_features
+from hm3_jax.evaluation_session import EvaluationSettings, evaluate_all
+from hm3_jax.evaluation_table import table_of
 from hm3_jax.learn.compiled import keep_compiled_programs
-from hm3_jax.learn.saved_model import evaluate_checkpoint
+from hm3_jax.reporting.per_query import FORMATS
 
-_CHECKPOINT = flags.DEFINE_string(
-    "checkpoint", None, "A try_K folder, or one made by convert.", required=True
+_CHECKPOINT = flags.DEFINE_list(
+    "checkpoint", None, "try_K folders, or ones made by convert.", required=True
 )
 _FEATURES = flags.DEFINE_string("features", None, FEATURES_HELP, required=True)
-_SPLIT = flags.DEFINE_string("split", "test", "Split to evaluate.")
+_SPLIT = flags.DEFINE_list("split", ["test"], "Splits to evaluate, or all.")
 _OUTPUT = flags.DEFINE_string(
     "output", None, "Folder to write to; must not exist.", required=True
+)
+_PER_QUERY = flags.DEFINE_list(
+    "per_query", [], f"Write a table of all queries, as {' or '.join(FORMATS)} or both."
+)
+_QUERIES = flags.DEFINE_string(
+    "queries",
+    None,
+    "File of free descriptions to rank the museums for: .txt with one a line, .json or "
+    ".jsonl with id and text, and relevant museums or a theme where they are known.",
+)
+_TOP_K = flags.DEFINE_integer(
+    "top_k", 10, "How many items --per_query and --queries list for each query."
+)
+_PRETRAINED = flags.DEFINE_string(
+    "pretrained",
+    None,
+    "Weights of the text encoder of --queries (tag, file or folder), if not where the "
+    "store's facts say.",
+)
+_DEVICE = flags.DEFINE_string(
+    "device", "auto", "Device of an encoder of PyTorch, such as cpu or cuda:0."
 )
 
 
 def main() -> None:
     """Reads the flags and evaluates."""
-    output = Path(_OUTPUT.value)
-    if output.exists():
-        raise FileExistsError(f"{output}: expected no such folder, found one")
+    settings = _settings()
+    if settings.output.exists():
+        raise FileExistsError(f"{settings.output}: expected no such folder, found one")
     keep_compiled_programs()
     store = open_features(_FEATURES.value)
-    evaluation = evaluate_checkpoint(Path(_CHECKPOINT.value), store, _SPLIT.value)
-    evaluation.write(output)
-    print(
-        f"{evaluation.strategy}, epoch {evaluation.epoch}, on {_SPLIT.value} of "
-        f"{store.dataset_name} ({store.manifest.kind} features, "
-        f"{len(evaluation.ids)} museums)"
+    evaluated = evaluate_all(settings, store, lambda lines: print("\n".join(lines)))
+    if len(evaluated) > 1:
+        print("\n".join(table_of(evaluated)))
+    print(f"written to {settings.output}")
+
+
+def _settings() -> EvaluationSettings:
+    if _TOP_K.present and not _PER_QUERY.value and _QUERIES.value is None:
+        raise ValueError("--top_k has no effect without --per_query or --queries")
+    for flag in (_PRETRAINED, _DEVICE):
+        if flag.present and _QUERIES.value is None:
+            raise ValueError(f"--{flag.name} has no effect without --queries")
+    queries = None if _QUERIES.value is None else Path(_QUERIES.value)
+    return EvaluationSettings(
+        checkpoints=tuple(_CHECKPOINT.value),
+        splits=tuple(_SPLIT.value),
+        output=Path(_OUTPUT.value),
+        per_query=tuple(_PER_QUERY.value),
+        queries=queries,
+        top_k=_TOP_K.value,
+        pretrained=_PRETRAINED.value,
+        device=_DEVICE.value,
     )
-    for name, value in evaluation.tested.metrics.items():
-        print(f"  {name:24s} {value:8.3f}")
-    print(f"written to {output}")
 
 
 if __name__ == "__main__":

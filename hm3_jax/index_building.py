@@ -23,7 +23,7 @@ from hm3_jax.learn.feature_facts import check_features
 from hm3_jax.learn.features import Features, load_features
 from hm3_jax.learn.model import Model
 from hm3_jax.nn.strategy import to_json
-from hm3_jax.query_encoder import TEXT_TOWER
+from hm3_jax.query_encoder import TEXT_TOWER, encoder_facts
 from hm3_jax.search.exact import unit
 from hm3_jax.search.index_format import IndexFacts
 from hm3_jax.search.museums import Museums, pack_details
@@ -162,18 +162,13 @@ def _without_rooms(
 
 def _facts(saved: Checkpoint, store: FeatureStore) -> IndexFacts:
     model = saved.model
-    settings = store.manifest.origin.get("settings") or {}
     return IndexFacts(
         model={
             "strategy": to_json(model.config),
             "cnn1d_masking": model.cnn1d_masking,
             "parameters_sha256": _checksum(model.params),
         },
-        encoder={
-            "features": store.feature_facts()["sentences"],
-            "dtype": store.manifest.dtype,
-            "language": settings.get("text_split", {}).get("language", "en"),
-        },
+        encoder=encoder_facts(store),
         origin={
             "dataset_name": store.dataset_name,
             "kind": store.manifest.kind,

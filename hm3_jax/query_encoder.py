@@ -12,6 +12,7 @@ from safetensors.numpy import load
 
 from hm3_jax.data.concepts import MODEL as CONCEPTS
 from hm3_jax.data.concepts import ConceptEncoder
+from hm3_jax.data.store import FeatureStore
 from hm3_jax.learn.text_tower import TextTower
 from hm3_jax.nn.strategy import parse_strategy
 from hm3_jax.search.exact import unit
@@ -129,14 +130,23 @@ class QueryEncoder:
         return sentences, features.astype(self._dtype).astype(np.float32)
 
 
+def encoder_facts(store: FeatureStore) -> dict[str, Any]:
+    """What `describer` has to know to make features as those of a store's sentences."""
+    settings = store.manifest.origin.get("settings") or {}
+    return {
+        "features": store.feature_facts()["sentences"],
+        "dtype": store.manifest.dtype,
+        "language": settings.get("text_split", {}).get("language", "en"),
+    }
+
+
 def describer(
     encoder: Mapping[str, Any], *, pretrained: str | None, device: str
 ) -> Describe:
     """Loads what makes features of texts as it made those of a store's descriptions.
 
     Args:
-        encoder: An index's facts: "features", those of the store's sentences, and
-            "language".
+        encoder: `encoder_facts`, as an index has them too.
         pretrained: As for `QueryEncoder.of_index`.
         device: As for `QueryEncoder.of_index`.
 
@@ -147,8 +157,8 @@ def describer(
     if facts.get("model") == CONCEPTS:
         if pretrained is not None:
             raise ValueError(
-                f"pretrained weights {pretrained!r} are for an index of real features, "
-                "found one of generated museums"
+                f"pretrained weights {pretrained!r} are for real features, found those "
+                "of generated museums"
             )
         return _by_concepts(ConceptEncoder.from_facts(facts))
     # PyTorch only where it is needed.

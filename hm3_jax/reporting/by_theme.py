@@ -57,7 +57,7 @@ def scores_by_theme(
       by `count`, are those of all queries; medians are not.
     """
     found = []
-    for theme in np.unique(themes):
+    for theme in map(int, np.unique(themes)):
         rows = np.flatnonzero(themes == theme)
         metrics = {}
         for key in METRICS:
@@ -69,7 +69,7 @@ def scores_by_theme(
         shares = np.bincount(themes[first[rows]].ravel(), minlength=len(names))
         shares = 100 * shares / shares.sum()
         shares[theme] = 0
-        others = np.argsort(-shares, kind="stable")[:CONFUSED]
+        others = map(int, np.argsort(-shares, kind="stable")[:CONFUSED])
         confused = [(names[i], float(shares[i])) for i in others if shares[i] > 0]
         found.append(ThemeScores(names[theme], len(rows), metrics, confused))
     return found

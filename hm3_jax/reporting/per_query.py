@@ -1,7 +1,7 @@
 """One row for each query: its rank, its scores, and what was found first."""
 
 import csv
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,8 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from hm3_jax.reporting.query_scores import DIRECTIONS
+
+Column = Sequence[Any] | np.ndarray
 
 FORMATS = ("csv", "parquet")
 """How queries can be written."""
@@ -50,7 +52,7 @@ def query_columns(
     names: Sequence[str],
     scores: Mapping[str, Float[np.ndarray, " n"]],
     first: Mapping[str, Int[np.ndarray, "n first"]],
-) -> dict[str, Sequence[Any]]:
+) -> dict[str, Column]:
     """The table of all queries, descriptions before museums.
 
     Args:
@@ -66,14 +68,14 @@ def query_columns(
       of the first items.
     """
     known = np.array(ids, object)
-    columns: dict[str, Sequence[Any]] = {
+    columns: dict[str, Column] = {
         "direction": [name for name in DIRECTIONS for _ in ids],
         "id": [*ids] * 2,
         "theme": [names[theme] for theme in themes] * 2,
-        "rank": _joined(scores, "mean_rank").astype(np.int64).tolist(),
+        "rank": _joined(scores, "mean_rank").astype(np.int64),
     }
     for key in _SCORES:
-        columns[key] = _joined(scores, key).tolist()
+        columns[key] = _joined(scores, key)
     found = np.concatenate([first[direction] for direction in DIRECTIONS])
     for place, items in enumerate(found.T, 1):
         columns[f"top_{place}"] = known[items].tolist()
@@ -81,25 +83,21 @@ def query_columns(
 
 
 def write_queries(
-    folder: Path, columns: Mapping[str, Sequence[Any]], formats: Sequence[str]
+    folder: Path, columns: Mapping[str, Column], formats: Sequence[str]
 ) -> None:
     """Writes `queries.csv`, `queries.parquet` or both."""
     if "csv" in formats:
         with (folder / "queries.csv").open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(columns)
-            writer.writerows(_rows(columns))
+            writer.writerows(zip(*columns.values(), strict=True))
     if "parquet" in formats:
         import pyarrow
         import pyarrow.parquet
 
-        table = pyarrow.table({name: list(column) for name, column in columns.items()})
+        table = pyarrow.table(dict(columns))
         pyarrow.parquet.write_table(table, folder / "queries.parquet")
 
 
 def _joined(scores: Mapping[str, np.ndarray], key: str) -> np.ndarray:
     return np.concatenate([scores[f"{direction}_{key}"] for direction in DIRECTIONS])
-
-
-def _rows(columns: Mapping[str, Sequence[Any]]) -> Iterator[tuple[Any, ...]]:
-    return zip(*columns.values(), strict=True)

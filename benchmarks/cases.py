@@ -108,7 +108,7 @@ def epoch_ours(store: str) -> dict[str, float]:
     for batches in epochs[:12]:
         placed = layout.put(batches, BY_DEVICE)
         start = time.perf_counter()
-        state, losses = train_epoch(
+        state, steps = train_epoch(
             state,
             hyper,
             placed,
@@ -118,7 +118,7 @@ def epoch_ours(store: str) -> dict[str, float]:
             loss_config=LossConfig(),
             layout=layout,
         )
-        losses = np.asarray(losses)
+        losses = np.asarray(steps.loss)
         times.append(time.perf_counter() - start)
     return {
         "seconds": min(times[1:]),

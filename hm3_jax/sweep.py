@@ -22,11 +22,12 @@ from collections.abc import Sequence
 from absl import flags
 
 from hm3_jax import cli, joining, training_flags
-from hm3_jax.learn.experiment import Experiment, Listeners
+from hm3_jax.learn.epoch_report import EpochReport
+from hm3_jax.learn.experiment import Experiment
 from hm3_jax.learn.run_folder import TryResult
-from hm3_jax.learn.trainer import EpochReport
 from hm3_jax.nn.strategy import StrategyConfig
 from hm3_jax.sweep_points import from_files, from_grid, from_list
+from hm3_jax.training_display import Wording
 from hm3_jax.training_session import carry_out, summary_of_test
 
 flags.adopt_module_key_flags(training_flags)
@@ -52,8 +53,8 @@ _EXPERIMENTS = flags.DEFINE_list(
 def main() -> int:
     """Reads the flags and runs the sweep."""
     experiments = _experiments()
-    listeners = Listeners(_show_strategy, _show_epoch, _show_test)
-    code = carry_out(experiments, listeners, keep_going=True)
+    wording = Wording(_strategy, _epoch, _test)
+    code = carry_out(experiments, wording, keep_going=True)
     print(f"written to {experiments[0].folder.parent}: {len(experiments)} experiments")
     return code
 
@@ -76,33 +77,33 @@ def _experiments() -> list[Experiment]:
     return from_files(flags.FLAGS, _EXPERIMENTS.value or [])
 
 
-def _show_strategy(config: StrategyConfig, runs: int) -> None:
-    print(f"\n{config.file_stem}: {runs} runs", flush=True)
+def _strategy(config: StrategyConfig, runs: int) -> str:
+    return f"\n{config.file_stem}: {runs} runs"
 
 
-def _show_epoch(report: EpochReport) -> None:
+def _epoch(report: EpochReport) -> str:
     if not report.runs:
-        return
+        return ""
 
     def spread(values: Sequence[float], digits: int) -> str:
         low, middle, high = min(values), statistics.median(values), max(values)
         return f"{low:.{digits}f} to {high:.{digits}f} (median {middle:.{digits}f})"
 
     recall = [metrics["t2s_R@10"] for metrics in report.val_metrics]
-    print(
+    return (
         f"  epoch {report.epoch:3d}/{report.epochs}  {len(report.runs)} runs"
         f"  loss {spread(report.train_loss, 4)}  val R@10 {spread(recall, 1)}"
-        f"  {report.museums_per_second:,.0f} museums/s",
-        flush=True,
+        f"  {report.museums_per_second:,.0f} museums/s"
     )
 
 
-def _show_test(
+def _test(
     experiment: Experiment, config: StrategyConfig, results: Sequence[TryResult]
-) -> None:
+) -> list[str]:
     del config
-    if results:
-        print(f"  {experiment.name}: {summary_of_test(results)[0]}", flush=True)
+    if not results:
+        return []
+    return [f"  {experiment.name}: {summary_of_test(results)[0]}"]
 
 
 if __name__ == "__main__":

@@ -15,6 +15,10 @@ from hm3_jax.learn.execution import Execution
 from hm3_jax.learn.experiment import Experiment, load_strategies
 from hm3_jax.learn.placement import DataPlacement
 from hm3_jax.learn.settings import BEST_STRATEGIES, TrainSettings
+from hm3_jax.tracking.tensorboard import TensorBoard
+from hm3_jax.tracking.tracker import Tracker
+from hm3_jax.tracking.weights_and_biases import WeightsAndBiases
+from hm3_jax.training_display import KINDS
 
 FEATURES = flags.DEFINE_string("features", None, FEATURES_HELP, required=True)
 _WORKDIR = flags.DEFINE_string(
@@ -68,6 +72,20 @@ _SAVE_EVERY_SECONDS = flags.DEFINE_float(
     60.0,
     "Seconds between saves, besides the one at the end; 0 saves after every epoch.",
     lower_bound=0,
+)
+_LOG = flags.DEFINE_list(
+    "log",
+    ["jsonl"],
+    "Where losses, metrics, gradient norms, themes in batches and speed go: jsonl "
+    "(metrics.jsonl and speed.jsonl, always written), tensorboard, wandb (offline with "
+    "WANDB_MODE=offline). One that fails is switched off with a warning.",
+)
+PROGRESS = flags.DEFINE_enum(
+    "progress",
+    "auto",
+    list(KINDS),
+    "Bars, a line an epoch, or nothing but the tests' results; auto is bars on a "
+    "terminal and lines elsewhere.",
 )
 
 _DEFAULTS = TrainSettings()
@@ -208,3 +226,21 @@ def given_execution(*, keep_going: bool = False) -> Execution:
         save_every_seconds=_SAVE_EVERY_SECONDS.value,
         keep_going=keep_going,
     )
+
+
+def given_trackers() -> list[Tracker]:
+    """What the flags want told of every run, besides the files in its folder.
+
+    Raises:
+      ValueError: one is not known, not installed or not logged in.
+    """
+    known: dict[str, type[Tracker]] = {
+        "tensorboard": TensorBoard,
+        "wandb": WeightsAndBiases,
+    }
+    for name in _LOG.value:
+        if name not in known and name != "jsonl":
+            raise ValueError(
+                f"--log: expected some of jsonl, {', '.join(known)}, found {name!r}"
+            )
+    return [tracker() for name, tracker in known.items() if name in _LOG.value]

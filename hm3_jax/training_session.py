@@ -5,26 +5,35 @@ from collections.abc import Sequence
 
 from hm3_jax.data.open_features import open_features
 from hm3_jax.learn.compiled import keep_compiled_programs
-from hm3_jax.learn.experiment import Experiment, Listeners, run_experiments
+from hm3_jax.learn.experiment import Experiment, run_experiments
 from hm3_jax.learn.interruption import GracefulStop
 from hm3_jax.learn.run_folder import TryResult
 from hm3_jax.learn.trainer import StoppedError
-from hm3_jax.training_flags import FEATURES, GRACE_SECONDS, RESUME, given_execution
+from hm3_jax.training_display import Wording, display
+from hm3_jax.training_flags import (
+    FEATURES,
+    GRACE_SECONDS,
+    PROGRESS,
+    RESUME,
+    given_execution,
+    given_trackers,
+)
 
 
 def carry_out(
-    experiments: Sequence[Experiment], listeners: Listeners, *, keep_going: bool = False
+    experiments: Sequence[Experiment], wording: Wording, *, keep_going: bool = False
 ) -> int:
     """Trains and tests experiments as the flags say.
 
     Args:
       experiments: each into its own folder.
-      listeners: told about the progress.
+      wording: of what is shown.
       keep_going: whether runs that diverge are put aside.
 
     Returns:
       The exit code: 1 where a run has failed.
     """
+    trackers = given_trackers()
     keep_compiled_programs()
     store = open_features(FEATURES.value)
     print(
@@ -32,7 +41,10 @@ def carry_out(
         + ", ".join(f"{len(ids)} {split}" for split, ids in store.splits.items())
     )
     try:
-        with GracefulStop(grace_seconds=GRACE_SECONDS.value) as stop:
+        with (
+            GracefulStop(grace_seconds=GRACE_SECONDS.value) as stop,
+            display(PROGRESS.value, wording, experiments) as listeners,
+        ):
             failed = run_experiments(
                 experiments,
                 store,
@@ -40,6 +52,7 @@ def carry_out(
                 given_execution(keep_going=keep_going),
                 resume=RESUME.value,
                 stop=stop,
+                trackers=trackers,
             )
     except StoppedError as stopped:
         print(f"{stopped}; --resume goes on from there")

@@ -16,12 +16,13 @@ ALLOWED: dict[str, set[str]] = {
     "data": {"files", "interop"},
     "extraction": {"data", "files"},
     "files": set(),
-    "interop": {"nn.strategy"},
-    "learn": {"data", "files", "nn", "objective"},
+    "interop": {"files", "nn.strategy"},
+    "learn": {"data", "files", "nn", "objective", "tracking"},
     "nn": set(),
     "objective": set(),
     "reporting": {"data", "objective"},
     "search": {"files"},
+    "tracking": set(),
 }
 TORCH_ROOMS = {"extraction", "interop"}
 TORCH_PACKAGES = {"av", "open_clip", "torch", "torchvision"}

@@ -61,6 +61,21 @@ class Hyper:
     active: Bool[Array, " places"]
 
 
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Steps:
+    """What the steps of an epoch came to; 0 in groups without an active run.
+
+    Attributes:
+      loss: of each batch, before its step.
+      gradient_norm: Euclidean norm of the loss's gradient by all parameters together,
+        before Adam scales it.
+    """
+
+    loss: Float[Array, "places steps"]
+    gradient_norm: Float[Array, "places steps"]
+
+
 def fresh_state(params: Mapping[str, Any]) -> TrainState:
     """State of runs that have not taken a step.
 
@@ -87,7 +102,7 @@ def train_epoch(
     capacity: Capacity,
     loss_config: LossConfig,
     layout: Layout,
-) -> tuple[TrainState, Float[Array, "places steps"]]:
+) -> tuple[TrainState, Steps]:
     """Takes one optimiser step for each batch, in order.
 
     A batch that is split over devices is one batch all the same: the loss, its
@@ -105,7 +120,7 @@ def train_epoch(
       layout: of the devices.
 
     Returns:
-      New state, and the loss before each step; 0 in groups without an active run.
+      New state, and what the steps came to.
     """
     shares = layout.data_devices
 
@@ -137,7 +152,8 @@ def train_epoch(
             updates, new_optimizer = _ADAM.update(grads, optimizer)
         updates = jax.tree.map(lambda u: -hyper.lr * u, updates)
         params = cast(Mapping[str, Any], optax.apply_updates(params, updates))
-        return params, cast(optax.ScaleByAdamState, new_optimizer), loss
+        came_to = Steps(loss, _norm(grads))
+        return params, cast(optax.ScaleByAdamState, new_optimizer), came_to
 
     def of_device(state, hyper, batches, features, first_step):
         batches, features = batches.local(), features.local()
@@ -149,7 +165,7 @@ def train_epoch(
 
             def step(carry, x):
                 step, museums, sentences, sequence = x
-                params, optimizer, loss = steps_of_group(
+                params, optimizer, came_to = steps_of_group(
                     *carry,
                     hyper,
                     museums,
@@ -157,10 +173,10 @@ def train_epoch(
                     step,
                     features,
                 )
-                return (params, optimizer), loss
+                return (params, optimizer), came_to
 
             steps = first_step + jnp.arange(museums.shape[1], dtype=jnp.int32)
-            (params, optimizer), losses = lax.scan(
+            (params, optimizer), of_steps = lax.scan(
                 step,
                 (state.params, state.optimizer),
                 (steps, jnp.moveaxis(museums, 1, 0), *of_group),
@@ -171,11 +187,12 @@ def train_epoch(
                 TrainState(params, optimizer),
                 state,
             )
-            return trained, losses.T
+            return trained, jax.tree.map(jnp.transpose, of_steps)
 
         def skip(of_runs, of_group):
             state, _, museums = of_runs
-            return state, jnp.zeros(museums.shape[:2], jnp.float32)
+            zeros = jnp.zeros(museums.shape[:2], jnp.float32)
+            return state, Steps(zeros, zeros)
 
         return layout.map_groups(
             group,
@@ -196,6 +213,13 @@ def train_epoch(
         ),
         (BY_RUN, BY_RUN),
     )(state, hyper, batches, features, jnp.asarray(first_step, jnp.int32))
+
+
+def _norm(grads: Mapping[str, Any]) -> Float[Array, ""]:
+    # Sums of squares would be fused with what computes the gradient, and change its
+    # last bits with the number of steps and devices; products are left alone.
+    flat = [x.ravel() for x in jax.tree.leaves(grads)]
+    return jnp.sqrt(sum(jnp.vdot(x, x, precision=lax.Precision.HIGHEST) for x in flat))
 
 
 def _batch_loss(

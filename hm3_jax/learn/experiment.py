@@ -8,14 +8,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 
 from hm3_jax.data.store import FeatureStore
 from hm3_jax.learn import hosts
+from hm3_jax.learn.epoch_report import EpochReport
 from hm3_jax.learn.execution import Execution
 from hm3_jax.learn.interruption import GracefulStop
-from hm3_jax.learn.program import DoesNotFitError
 from hm3_jax.learn.run_folder import (
     TryResult,
     try_folder,
@@ -23,11 +22,14 @@ from hm3_jax.learn.run_folder import (
     write_test,
 )
 from hm3_jax.learn.run_lock import run_lock
-from hm3_jax.learn.runs import Run, RunRecord, programs
+from hm3_jax.learn.run_program import run_program
+from hm3_jax.learn.runs import Run, programs
 from hm3_jax.learn.settings import TrainSettings
 from hm3_jax.learn.task import Task, check_store
-from hm3_jax.learn.trainer import EpochReport, StoppedError, Trainer
 from hm3_jax.nn.strategy import ConvConfig, StrategyConfig, load_strategy
+from hm3_jax.tracking.following import Follower, following
+from hm3_jax.tracking.speed_file import SpeedFile
+from hm3_jax.tracking.tracker import Tracker
 
 # Themes that a warning names.
 _NAMED = 5
@@ -116,6 +118,7 @@ def run_experiments(
     *,
     resume: bool = False,
     stop: GracefulStop | None = None,
+    trackers: Sequence[Tracker] = (),
 ) -> list[str]:
     """Trains and tests every strategy of every experiment.
 
@@ -130,6 +133,8 @@ def run_experiments(
       execution: how to carry the runs out.
       resume: go on with what is in the experiments' folders.
       stop: asked after every epoch.
+      trackers: told of every run, besides the files in its folder. One that fails is
+        switched off with a warning.
 
     Returns:
       Names of the runs that failed (`execution.keep_going`), empty if none did.
@@ -154,13 +159,22 @@ def run_experiments(
         _warn_of_untrained_themes(store)
     hosts.wait_for_all("every process has looked for experiments")
     failed = []
-    with contextlib.ExitStack() as locks:
+    with contextlib.ExitStack() as held:
         if hosts.is_writer():
             for experiment in experiments:
-                locks.enter_context(run_lock(experiment.folder))
+                held.enter_context(run_lock(experiment.folder))
+        told = [SpeedFile(), *trackers] if hosts.is_writer() else []
+        follower = held.enter_context(following(told))
         for config, of_strategy in _by_strategy(experiments).items():
             results = _run_strategy(
-                of_strategy, store, config, listeners, execution, resume, stop
+                of_strategy,
+                store,
+                config,
+                listeners,
+                follower,
+                execution,
+                resume,
+                stop,
             )
             for experiment, found in zip(of_strategy, results, strict=True):
                 failed += [run.name for run, result in found if result is None]
@@ -190,6 +204,7 @@ def _run_strategy(
     store: FeatureStore,
     config: StrategyConfig,
     listeners: Listeners,
+    follower: Follower,
     execution: Execution,
     resume: bool,
     stop: GracefulStop | None,
@@ -213,64 +228,10 @@ def _run_strategy(
     for program in programs(itertools.chain.from_iterable(runs)):
         masking = program[0].settings.cnn1d_masking
         task = Task(store, config, masking, execution.data_placement)
-        results |= _run_program(task, program, listeners, execution, resume, stop)
+        results |= run_program(
+            task, program, listeners.epoch, follower, execution, resume, stop
+        )
     return [[(run, results[run]) for run in of_experiment] for of_experiment in runs]
-
-
-def _run_program(
-    task: Task,
-    runs: Sequence[Run],
-    listeners: Listeners,
-    execution: Execution,
-    resume: bool,
-    stop: GracefulStop | None,
-) -> dict[Run, TryResult | None]:
-    """Trains as many runs together as the device's memory allows."""
-    waiting = list(runs)
-    results: dict[Run, TryResult | None] = {}
-    fitting = None
-    while waiting:
-        together = _companions(waiting) if resume and fitting is None else waiting
-        if hosts.any_of_them(stop is not None and stop.requested):
-            raise StoppedError(f"stopped before training {task.config.file_stem}")
-        together = together[: fitting or execution.runs_at_once or len(together)]
-        try:
-            trainer = Trainer(task, together, execution)
-            tested = trainer.run(
-                resume=resume or fitting is not None,
-                listener=listeners.epoch,
-                stop=stop,
-            )
-        except (DoesNotFitError, jax.errors.JaxRuntimeError) as error:
-            fitting = _fewer(len(together), error)
-            warnings.warn(
-                f"{task.config.file_stem}: {len(together)} runs at once do not fit "
-                f"the memory; going on with {fitting} at once",
-                stacklevel=2,
-            )
-            continue
-        results |= dict(zip(together, tested, strict=True))
-        waiting = [run for run in waiting if run not in results]
-    return results
-
-
-def _companions(waiting: Sequence[Run]) -> list[Run]:
-    """The first run and those it was trained with before; all if that is not known."""
-    first = waiting[0]
-    before = RunRecord.read(first.folder)
-    if before is None:
-        return list(waiting)
-    return [run for run in waiting if first.path_to(run) in before.together]
-
-
-def _fewer(runs: int, error: Exception) -> int:
-    """How many runs to try at once after so many did not fit."""
-    if isinstance(error, DoesNotFitError):
-        return max(1, min(runs - 1, runs * error.available // error.needed))
-    # Of several processes, the others do not know.
-    if "RESOURCE_EXHAUSTED" not in str(error) or runs == 1 or jax.process_count() > 1:
-        raise error
-    return runs // 2
 
 
 def _write(

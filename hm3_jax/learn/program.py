@@ -9,8 +9,9 @@ import jax
 import numpy as np
 
 from hm3_jax.learn import memory, order
+from hm3_jax.learn.batch_themes import BatchThemes, batch_themes
 from hm3_jax.learn.embed import embed, plan_embedding
-from hm3_jax.learn.epoch import Hyper, TrainState, train_epoch
+from hm3_jax.learn.epoch import Hyper, Steps, TrainState, train_epoch
 from hm3_jax.learn.evaluation import EMBED_BATCH, Embeddings
 from hm3_jax.learn.layout import BY_RUN
 from hm3_jax.learn.placement import Block
@@ -101,6 +102,15 @@ class Program:
             epoch=epoch,
         )
 
+    def themes(self, number: int, epoch: int) -> BatchThemes:
+        """Themes in a run's batches.
+
+        Args:
+          number: of the run.
+          epoch: from 0.
+        """
+        return batch_themes(self._order(number, epoch), self._task.store.theme_index)
+
     def hyper(self, active: Sequence[int], epoch: int) -> Hyper:
         """What an epoch (from 0) is told.
 
@@ -132,7 +142,7 @@ class Program:
 
     def train(
         self, state: TrainState, hyper: Hyper, epoch: int
-    ) -> tuple[TrainState, np.ndarray]:
+    ) -> tuple[TrainState, Steps]:
         """Takes an epoch's steps.
 
         Args:
@@ -141,12 +151,12 @@ class Program:
           epoch: from 0.
 
         Returns:
-          New state, and losses (places, steps).
+          New state, and what the steps came to, on the host.
 
         Raises:
           DoesNotFitError: there is less memory than the steps take.
         """
-        losses = []
+        of_blocks = []
         # Nothing may go to or from the device unasked.
         with jax.transfer_guard("disallow"):
             for block in self._feed.blocks(self._batches[epoch]):
@@ -155,8 +165,9 @@ class Program:
                 state, of_block = steps(
                     state, hyper, block.batches, block.features, first
                 )
-                losses.append(of_block)
-            return state, np.concatenate(self._places.layout.fetch(losses), axis=1)
+                of_blocks.append(of_block)
+            fetched = self._places.layout.fetch(of_blocks)
+        return state, jax.tree.map(lambda *x: np.concatenate(x, axis=1), *fetched)
 
     def _steps(
         self, state: TrainState, hyper: Hyper, block: Block

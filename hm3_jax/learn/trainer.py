@@ -1,6 +1,5 @@
 """Trains runs of one strategy as one program, and tests what was saved of each."""
 
-import dataclasses
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -11,16 +10,20 @@ import numpy as np
 
 from hm3_jax.learn import checkpoint, cohort, hosts
 from hm3_jax.learn.cohort import Cohort, has_ended
+from hm3_jax.learn.epoch_report import EpochReport
 from hm3_jax.learn.execution import Execution
 from hm3_jax.learn.interruption import GracefulStop
 from hm3_jax.learn.layout import Layout
-from hm3_jax.learn.model import draw_params, stack_params
+from hm3_jax.learn.model import draw_params
 from hm3_jax.learn.places import Places
 from hm3_jax.learn.program import PARAMETERS, Program, keys_of
 from hm3_jax.learn.progress import Progress
-from hm3_jax.learn.run_folder import MetricsLog, TryResult, write_strategy
+from hm3_jax.learn.run_folder import TryResult
+from hm3_jax.learn.run_logs import RunEpoch, RunLogs
 from hm3_jax.learn.runs import Run, RunRecord
+from hm3_jax.learn.saved_runs import check_folders, evaluate_saved
 from hm3_jax.learn.task import Task
+from hm3_jax.tracking.following import NOBODY, Follower
 
 
 class NonFiniteLossError(ArithmeticError):
@@ -29,29 +32,6 @@ class NonFiniteLossError(ArithmeticError):
 
 class StoppedError(Exception):
     """Training was asked to stop, and everything is saved."""
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class EpochReport:
-    """What is shown of an epoch while training.
-
-    Attributes:
-      epoch: number of finished epochs.
-      epochs: of the whole run, the longest of them.
-      runs: names of those that took part.
-      train_loss: mean over steps, by run.
-      val_loss: by run.
-      val_metrics: published keys, by run.
-      museums_per_second: museums of all runs trained on, by second of training.
-    """
-
-    epoch: int
-    epochs: int
-    runs: Sequence[str]
-    train_loss: Sequence[float]
-    val_loss: Sequence[float]
-    val_metrics: Sequence[dict[str, float]]
-    museums_per_second: float
 
 
 class Trainer:
@@ -81,6 +61,7 @@ class Trainer:
         *,
         resume: bool = False,
         listener: Callable[[EpochReport], None] = lambda report: None,
+        follower: Follower = NOBODY,
         stop: GracefulStop | None = None,
     ) -> list[TryResult | None]:
         """Trains, then tests what was saved.
@@ -88,6 +69,7 @@ class Trainer:
         Args:
           resume: go on from the checkpoints below the folders, if there are any.
           listener: called after every epoch.
+          follower: told of every run, its epochs and its test.
           stop: asked after every epoch.
 
         Returns:
@@ -100,7 +82,7 @@ class Trainer:
           ValueError: the run that is there has other settings or features.
           StoppedError: `stop` was requested.
         """
-        self._check_folders(resume)
+        check_folders(self._task, self._runs, resume=resume)
         current = self._start()
         # All have read what there is to go on from, before it is changed.
         if not hosts.same_for_all(repr(current.progress)):
@@ -109,7 +91,7 @@ class Trainer:
                 "same checkpoints there, found others in some: do all hosts share that "
                 "file system?"
             )
-        logs = self._prepare_folders(current) if hosts.is_writer() else {}
+        logs = self._logs(current, follower) if hosts.is_writer() else None
         saved_at, recorded = time.monotonic(), False
         while active := self._active(current):
             current = self._epoch(current, active, logs, listener)
@@ -124,11 +106,14 @@ class Trainer:
             if not recorded and hosts.is_writer():
                 # Not before: now it is known that these runs fit together.
                 for run in self._runs:
-                    self._record(run).write(run.folder)
+                    record = RunRecord.of(
+                        run, self._task.config, self._task.store, self._runs
+                    )
+                    record.write(run.folder)
                 recorded = True
             if ended:
-                for log in logs.values():
-                    log.flush()
+                if logs is not None:
+                    logs.flush()
                 cohort.save(self._runs, sorted(ended), current, self._task)
                 if stop is not None and set(ended) == set(active):
                     stop.saved = f"epoch {current.epoch} of {self._runs[0].name}"
@@ -136,7 +121,10 @@ class Trainer:
                 hosts.wait_for_all("everything is saved")
                 raise StoppedError(f"stopped after epoch {current.epoch}")
         hosts.wait_for_all("everything is saved")
-        return self._test(current)
+        results = evaluate_saved(self._task, self._runs, current, self._first.layout)
+        if logs is not None:
+            logs.tested(results)
+        return results
 
     def _has_ended(self, number: int, current: Cohort) -> bool:
         return has_ended(self._runs[number], current.progress[number])
@@ -146,38 +134,6 @@ class Trainer:
         every = range(len(self._runs))
         return [number for number in every if not self._has_ended(number, current)]
 
-    def _check_folders(self, resume: bool) -> None:
-        for run in self._runs:
-            if run.folder.exists() and not resume:
-                raise FileExistsError(
-                    f"{run.folder}: expected no run there, found one (give another "
-                    "--experiment_name or --workdir, or go on with --resume)"
-                )
-            before = RunRecord.read(run.folder)
-            if before is None:
-                if checkpoint.saved_epochs(run.folder, "last"):
-                    raise ValueError(
-                        f"{run.folder}: expected the run's record beside its "
-                        "checkpoints, found no run.json"
-                    )
-                continue
-            wanted = self._record(run)
-            before.check(wanted, self._task.config, run.folder)
-            for what, was, now in (
-                ("with JAX", before.jax_version, wanted.jax_version),
-                ("together with", before.together, wanted.together),
-            ):
-                if was != now:
-                    warnings.warn(
-                        f"{run.folder}: was trained {what} {_short(was)} before, now "
-                        f"{_short(now)}: the last bits may differ from those of a run "
-                        "that was not interrupted",
-                        stacklevel=2,
-                    )
-
-    def _record(self, run: Run) -> RunRecord:
-        return RunRecord.of(run, self._task.config, self._task.store, self._runs)
-
     def _start(self) -> Cohort:
         masking = self._task.masking
         runs = [self._runs[number] for number in self._first.stand_ins]
@@ -186,15 +142,10 @@ class Trainer:
         start = cohort.fresh(self._runs, self._first, params)
         return cohort.load(self._runs, start, self._task)
 
-    def _prepare_folders(self, current: Cohort) -> dict[int, MetricsLog]:
+    def _logs(self, current: Cohort, follower: Follower) -> RunLogs:
         cohort.forget_later(self._runs, current)
-        logs = {}
-        for number, run in enumerate(self._runs):
-            run.folder.mkdir(parents=True, exist_ok=True)
-            write_strategy(run.folder.parent, self._task.config)
-            epochs = current.progress[number].epoch
-            logs[number] = MetricsLog(run.folder, epochs)
-        return logs
+        finished = [progress.epoch for progress in current.progress]
+        return RunLogs(self._task, self._runs, finished, follower)
 
     def _program(self, places: Places) -> Program:
         if places not in self._programs:
@@ -205,7 +156,7 @@ class Trainer:
         self,
         current: Cohort,
         active: Sequence[int],
-        logs: dict[int, MetricsLog],
+        logs: RunLogs | None,
         listener: Callable[[EpochReport], None],
     ) -> Cohort:
         epoch = current.epoch
@@ -220,54 +171,60 @@ class Trainer:
         program = self._program(places)
         hyper = program.hyper(active, epoch)
         begin = time.perf_counter()
-        state, losses = program.train(current.state, hyper, epoch)
-        seconds = time.perf_counter() - begin
+        state, steps = program.train(current.state, hyper, epoch)
+        trained = time.perf_counter()
         scores = program.score(state, hyper, epoch)
-        train_losses = losses.mean(axis=1, dtype=np.float64)
+        scored = time.perf_counter()
+        speed = {
+            "museums_per_second": len(active) * program.museums / (trained - begin),
+            "runs": len(active),
+            "train_seconds": trained - begin,
+            "score_seconds": scored - trained,
+        }
+        losses, norms = np.asarray(steps.loss), np.asarray(steps.gradient_norm)
         progress = list(current.progress)
-        shown = []
+        came_to: dict[int, RunEpoch] = {}
         for number in active:
             run, place = self._runs[number], places.runs.index(number)
             val_metrics, train_metrics = scores.val[place], scores.train[place]
             failure = _failure(losses[place], (val_metrics, train_metrics), epoch)
             if failure is not None:
+                if logs is not None:
+                    logs.failed(number, epoch, failure)
                 progress[number] = self._put_aside(number, current, failure)
                 continue
-            assert not isinstance(val_metrics, str)
-            weights = run.settings.loss_weights(epoch)
-            if number in logs:
-                logs[number].write(
-                    {
-                        "epoch": epoch + 1,
-                        "lr": run.settings.learning_rate(epoch),
-                        "second_loss_component_weight": (
-                            weights.second_component_weight
-                            if run.settings.loss_config.has_second_component
-                            else None
-                        ),
-                        "train_loss": float(train_losses[place]),
-                        "val_loss": float(scores.val_loss[place]),
-                        "train": train_metrics,
-                        "val": val_metrics,
-                    }
-                )
+            assert not isinstance(val_metrics, str) and not isinstance(
+                train_metrics, str
+            )
+            came_to[number] = RunEpoch(
+                losses[place],
+                norms[place],
+                program.themes(number, epoch),
+                float(scores.val_loss[place]),
+                train_metrics,
+                val_metrics,
+            )
+            if logs is not None:
+                logs.write(number, epoch, came_to[number], speed)
             progress[number] = current.progress[number].after_epoch(
-                run.settings, val_metrics, float(scores.val_loss[place])
+                run.settings, val_metrics, came_to[number].val_loss
             )
-            shown.append((number, place, val_metrics))
-        if hosts.is_writer():
-            listener(
-                EpochReport(
-                    epoch=epoch + 1,
-                    epochs=self._epochs,
-                    runs=[self._runs[number].name for number, _, _ in shown],
-                    train_loss=[float(train_losses[place]) for _, place, _ in shown],
-                    val_loss=[float(scores.val_loss[place]) for _, place, _ in shown],
-                    val_metrics=[metrics for _, _, metrics in shown],
-                    museums_per_second=(len(active) * program.museums / seconds),
-                )
-            )
+        if logs is not None:
+            listener(self._report(epoch, came_to, speed["museums_per_second"]))
         return current.after_epoch(state, tuple(progress))
+
+    def _report(
+        self, epoch: int, came_to: Mapping[int, RunEpoch], museums_per_second: float
+    ) -> EpochReport:
+        return EpochReport(
+            epoch=epoch + 1,
+            epochs=self._epochs,
+            runs=[self._runs[number].name for number in came_to],
+            train_loss=[of_run.train_loss for of_run in came_to.values()],
+            val_loss=[of_run.val_loss for of_run in came_to.values()],
+            val_metrics=[dict(of_run.val) for of_run in came_to.values()],
+            museums_per_second=museums_per_second,
+        )
 
     def _put_aside(self, number: int, current: Cohort, failure: str) -> Progress:
         """Notes that a run has failed, or ends the training of all."""
@@ -280,46 +237,6 @@ class Trainer:
         warnings.warn(message, stacklevel=2)
         return current.progress[number].failed(failure)
 
-    def _test(self, current: Cohort) -> list[TryResult | None]:
-        """Tests what was saved of every run, not what is in memory."""
-        sound = [n for n, p in enumerate(current.progress) if p.failure is None]
-        if not sound:
-            return [None] * len(self._runs)
-        params, epochs = self._saved(sound, current)
-        layout = Layout.of(
-            len(sound),
-            list(self._first.layout.mesh.devices.flat),
-            vector=self._first.layout.vector,
-        )
-        split = self._task.split("test", layout)
-        tested = split.test(params, self._task.graph)
-        results: list[TryResult | None] = [None] * len(self._runs)
-        for number, epoch, result in zip(sound, epochs, tested, strict=True):
-            attempt = self._runs[number].attempt
-            results[number] = TryResult(attempt, int(epoch), result)
-        return results
-
-    def _saved(
-        self, numbers: Sequence[int], current: Cohort
-    ) -> tuple[Mapping[str, Any], np.ndarray]:
-        """Parameters that were saved of some runs, stacked, and their epochs."""
-        if hosts.is_writer():
-            saved = [checkpoint.load_model(self._runs[n].folder) for n in numbers]
-            params = stack_params(
-                self._task.config,
-                self._task.masking,
-                [found.model.params for found in saved],
-            )
-            epochs = np.array([found.epoch for found in saved], np.int32)
-        else:
-            # A network's file system may not show here yet what was just written.
-            params = jax.tree.map(
-                lambda x: np.zeros((len(numbers), *x.shape[1:]), x.dtype),
-                current.state.params,
-            )
-            epochs = np.zeros(len(numbers), np.int32)
-        return hosts.from_writer((params, epochs))
-
 
 def _failure(losses: np.ndarray, metrics: tuple[Any, Any], epoch: int) -> str | None:
     """What went wrong with a run in an epoch (from 0), None if nothing did."""
@@ -329,9 +246,3 @@ def _failure(losses: np.ndarray, metrics: tuple[Any, Any], epoch: int) -> str | 
         return f"loss became {losses[step]} in epoch {epoch + 1}, step {step + 1}"
     faults = [fault for fault in metrics if isinstance(fault, str)]
     return f"{faults[0]} after epoch {epoch + 1}" if faults else None
-
-
-def _short(value: str | list[str]) -> str:
-    if isinstance(value, str):
-        return value
-    return f"{len(value)} runs ({', '.join(value[:2])}{', ...' if value[2:] else ''})"

@@ -39,11 +39,11 @@ LOSSES = {
 
 def take_20_steps(
     store: FeatureStore, config: StrategyConfig, loss: LossConfig, devices: int
-) -> tuple[Any, np.ndarray]:
+) -> tuple[Any, np.ndarray, np.ndarray]:
     """Trains one run on all museums, each batch split over the devices.
 
     Returns:
-      Parameters, and losses (steps,).
+      Parameters, losses and gradient norms (steps,).
     """
     layout = Layout.of(1, jax.devices()[:devices])
     assert layout.data_devices == devices
@@ -62,7 +62,7 @@ def take_20_steps(
     params = jax.device_get(draw_params(config, "time", keys))
     state = fresh_state(layout.put(params, BY_RUN))
     placed = layout.put(features, EVERYWHERE)
-    losses = []
+    losses, norms = [], []
     for epoch, batches in enumerate(planned):
         hyper = Hyper(
             lr=jnp.full(1, 0.01, jnp.float32),
@@ -84,9 +84,10 @@ def take_20_steps(
             loss_config=loss,
             layout=layout,
         )
-        losses.append(np.asarray(layout.fetch(of_epoch))[0])
+        losses.append(np.asarray(layout.fetch(of_epoch.loss))[0])
+        norms.append(np.asarray(layout.fetch(of_epoch.gradient_norm))[0])
     params = jax.tree.map(lambda x: np.asarray(x[0]), layout.fetch(state.params))
-    return params, np.concatenate(losses)
+    return params, np.concatenate(losses), np.concatenate(norms)
 
 
 def train(

@@ -16,18 +16,19 @@ import numpy as np
 
 from hm3_jax.data.museum import ArtworkTable, MuseumRecord, RoomRecord
 from hm3_jax.data.store import FeatureFacts, FeatureStore, write_store
+from hm3_jax.learn.epoch_report import EpochReport
 from hm3_jax.learn.execution import Execution
 from hm3_jax.learn.experiment import Experiment, Listeners, run_experiments
 from hm3_jax.learn.interruption import GracefulStop
 from hm3_jax.learn.layout import Layout
 from hm3_jax.learn.settings import TrainSettings
-from hm3_jax.learn.trainer import EpochReport
 from hm3_jax.nn.strategy import (
     ConvConfig,
     PoolConfig,
     RecurrentConfig,
     StrategyConfig,
 )
+from hm3_jax.tracking.tracker import Tracker
 
 SIZES = {"sentences": 8, "views": 7, "images": 6, "videos": 5}
 THEMES = ("genre", "marine", "portrait", "still-life")
@@ -164,6 +165,7 @@ def train(
     resume: bool = False,
     execution: Execution = Execution(),  # noqa: B008 - frozen
     stop: GracefulStop | None = None,
+    trackers: Sequence[Tracker] = (),
     **changes: Any,
 ) -> Path:
     """Runs an experiment with `BY_ROOM`, or other strategies, and changed `SETTINGS`.
@@ -178,7 +180,15 @@ def train(
         name=folder.name,
     )
     silent = Listeners(lambda *_: None, listener, lambda *_: None)
-    run_experiments([experiment], store, silent, execution, resume=resume, stop=stop)
+    run_experiments(
+        [experiment],
+        store,
+        silent,
+        execution,
+        resume=resume,
+        stop=stop,
+        trackers=trackers,
+    )
     return folder / experiment.strategies[0].file_stem
 
 
@@ -202,6 +212,9 @@ def outcome(folder: Path, attempt: int) -> dict[str, Any]:
 
 
 def results(folder: Path) -> dict[str, bytes]:
-    """Every file below a strategy's folder but the checkpoints."""
-    files = contents(folder)
-    return {name: data for name, data in files.items() if "checkpoints" not in name}
+    """Every file below a strategy's folder but checkpoints and what tells the time."""
+    return {
+        name: data
+        for name, data in contents(folder).items()
+        if "checkpoints" not in name and not name.endswith("speed.jsonl")
+    }

@@ -52,10 +52,14 @@ def one(store, tmp_path_factory) -> Path:
 @pytest.mark.parametrize("name", eight_devices.LOSSES)
 def test_a_split_batch_is_one_batch(store, eight, name):
     config, loss = eight_devices.LOSSES[name]
-    wanted, losses = eight_devices.take_20_steps(store, config, loss, devices=1)
-    found, found_losses = pickle.loads((eight / "steps.pickle").read_bytes())[name]
+    wanted, losses, norms = eight_devices.take_20_steps(store, config, loss, devices=1)
+    found, found_losses, found_norms = pickle.loads(
+        (eight / "steps.pickle").read_bytes()
+    )[name]
     assert losses.shape == (20,) and np.median(losses) > 0.1
     np.testing.assert_allclose(found_losses, losses, rtol=1e-5)
+    assert norms.shape == (20,) and np.median(norms) > 0.1
+    np.testing.assert_allclose(found_norms, norms, rtol=1e-4, atol=1e-6)
 
     def close(found, wanted):
         largest = np.abs(wanted).max()

@@ -65,13 +65,13 @@ def train(
     batches: list[np.ndarray],
     runs: slice = slice(None),
     active=(True, True),
-) -> tuple[TrainState, np.ndarray]:
-    """State after some epochs, and losses (runs, steps)."""
+) -> tuple[TrainState, np.ndarray, np.ndarray]:
+    """State after some epochs, losses and gradient norms (runs, steps)."""
     # The state is given up to the epoch, so it starts from a copy.
     state = fresh_state(jax.tree.map(lambda x: jnp.copy(x[runs]), params))
     counts, layout = Counts.of(features), small.one_device(len(batches[0][runs]))
     planned = [counts.plan(of_epoch[runs], layout) for of_epoch in batches]
-    losses = []
+    losses, norms = [], []
     for epoch, of_epoch in enumerate(planned):
         state, of_steps = train_epoch(
             state,
@@ -83,8 +83,9 @@ def train(
             loss_config=small.SETTINGS.loss_config,
             layout=layout,
         )
-        losses.append(np.asarray(of_steps))
-    return state, np.concatenate(losses, axis=1)
+        losses.append(np.asarray(of_steps.loss))
+        norms.append(np.asarray(of_steps.gradient_norm))
+    return state, np.concatenate(losses, axis=1), np.concatenate(norms, axis=1)
 
 
 @pytest.fixture(scope="module")
@@ -142,7 +143,7 @@ def plain_loss(text, scene, themes, margin, within, second):
     return (1 - second) * first + second * component(within, same & others)
 
 
-def loop(features, params, batches, run: int) -> tuple[Any, list[float]]:
+def loop(features, params, batches, run: int) -> tuple[Any, list[float], list[float]]:
     """Trains one run step by step, each museum embedded by itself."""
     weights = [jnp.float32(x[run]) for x in (MARGINS, WITHIN, SECOND)]
     every = np.arange(small.MUSEUMS)[None, :, None]  # each a batch
@@ -160,7 +161,7 @@ def loop(features, params, batches, run: int) -> tuple[Any, list[float]]:
         return plain_loss(text, scene, features.themes[museums], *weights)
 
     params = jax.tree.map(lambda x: x[run], params)
-    state, losses = optax.adam(RATES[0]).init(params), []
+    state, losses, norms = optax.adam(RATES[0]).init(params), [], []
     for rate, of_epoch in zip(RATES, batches, strict=True):
         for museums in of_epoch[run]:
             museums = museums[museums != order.EMPTY]
@@ -169,24 +170,31 @@ def loop(features, params, batches, run: int) -> tuple[Any, list[float]]:
                 updates, state = optax.adam(rate).update(gradient, state)
             params = optax.apply_updates(params, updates)
             losses.append(float(loss))
-    return params, losses
+            squares = [
+                np.square(x, dtype=np.float64) for x in jax.tree.leaves(gradient)
+            ]
+            norms.append(np.sqrt(sum(x.sum() for x in squares)))
+    return params, losses, norms
 
 
 @pytest.mark.parametrize("run", [0, 1])
 def test_an_epoch_is_a_loop_of_adam_steps(features, initial, batches, together, run):
-    params, losses = loop(features, initial, batches, run)
-    state, found = together
+    params, losses, norms = loop(features, initial, batches, run)
+    state, found, found_norms = together
     assert len(losses) == EPOCHS * 3
     assert min(losses) > 0.01  # there is something to compare
     np.testing.assert_allclose(found[run], losses, rtol=2e-5)
+    assert min(norms) > 0.01
+    np.testing.assert_allclose(found_norms[run], norms, rtol=1e-4)
     close(take_run(state.params, run), params, 2e-5)
 
 
 @pytest.mark.parametrize("run", [0, 1])
 def test_tries_together_are_tries_alone(features, initial, batches, together, run):
-    alone, losses = train(features, initial, batches, slice(run, run + 1))
-    state, found = together
+    alone, losses, norms = train(features, initial, batches, slice(run, run + 1))
+    state, found, found_norms = together
     np.testing.assert_allclose(found[run], losses[0], rtol=1e-5)
+    np.testing.assert_allclose(found_norms[run], norms[0], rtol=1e-5)
     close(take_run(state.params, run), take_run(alone.params, 0), 1e-5)
     # The runs do differ, or none of this says anything.
     assert np.abs(found[run] - found[1 - run]).min() > 1e-3
@@ -194,12 +202,12 @@ def test_tries_together_are_tries_alone(features, initial, batches, together, ru
 
 def test_the_same_inputs_give_the_same_bits(features, initial, batches, together):
     again = train(features, initial, batches)
-    same(again[0], together[0])
-    same(again[1], together[1])
+    for what in range(3):
+        same(again[what], together[what])
 
 
 def test_an_inactive_run_stays_as_it_is(features, initial, batches, together):
-    state, losses = train(features, initial, batches, active=(True, False))
+    state, losses, _ = train(features, initial, batches, active=(True, False))
     before = fresh_state(initial)
     same(take_run(state, 1), take_run(before, 1))
     same(take_run(state, 0), take_run(together[0], 0))
@@ -237,8 +245,9 @@ def test_free_places_and_padding_have_no_influence(
     for column in spoilt.items.values():
         row = 0 if column.index is None else int(column.index[0])
         assert np.isnan(column.table[row]).all()
-    state, losses = train(spoilt, initial, batches)
+    state, losses, norms = train(spoilt, initial, batches)
     same(losses, together[1])
+    same(norms, together[2])
     same(state, together[0])
 
 
@@ -247,5 +256,5 @@ def test_free_places_take_no_part_in_the_loss(features, initial, batches, togeth
     assert (batches[0][:, -1] == order.EMPTY).sum(axis=1).tolist() == [1, 1]
     # The same epoch with the free places among the museums instead of at the end.
     turned = [np.ascontiguousarray(of_epoch[:, :, ::-1]) for of_epoch in batches]
-    _, losses = train(features, initial, turned)
+    _, losses, _ = train(features, initial, turned)
     np.testing.assert_allclose(losses, together[1], rtol=2e-5)

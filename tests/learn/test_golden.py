@@ -95,7 +95,7 @@ def test_training(stem, loss):
             loss_config=LossConfig(uses_themes=themes, within_theme=themes),
             layout=layout,
         )
-        losses.append(np.asarray(of_epoch[0]))
+        losses.append(np.asarray(of_epoch.loss[0]))
     # Once the loss is zero it must be zero here too.
     np.testing.assert_allclose(
         np.concatenate(losses), golden["losses"], rtol=1e-4, atol=1e-7

@@ -187,13 +187,15 @@ def same_ends(command: Command, name: str) -> None:
 
 
 def files_of(strategy_folder: Path, name: str) -> dict[str, bytes]:
-    """Every file but checkpoints; some name the experiment."""
+    """Every file but checkpoints and what tells the time; some name the experiment."""
     return {
         str(file.relative_to(strategy_folder)): file.read_bytes().replace(
             name.encode(), b"NAME"
         )
         for file in sorted(strategy_folder.rglob("*"))
-        if file.is_file() and "checkpoints" not in file.parts
+        if file.is_file()
+        and "checkpoints" not in file.parts
+        and file.name != "speed.jsonl"
     }
 
 

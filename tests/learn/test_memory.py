@@ -11,12 +11,12 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from hm3_jax.learn import experiment as module
 from hm3_jax.learn import memory
+from hm3_jax.learn import run_program as module
 from hm3_jax.learn.execution import Execution
-from hm3_jax.learn.experiment import Listeners
 from hm3_jax.learn.program import DoesNotFitError
 from hm3_jax.learn.runs import Run
+from hm3_jax.tracking.following import NOBODY
 from tests import golden_data
 from tests.learn import small
 
@@ -38,7 +38,7 @@ def run(monkeypatch, limit: int, error: Exception):
         def __init__(self, task, runs, execution):
             self.attempts = tuple(run.attempt for run in runs)
 
-        def run(self, *, resume, listener, stop):
+        def run(self, *, resume, listener, follower, stop):
             # After a failed attempt there are folders to go on in.
             assert resume == bool(calls)
             calls.append(self.attempts)
@@ -50,10 +50,8 @@ def run(monkeypatch, limit: int, error: Exception):
         config = golden_data.strategy("rnn_meanPoolProc")
 
     monkeypatch.setattr(module, "Trainer", Trainer)
-    nothing = cast(Any, lambda *_: None)
-    listeners = Listeners(nothing, nothing, nothing)
-    results = module._run_program(
-        cast(Any, Task), RUNS, listeners, Execution(), False, None
+    results = module.run_program(
+        cast(Any, Task), RUNS, lambda _: None, NOBODY, Execution(), False, None
     )
     return calls, [results[run] for run in RUNS]
 

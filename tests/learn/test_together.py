@@ -13,11 +13,11 @@ import pytest
 
 from hm3_jax.data.store import FeatureStore
 from hm3_jax.learn.cohort import Cohort
+from hm3_jax.learn.epoch_report import EpochReport
 from hm3_jax.learn.execution import Execution
 from hm3_jax.learn.experiment import Experiment, Listeners, run_experiments
 from hm3_jax.learn.layout import Layout
 from hm3_jax.learn.settings import TrainSettings
-from hm3_jax.learn.trainer import EpochReport
 from tests.learn import small
 
 STEM = small.FLAT.file_stem

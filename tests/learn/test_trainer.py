@@ -89,7 +89,7 @@ def test_an_epoch_is_given_its_own_rate_weight_and_order(
     # As runs are laid out on a CPU, but planned for these batches alone.
     layout = Layout.of(2, jax.devices()[:1])
     planned = counts.plan(batches, layout)
-    state, losses = train_epoch(
+    state, steps = train_epoch(
         TrainState(
             stack([found.model.params for found in before]),
             optax.ScaleByAdamState(**stack([found.optimizer for found in before])),
@@ -102,7 +102,7 @@ def test_an_epoch_is_given_its_own_rate_weight_and_order(
         loss_config=small.SETTINGS.loss_config,
         layout=layout,
     )
-    losses = np.asarray(losses)
+    losses = np.asarray(steps.loss)
     source, themes = OnDevice(features, layout), features.themes
     val = Split(source, counts, themes, store.splits["val"], "val", layout)
     val_losses = val.loss(

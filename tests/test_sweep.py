@@ -167,7 +167,7 @@ def test_a_sweep_is_its_runs_one_by_one(run_module, tmp_path, strategy):
         lines = [f"--experiment_name={name}", *arguments]
         (tmp_path / f"{name}.cfg").write_text("\n".join(lines))
     files = ",".join(f"{name}.cfg" for name in points)
-    swept = ("--workdir=swept", f"--experiments={files}")
+    swept = ("--workdir=swept", f"--experiments={files}", "--log=tensorboard")
     shown = succeed(run_module("hm3_jax.sweep", *common, *swept))
     assert "rnn_meanPoolProc: 6 runs" in shown and "epoch   3/3  6 runs" in shown
     assert shown.endswith("written to swept: 3 experiments\n")
@@ -177,7 +177,9 @@ def test_a_sweep_is_its_runs_one_by_one(run_module, tmp_path, strategy):
         succeed(run_module("hm3_jax.train", *common, *alone))
         one, other = tmp_path / "alone" / name, tmp_path / "swept" / name
         names = [sorted(small.results(f / stem)) for f in (one, other)]
-        assert names[0] == names[1]
+        events = [name for name in names[1] if "/events.out.tfevents." in name]
+        assert [name.split("/")[0] for name in events] == ["try_1", "try_2"]
+        assert names[0] == [name for name in names[1] if name not in events]
         for attempt in (1, 2):
             lines = [small.log(folder / stem, attempt) for folder in (one, other)]
             for wanted, found in zip(*lines, strict=True):

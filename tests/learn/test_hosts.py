@@ -142,8 +142,16 @@ def test_killed_stopped_and_resumed_as_if_nothing_had_been(runs, store, tmp_path
 
 
 def test_two_train_a_run_each(runs, store, tmp_path):
-    with runs.start(2, "each", "--data_placement=device", epochs=3) as running:
-        ended_well(running.wait())
+    flags = ["--data_placement=device", "--log=tensorboard", "--progress=bars"]
+    with runs.start(2, "each", *flags, epochs=3) as running:
+        said = running.wait()
+    ended_well(said)
+    assert "strategies" in said[0].out  # bars, by the one process that writes
+    for attempt in (1, 2):
+        folder = runs.strategy("each") / f"try_{attempt}"
+        assert len(list(folder.glob("events.*"))) == 1
+        lines = (folder / "speed.jsonl").read_text().splitlines()
+        assert [json.loads(line)["epoch"] for line in lines] == [1, 2, 3]
     wanted = alone(store, tmp_path / "alone", epochs=3)
     close(runs.strategy("each"), wanted, tries=2, epochs=3)
 

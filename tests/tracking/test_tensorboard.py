@@ -5,25 +5,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tensorboard.backend.event_processing import plugin_event_accumulator
+from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
+from tensorboard.util.tensor_util import make_ndarray
 
 from hm3_jax.tracking.tensorboard import TensorBoard
 from tests.tracking import runs
 
-pytest.importorskip("tensorboard")
-
 
 def events(folder: Path) -> list:
     """All events below a folder, in the order in which TensorBoard reads them."""
-    from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
-
     files = sorted(folder.glob("events.out.tfevents.*"))
     assert files
     return [event for file in files for event in EventFileLoader(str(file)).Load()]
 
 
 def values(event) -> dict[str, np.ndarray]:
-    from tensorboard.util.tensor_util import make_ndarray
-
     return {v.tag: make_ndarray(v.tensor) for v in event.summary.value}
 
 
@@ -58,8 +55,6 @@ def test_epochs_and_test(tmp_path):
 
 
 def test_scalars_are_shown_as_curves(tmp_path):
-    from tensorboard.backend.event_processing import plugin_event_accumulator
-
     tracker, run = TensorBoard(), runs.run(tmp_path)
     tracker.begin(run)
     for number in (1, 2, 3):

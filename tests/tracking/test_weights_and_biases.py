@@ -14,12 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import wandb
 
 from hm3_jax.tracking.following import following
 from hm3_jax.tracking.weights_and_biases import WeightsAndBiases
 from tests.tracking import runs
-
-wandb = pytest.importorskip("wandb")
 
 BLOCK = 32768
 

@@ -1,5 +1,7 @@
 """Says what is in a feature store; with --verify, whether it is sound.
 
+The summary has splits, themes, counts, and what each kind of feature came from.
+
   python -m hm3_jax.inspect --features=STORE [--verify] [--json]
 """
 

@@ -12,9 +12,10 @@ from absl import flags
 
 from hm3_jax.data.open_features import FEATURES_HELP
 from hm3_jax.learn.execution import Execution
-from hm3_jax.learn.experiment import Experiment, load_strategies
+from hm3_jax.learn.experiment import Experiment
 from hm3_jax.learn.placement import DataPlacement
 from hm3_jax.learn.settings import BEST_STRATEGIES, TrainSettings
+from hm3_jax.learn.strategies import load_strategies
 from hm3_jax.tracking.tensorboard import TensorBoard
 from hm3_jax.tracking.tracker import Tracker
 from hm3_jax.tracking.weights_and_biases import WeightsAndBiases

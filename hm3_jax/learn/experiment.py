@@ -25,8 +25,9 @@ from hm3_jax.learn.run_lock import run_lock
 from hm3_jax.learn.run_program import run_program
 from hm3_jax.learn.runs import Run, programs
 from hm3_jax.learn.settings import TrainSettings
+from hm3_jax.learn.strategies import published_order
 from hm3_jax.learn.task import Task, check_store
-from hm3_jax.nn.strategy import ConvConfig, StrategyConfig, load_strategy
+from hm3_jax.nn.strategy import ConvConfig, StrategyConfig
 from hm3_jax.tracking.following import Follower, following
 from hm3_jax.tracking.speed_file import SpeedFile
 from hm3_jax.tracking.tracker import Tracker
@@ -69,45 +70,6 @@ class Listeners:
     strategy: Callable[[StrategyConfig, int], None]
     epoch: Callable[[EpochReport], None]
     tested: Callable[[Experiment, StrategyConfig, Sequence[TryResult]], None]
-
-
-def load_strategies(files: Sequence[str], folder: str | None) -> list[StrategyConfig]:
-    """Strategies from files, from a folder of files, or both, in published order.
-
-    Args:
-      files: strategy JSON files.
-      folder: all its `*.json` files are taken; None or empty for no folder.
-
-    Raises:
-      ValueError: there is none, or two have the same name.
-    """
-    paths = [Path(file) for file in files]
-    if folder:
-        found = sorted(Path(folder).glob("*.json"))
-        if not found:
-            raise ValueError(f"{folder}: expected strategy files *.json, found none")
-        paths += found
-    if not paths:
-        raise ValueError("give --config_files or --config_files_dir (found neither)")
-    strategies = {}
-    for path in paths:
-        config = load_strategy(path)
-        if config.file_stem in strategies:
-            raise ValueError(f"{path}: strategy {config.file_stem} is given twice")
-        strategies[config.file_stem] = config
-    return sorted(strategies.values(), key=_published_order)
-
-
-def _published_order(config: StrategyConfig) -> tuple[Any, ...]:
-    return (
-        config.embedding_size,
-        not config.flat,
-        isinstance(config.museum, ConvConfig),
-        config.text.cell == "lstm",
-        "images" in config.uses,
-        "videos" in config.uses,
-        config.file_stem,
-    )
 
 
 def run_experiments(
@@ -192,7 +154,7 @@ def _by_strategy(
     every = {config for experiment in experiments for config in experiment.strategies}
     return {
         config: [e for e in experiments if config in e.strategies]
-        for config in sorted(every, key=_published_order)
+        for config in sorted(every, key=published_order)
     }
 
 

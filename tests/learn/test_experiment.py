@@ -12,9 +12,9 @@ from hm3_jax.learn.execution import Execution
 from hm3_jax.learn.experiment import (
     Experiment,
     Listeners,
-    load_strategies,
     run_experiments,
 )
+from hm3_jax.learn.strategies import load_strategies
 from hm3_jax.nn.strategy import StrategyConfig, strategy_text
 from tests.learn import small
 

@@ -25,7 +25,7 @@ from hm3_jax.extraction.errors import first_line
 if TYPE_CHECKING:
     import torch
 
-Layout = Literal["open_clip", "OpenAI", "CLIP4Clip"]
+FileLayout = Literal["open_clip", "OpenAI", "CLIP4Clip"]
 """Whose names and nesting a file of weights has."""
 
 _CLIP4CLIP_PREFIX = "clip."
@@ -44,7 +44,7 @@ class Weights:
     """
 
     state: Mapping[str, torch.Tensor]
-    layout: Layout
+    layout: FileLayout
 
 
 def sha256_of(path: Path) -> str:
@@ -86,7 +86,7 @@ def read_weights(path: Path) -> Weights:
             for name, value in state.items()
             if name.startswith(_CLIP4CLIP_PREFIX)
         }
-        layout: Layout = "CLIP4Clip"
+        layout: FileLayout = "CLIP4Clip"
     elif scripted or any(name in state for name in _OPENAI_FACTS):
         layout = "OpenAI"
     else:

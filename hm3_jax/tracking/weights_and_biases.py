@@ -46,8 +46,8 @@ class WeightsAndBiases:
             silent=True, console="off", finish_timeout=_TO_UPLOAD
         )
         self._runs: dict[Path, Any] = {}
-        self._is_offline = wandb.setup(self._settings).settings.mode != "online"
-        if not self._is_offline and not wandb.login(prompt=False, verify=False):
+        is_online = wandb.setup(self._settings).settings.mode == "online"
+        if is_online and not wandb.login(prompt=False, verify=False):
             raise ValueError(
                 "--log=wandb: expected to be logged in, found no key: run wandb login, "
                 "or set WANDB_API_KEY, or WANDB_MODE=offline"
@@ -64,8 +64,7 @@ class WeightsAndBiases:
             config=dict(run.facts),
             allow_val_change=True,
             id=_id(run.folder),
-            # Without a network it cannot be asked whether there is one.
-            resume=None if self._is_offline else "allow",
+            resume="allow",
             # Runs that train together are all active at once.
             reinit="create_new",
             dir=None if "WANDB_DIR" in os.environ else run.folder,

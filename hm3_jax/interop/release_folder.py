@@ -5,15 +5,13 @@ with `model.safetensors` or the older `pytorch_model.bin`, the weights.
 """
 
 import json
-import os
-import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from hm3_jax.files.durable import whole_or_absent
 from hm3_jax.interop import torch_files, torch_weights
 from hm3_jax.nn.strategy import StrategyConfig, parse_strategy, strategy_text
 
@@ -100,22 +98,22 @@ def write_release_folder(
         FileExistsError: `folder` exists.
         ValueError: The parameters do not fit the strategy.
     """
+    with whole_or_absent(Path(folder), "a checkpoint") as partial:
+        write_release_files(partial, config, params)
+
+
+def write_release_files(
+    folder: Path, config: StrategyConfig, params: Mapping[str, Any]
+) -> None:
+    """Writes `config.json` and `model.safetensors` into a folder.
+
+    Raises:
+        ValueError: The parameters do not fit the strategy.
+    """
     # Imported here, as only converting needs it.
     from safetensors.numpy import save_file
 
-    folder = Path(folder)
-    if folder.exists():
-        raise FileExistsError(f"{folder}: expected no such folder, found one")
     state: dict[str, np.ndarray] = torch_weights.to_torch(params, config)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
-    try:
-        partial.chmod(0o755)
-        # `transformers` refuses a safetensors file without this mark.
-        save_file(state, partial / WEIGHT_FILES[0], metadata={"format": "pt"})
-        text = strategy_text(config)
-        (partial / CONFIG_FILE).write_text(text, encoding="utf-8")
-        os.rename(partial, folder)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
+    # `transformers` refuses a safetensors file without this mark.
+    save_file(state, folder / WEIGHT_FILES[0], metadata={"format": "pt"})
+    (folder / CONFIG_FILE).write_text(strategy_text(config), encoding="utf-8")

@@ -1,0 +1,105 @@
+"""What `convert` is told to do, and doing it."""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+from pathlib import Path
+from typing import Literal, get_args
+
+from hm3_jax import hub
+from hm3_jax.interop.release_folder import write_release_folder
+from hm3_jax.learn import checkpoint
+from hm3_jax.learn.checkpoint import Checkpoint
+from hm3_jax.model_source import checkpoint_folder, load_release, load_shared
+from hm3_jax.nn.convolution import Masking
+from hm3_jax.nn.strategy import ConvConfig
+from hm3_jax.sharing import share
+
+Form = Literal["pytorch", "orbax", "shared"]
+FORMS = list(get_args(Form))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Conversion:
+    """A model and what to make of it.
+
+    Attributes:
+        source: Folder, or "hub:USER/NAME[@REVISION]".
+        source_form: Form of the source.
+        output: Folder to make.
+        output_form: Another form, to be written there.
+        cnn1d_masking: Masking of a 1-D CNN in the release's form.
+        push_to_hub: USER/NAME to put a shared model at, or None.
+        private: Whether only its owner sees it there.
+    """
+
+    source: str
+    source_form: Form
+    output: Path
+    output_form: Form
+    cnn1d_masking: Masking = "channels"
+    push_to_hub: str | None = None
+    private: bool = False
+
+
+def convert(asked: Conversion) -> list[str]:
+    """Converts a model.
+
+    Returns:
+        Lines about what was done.
+
+    Raises:
+        FileExistsError: The output is there.
+        FileNotFoundError: There is no model, or a file of it is missing.
+        ValueError: The model is damaged or of a newer format, the forms are the same,
+            or the hub does not let the user read or write.
+        ConnectionError: The hub failed; a folder that was written stays.
+        ModuleNotFoundError: The hub's library is needed and not installed.
+    """
+    if asked.source_form == asked.output_form:
+        raise ValueError(
+            f"expected two forms, found --from={asked.source_form} "
+            f"--to={asked.output_form}"
+        )
+    if asked.output.exists():
+        raise FileExistsError(f"{asked.output}: expected no such folder, found one")
+    if asked.push_to_hub is not None:
+        hub.check_can_push(asked.push_to_hub, private=asked.private)
+    folder = checkpoint_folder(asked.source)
+    saved = _load(asked, folder)
+    _write(asked, folder, saved)
+    lines = [f"{saved.model.config.file_stem}: written to {asked.output}"]
+    if asked.push_to_hub is not None:
+        where = hub.push(asked.output, asked.push_to_hub, private=asked.private)
+        lines.append(f"pushed to {hub.PREFIX}{asked.push_to_hub}: {where}")
+    return lines
+
+
+def _load(asked: Conversion, folder: Path) -> Checkpoint:
+    match asked.source_form:
+        case "pytorch":
+            return load_release(folder, asked.cnn1d_masking)
+        case "shared":
+            return load_shared(folder)
+        case "orbax":
+            return checkpoint.load_model(folder)
+
+
+def _write(asked: Conversion, folder: Path, saved: Checkpoint) -> None:
+    model = saved.model
+    match asked.output_form:
+        case "orbax":
+            kept = dataclasses.replace(saved, optimizer=None, progress=None)
+            checkpoint.save(asked.output, "best", kept)
+            return
+        case "pytorch":
+            write_release_folder(asked.output, model.config, model.params)
+        case "shared":
+            share(saved, folder, asked.output, asked.push_to_hub)
+    if isinstance(model.config.museum, ConvConfig) and model.cnn1d_masking == "time":
+        warnings.warn(
+            f"{asked.source}: this 1-D CNN masks time; the published release masks "
+            "channels and will embed the same museums otherwise",
+            stacklevel=2,
+        )

@@ -1,0 +1,250 @@
+"""Model cards: the README.md of a shared model, with the front matter the hub reads."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from hm3_jax.interop.shared_facts import Origin, SharedFacts
+from hm3_jax.nn.strategy import (
+    ConvConfig,
+    MuseumConfig,
+    PoolConfig,
+    RecurrentConfig,
+    StrategyConfig,
+)
+
+# What the card shows; hm3_jax.json has all of them.
+_SHOWN = {
+    "R@1": "R@1",
+    "R@5": "R@5",
+    "R@10": "R@10",
+    "median_rank": "median rank",
+    "mAP": "mAP",
+    "avg_ndcg": "nDCG",
+    "mAP_by_class": "mAP by theme",
+    "avg_ndcg_by_class": "nDCG by theme",
+}
+_DIRECTIONS = {"t2s": "museums for a description", "s2t": "descriptions for a museum"}
+_TAGS = ("museums", "text-to-museum-retrieval", "cross-modal-retrieval", "hm3", "jax")
+
+
+def model_card(config: StrategyConfig, facts: SharedFacts, name: str | None) -> str:
+    """Writes the card of a model.
+
+    Args:
+        config: The strategy.
+        facts: All else that is known.
+        name: USER/NAME on the hub; None where it is not known yet.
+
+    Returns:
+        Markdown with YAML front matter.
+    """
+    title = name.rpartition("/")[2] if name else config.file_stem
+    sections = [
+        _front_matter(config, facts, title),
+        f"# {title}",
+        _what_it_is(config, facts),
+        "## Features it needs\n\n" + _features(config, facts),
+        "## Training\n\n" + _training(facts),
+        "## Test\n\n" + _test(facts.origin),
+        "## How to use it\n\n" + _usage(name),
+        "## Limits\n\n" + _limits(config, facts),
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def _front_matter(config: StrategyConfig, facts: SharedFacts, title: str) -> str:
+    origin = facts.origin
+    tags = dict.fromkeys([*_TAGS, *(origin.tags if origin else ()), config.name])
+    lines = [
+        "---",
+        "library_name: hm3_jax",
+        "pipeline_tag: feature-extraction",
+        "tags:",
+        *(f"- {_quoted(tag)}" for tag in tags),
+    ]
+    if origin is not None and origin.metrics:
+        shown = [key for key in _shown_keys() if key in origin.metrics]
+        lines += [
+            "metrics:",
+            *(f"- {_quoted(key)}" for key in shown),
+            "model-index:",
+            f"- name: {_quoted(title)}",
+            "  results:",
+            "  - task:",
+            "      type: text-to-museum-retrieval",
+            "      name: Text-to-museum retrieval",
+            "    dataset:",
+            f"      type: {_quoted(origin.dataset_name)}",
+            f"      name: {_quoted(_data_set(origin))}",
+            "      split: test",
+            "    metrics:",
+        ]
+        for key in shown:
+            lines += [
+                f"    - type: {_quoted(key)}",
+                f"      name: {_quoted(key)}",
+                f"      value: {origin.metrics[key]!r}",
+            ]
+    return "\n".join([*lines, "---"])
+
+
+def _quoted(text: str) -> str:
+    # A JSON string is a YAML string, whatever is in it.
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _shown_keys() -> Iterator[str]:
+    for direction in _DIRECTIONS:
+        yield from (f"{direction}_{key}" for key in _SHOWN)
+
+
+def _data_set(origin: Origin) -> str:
+    kinds = {"synthetic": " (generated features)", "unknown": ""}
+    return origin.dataset_name + kinds.get(origin.dataset_kind, "")
+
+
+def _what_it_is(config: StrategyConfig, facts: SharedFacts) -> str:
+    room = f", rooms by {_part(config.room)}" if config.room is not None else ""
+    over = "rooms" if config.room is not None else "all items of all rooms"
+    masking = ""
+    if isinstance(config.museum, ConvConfig):
+        masking = f" The convolution masks {facts.cnn1d_masking}."
+    return (
+        "A pair of encoders that puts descriptions of virtual museums and the museums "
+        f"into one space of {config.text.hidden_size} numbers, so that a museum is "
+        "found by the cosine of its vector with that of a text. It follows the paper "
+        "*HM3: Hierarchical Modeling of Multimedia Metaverses on 10000 Thematic "
+        "Museums via Theme-aware Contrastive Loss Function* (ICMR 2025) and is of the "
+        "package hm3_jax.\n\n"
+        f"Strategy `{config.file_stem}`: sentences by {_part(config.text)}{room}, "
+        f"{over} by {_part(config.museum)}.{masking} Inputs: sentences, "
+        f"{', '.join(config.uses)}. Weights after {facts.epoch} epochs."
+    )
+
+
+def _part(part: MuseumConfig) -> str:
+    match part:
+        case RecurrentConfig():
+            ways = "bidirectional" if part.bidirectional else "one-directional"
+            return f"a {ways} {part.cell.upper()} of {part.hidden_size}"
+        case PoolConfig():
+            return f"a mean pool of {part.size}"
+        case ConvConfig():
+            return f"a 1-D CNN (kernel {part.kernel_size}) of {part.channels}"
+
+
+def _features(config: StrategyConfig, facts: SharedFacts) -> str:
+    if facts.feature_facts is None:
+        return (
+            "Which model its features have to come from is not recorded; their sizes "
+            "are in `config.json`."
+        )
+    lines = ["| kind | size | model | weights | pooling |", "|---|---|---|---|---|"]
+    for kind in ("sentences", *config.uses):
+        known = facts.feature_facts.get(kind, {})
+        cells = [
+            _cell(known.get(fact))
+            for fact in ("feature_size", "model", "weights", "pooling")
+        ]
+        lines.append(f"| {kind} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _cell(value: Any) -> str:
+    text = "not recorded" if value is None else str(value)
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def _training(facts: SharedFacts) -> str:
+    origin, parts = facts.origin, []
+    if origin is not None:
+        about = f": {origin.description}" if origin.description else ""
+        parts.append(
+            f"Experiment `{origin.experiment}`{about}, try {origin.attempt}, on "
+            f"{_data_set(origin)}."
+        )
+    if facts.settings is None:
+        parts.append("Its settings are not recorded.")
+    else:
+        rows = [
+            f"| {name} | {_cell(value)} |"
+            for name, value in facts.settings.items()
+            if value is not None
+        ]
+        parts.append("\n".join(["| setting | value |", "|---|---|", *rows]))
+    versions = ", ".join(f"{name} {of}" for name, of in facts.versions.items())
+    parts.append(f"Written by {versions}.")
+    return "\n\n".join(parts)
+
+
+def _test(origin: Origin | None) -> str:
+    if origin is None or not origin.metrics:
+        return "No test of these weights is recorded."
+    tries = origin.tries if origin.tries and origin.tries.count > 1 else None
+    columns = ["this try"]
+    if tries is not None:
+        columns.append(f"mean of {tries.count} tries (standard deviation)")
+    lines = [
+        f"Test split of {_data_set(origin)}; percent, but ranks, which begin at 1."
+    ]
+    for direction, what in _DIRECTIONS.items():
+        rows = [
+            f"| {what} | {' | '.join(columns)} |",
+            "|---" * (len(columns) + 1) + "|",
+        ]
+        for key, shown in _SHOWN.items():
+            full = f"{direction}_{key}"
+            if full in origin.metrics:
+                rows.append(f"| {shown} | {_numbers(full, origin.metrics, tries)} |")
+        lines.append("\n".join(rows))
+    return "\n\n".join(lines)
+
+
+def _numbers(key: str, metrics: Mapping[str, float], tries: Any) -> str:
+    shown = f"{metrics[key]:.1f}"
+    if tries is None:
+        return shown
+    if key not in tries.mean or key not in tries.std:
+        return f"{shown} | not recorded"
+    return f"{shown} | {tries.mean[key]:.1f} ({tries.std[key]:.1f})"
+
+
+def _usage(name: str | None) -> str:
+    where = f"hub:{name}" if name else "FOLDER"
+    said = "" if name else "FOLDER is this folder. "
+    return (
+        f"{said}STORE is a feature store of museums, with features as above.\n\n"
+        "```bash\n"
+        f"python -m hm3_jax.evaluate --checkpoint={where} \\\n"
+        "  --features=STORE --output=evaluation\n"
+        f"python -m hm3_jax.build_index --checkpoint={where} \\\n"
+        "  --features=STORE --output=INDEX\n"
+        "python -m hm3_jax.search --index=INDEX --query=TEXT\n"
+        "```\n\n"
+        "`config.json` and `model.safetensors` are in the form of the published "
+        "PyTorch release, whose `from_pretrained` takes this folder as well."
+    )
+
+
+def _limits(config: StrategyConfig, facts: SharedFacts) -> str:
+    limits = [
+        "It reads features, not pictures or texts: those of another model than named "
+        "above give vectors without meaning.",
+        "It was trained to tell the museums of its data set apart. Museums and "
+        "descriptions of another kind are likely to be found less well than the test "
+        "says.",
+    ]
+    if facts.origin is not None and facts.origin.dataset_kind == "synthetic":
+        limits.append(
+            "It was trained on generated features, which serve to try things on; it "
+            "knows nothing of real pictures or texts."
+        )
+    if isinstance(config.museum, ConvConfig) and facts.cnn1d_masking == "time":
+        limits.append(
+            "Its 1-D CNN leaves padded steps out, where the published release zeroes "
+            "channels: loaded there, it embeds museums otherwise than tested here."
+        )
+    return "\n".join(f"* {limit}" for limit in limits)

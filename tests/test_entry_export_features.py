@@ -66,7 +66,7 @@ def results(workdir: Path) -> dict[str, bytes]:
         for name, content in small.contents(workdir).items()
         if name.endswith((".json", ".jsonl"))
         and "checkpoints" not in name
-        and not name.endswith("experiment.json")
+        and not name.endswith(("experiment.json", "speed.jsonl"))
     }
 
 

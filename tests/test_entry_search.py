@@ -236,7 +236,7 @@ def test_wrong_queries_are_refused(index, query, complaint):
 
 def test_weights_are_for_other_encoders(index):
     settings = SearchSettings(index.path, Query(5, "a"), pretrained="x")
-    with pytest.raises(ValueError, match="pretrained weights 'x' are for an index of"):
+    with pytest.raises(ValueError, match="weights 'x' are for real features"):
         search(settings)
 
 

@@ -42,6 +42,8 @@ def offline(monkeypatch, tmp_path):
 
 def sessions(folder: Path) -> list[list[Any]]:
     """The records of every session that a try's folder has."""
+    # W&B may still be writing when it says that a run is finished.
+    wandb.teardown()
     messages: Any = import_module("wandb.proto.wandb_internal_pb2")
     files = sorted(folder.glob("wandb/offline-run-*/run-*.wandb"))
     return [

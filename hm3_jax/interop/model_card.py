@@ -102,6 +102,7 @@ def _what_it_is(config: StrategyConfig, facts: SharedFacts) -> str:
     masking = ""
     if isinstance(config.museum, ConvConfig):
         masking = f" The convolution masks {facts.cnn1d_masking}."
+    trained = f" Weights after {facts.epoch} epochs." if facts.epoch else ""
     return (
         "A pair of encoders that puts descriptions of virtual museums and the museums "
         f"into one space of {config.text.hidden_size} numbers, so that a museum is "
@@ -111,7 +112,7 @@ def _what_it_is(config: StrategyConfig, facts: SharedFacts) -> str:
         "package hm3_jax.\n\n"
         f"Strategy `{config.file_stem}`: sentences by {_part(config.text)}, "
         f"{scene}.{masking} Inputs: sentences, "
-        f"{', '.join(config.uses)}. Weights after {facts.epoch} epochs."
+        f"{', '.join(config.uses)}.{trained}"
     )
 
 

@@ -14,6 +14,7 @@ from hm3_jax.learn import checkpoint
 from hm3_jax.learn.checkpoint import Checkpoint
 from hm3_jax.learn.model import Model
 from hm3_jax.model_source import load_checkpoint
+from hm3_jax.nn.convolution import Masking
 from hm3_jax.nn.strategy import ConvConfig
 from tests import golden_data
 from tests.learn import small
@@ -24,7 +25,7 @@ FACTS = {
 }
 
 
-def ours(stem: str, masking="time") -> Checkpoint:
+def ours(stem: str, masking: Masking = "time") -> Checkpoint:
     """A model as training would end with it: no weight is that of the release."""
     config = golden_data.strategy(stem)
     state = golden_data.arrays(stem)

@@ -76,11 +76,12 @@ def metrics_of(strategy: Path, attempt: int) -> dict[str, float]:
 def test_the_numbers_are_those_of_the_run(trained, shared, store):
     facts, _ = read_facts(shared / "hm3_jax.json")
     origin = facts.origin
-    assert origin is not None and origin.metrics == metrics_of(trained, 1)
+    assert origin is not None and origin.metrics is not None
+    assert origin.metrics == metrics_of(trained, 1)
     assert (origin.experiment, origin.attempt) == ("STL", 1)
     assert (origin.dataset_name, origin.dataset_kind) == ("small", "real")
     assert origin.test_museums == len(store.splits["test"]) == 14
-    entry = read_json(trained.parent / "experiment.json")["runs"][0]
+    (entry,) = read_json(trained.parent / "experiment.json")["runs"]
     assert origin.tries is not None and origin.tries.count == 2
     for found, wanted in (
         (origin.tries.mean, entry["test_metrics_mean"]),
@@ -205,6 +206,12 @@ def test_a_run_goes_to_the_hub_and_back(hub, trained, store, run_module, tmp_pat
     for name, attempt in ((f"museums_{first}", 1), ("museums", 2)):
         found = read_json(tmp_path / "evaluation" / name / "metrics.json")
         assert found == metrics_of(trained, attempt)
+
+
+@pytest.mark.slow
+def test_the_hub_does_for_every_checkpoint(hub, trained, store, run_module, tmp_path):
+    succeed(run_module("hm3_jax.convert", *push(trained / "try_2")))
+    features = f"--features={store.path}"
     arguments = ("--checkpoint=hub:ann/museums", features, "--output=index")
     shown = succeed(run_module("hm3_jax.build_index", *arguments))
     assert shown.startswith(f"{small.MUSEUMS} museums embedded")

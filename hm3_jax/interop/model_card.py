@@ -181,8 +181,8 @@ def _test(origin: Origin | None) -> str:
         columns.append(f"mean of {tries.count} tries (standard deviation)")
     of = "the" if origin.test_museums is None else f"{origin.test_museums:,}"
     lines = [
-        f"On {of} museums of the test split of {_data_set(origin)}; in percent, ranks "
-        "apart, which begin at 1."
+        f"On {of} museums of the test split of {_data_set(origin)}. Ranks begin at 1; "
+        "all else is percent."
     ]
     for direction, what in _DIRECTIONS.items():
         rows = [

@@ -23,11 +23,10 @@ from hm3_jax import cli, index_session, milvus_flags
 from hm3_jax.data.open_features import FEATURES_HELP
 from hm3_jax.index_session import Source
 from hm3_jax.learn.compiled import keep_compiled_programs
+from hm3_jax.model_source import CHECKPOINT_HELP
 
 _OUTPUT = flags.DEFINE_string("output", None, "Folder of the index.", required=True)
-_CHECKPOINT = flags.DEFINE_string(
-    "checkpoint", None, "A try_K folder, or one made by convert."
-)
+_CHECKPOINT = flags.DEFINE_string("checkpoint", None, CHECKPOINT_HELP)
 _FEATURES = flags.DEFINE_string("features", None, FEATURES_HELP)
 _SPLITS = flags.DEFINE_list(
     "splits", [], "Splits whose museums are embedded; all if not given."
@@ -71,7 +70,7 @@ def _source() -> Source | None:
                 "embeds others: call build_index twice"
             )
         return Source(
-            Path(_CHECKPOINT.value or ""),
+            _CHECKPOINT.value or "",
             _FEATURES.value or "",
             tuple(_SPLITS.value),
             None if _MUSEUMS.value is None else Path(_MUSEUMS.value),

@@ -14,7 +14,7 @@ from hm3_jax.learn.checkpoint import Checkpoint
 from hm3_jax.model_source import checkpoint_folder, load_release, load_shared
 from hm3_jax.nn.convolution import Masking
 from hm3_jax.nn.strategy import ConvConfig
-from hm3_jax.sharing import share
+from hm3_jax.sharing import Push, share
 
 Form = Literal["pytorch", "orbax", "shared"]
 FORMS = list(get_args(Form))
@@ -30,8 +30,7 @@ class Conversion:
         output: Folder to make.
         output_form: Another form, to be written there.
         cnn1d_masking: Masking of a 1-D CNN in the release's form.
-        push_to_hub: USER/NAME to put a shared model at, or None.
-        private: Whether only its owner sees it there.
+        push: Where on the hub to put a shared model; None for nowhere.
     """
 
     source: str
@@ -39,8 +38,7 @@ class Conversion:
     output: Path
     output_form: Form
     cnn1d_masking: Masking = "channels"
-    push_to_hub: str | None = None
-    private: bool = False
+    push: Push | None = None
 
 
 def convert(asked: Conversion) -> list[str]:
@@ -54,7 +52,7 @@ def convert(asked: Conversion) -> list[str]:
         FileNotFoundError: There is no model, or a file of it is missing.
         ValueError: The model is damaged or of a newer format, the forms are the same,
             or the hub does not let the user read or write.
-        ConnectionError: The hub failed; a folder that was written stays.
+        ConnectionError: The hub failed.
         ModuleNotFoundError: The hub's library is needed and not installed.
     """
     if asked.source_form == asked.output_form:
@@ -64,15 +62,14 @@ def convert(asked: Conversion) -> list[str]:
         )
     if asked.output.exists():
         raise FileExistsError(f"{asked.output}: expected no such folder, found one")
-    if asked.push_to_hub is not None:
-        hub.check_can_push(asked.push_to_hub, private=asked.private)
+    if asked.push is not None:
+        hub.check_can_push(asked.push.name, private=asked.push.private)
     folder = checkpoint_folder(asked.source)
     saved = _load(asked, folder)
-    _write(asked, folder, saved)
+    where = _write(asked, folder, saved)
     lines = [f"{saved.model.config.file_stem}: written to {asked.output}"]
-    if asked.push_to_hub is not None:
-        where = hub.push(asked.output, asked.push_to_hub, private=asked.private)
-        lines.append(f"pushed to {hub.PREFIX}{asked.push_to_hub}: {where}")
+    if asked.push is not None:
+        lines.append(f"pushed to {hub.PREFIX}{asked.push.name}: {where}")
     return lines
 
 
@@ -86,20 +83,22 @@ def _load(asked: Conversion, folder: Path) -> Checkpoint:
             return checkpoint.load_model(folder)
 
 
-def _write(asked: Conversion, folder: Path, saved: Checkpoint) -> None:
-    model = saved.model
+def _write(asked: Conversion, folder: Path, saved: Checkpoint) -> str | None:
+    """Writes the output; address of the commit where it was pushed."""
+    model, where = saved.model, None
     match asked.output_form:
         case "orbax":
             kept = dataclasses.replace(saved, optimizer=None, progress=None)
             checkpoint.save(asked.output, "best", kept)
-            return
+            return None
         case "pytorch":
             write_release_folder(asked.output, model.config, model.params)
         case "shared":
-            share(saved, folder, asked.output, asked.push_to_hub)
+            where = share(saved, folder, asked.output, asked.push)
     if isinstance(model.config.museum, ConvConfig) and model.cnn1d_masking == "time":
         warnings.warn(
             f"{asked.source}: this 1-D CNN masks time; the published release masks "
             "channels and will embed the same museums otherwise",
             stacklevel=2,
         )
+    return where

@@ -7,8 +7,9 @@ r"""Converts models between our checkpoints, the published release's, and shared
 | shared | the release's files, hm3_jax.json (features, settings, metrics), model card |
 
 The release's folder has config.json with model.safetensors or pytorch_model.bin, which
-is read weights-only; a model card is a README.md. The input may lie on the Hugging Face hub: --input=hub:USER/NAME[@REVISION]. With
---push_to_hub what was written with --to=shared is put there.
+is read weights-only; a model card is a README.md. The input may lie on the Hugging Face
+hub: --input=hub:USER/NAME[@REVISION]. --push_to_hub puts there what --to=shared writes;
+where that fails, no folder is left, and the same command can be tried again.
 
   python -m hm3_jax.convert --from=pytorch --to=orbax --input=RELEASE_FOLDER \
     --output=DIR
@@ -24,6 +25,7 @@ from absl import flags
 
 from hm3_jax import cli, conversion
 from hm3_jax.nn.convolution import Masking
+from hm3_jax.sharing import Push
 
 _FROM = flags.DEFINE_enum(
     "from", None, conversion.FORMS, "Form of --input.", required=True
@@ -45,25 +47,28 @@ _CNN1D_MASKING = flags.DEFINE_enum(
     "published release, time for those of a corrected one.",
 )
 _PUSH_TO_HUB = flags.DEFINE_string(
-    "push_to_hub", None, "USER/NAME on the hub to put a shared model at."
+    "push_to_hub",
+    None,
+    "USER/NAME on the hub to put a shared model at; made there if there is none, "
+    "else it gets a new commit.",
 )
 _PRIVATE = flags.DEFINE_bool(
-    "private", False, "Whether only its owner sees the pushed model."
+    "private",
+    None,
+    "Whether only its owner sees the pushed model. If not given, a new one is as the "
+    "owner's account has it, and one that is there stays as it is.",
 )
 
 
 def main() -> None:
     """Reads the flags and converts."""
-    for flag, of, form in (
-        (_CNN1D_MASKING, _FROM, "pytorch"),
-        (_PUSH_TO_HUB, _TO, "shared"),
-    ):
-        if flag.present and of.value != form:
-            raise ValueError(
-                f"--{flag.name} is for --{of.name}={form}, found --{of.name}={of.value}"
-            )
-    if _PRIVATE.value and _PUSH_TO_HUB.value is None:
-        raise ValueError("--private is for --push_to_hub, found none")
+    cli.refuse_flags_of_others(_FROM, {"pytorch": [_CNN1D_MASKING]})
+    cli.refuse_flags_of_others(_TO, {"shared": [_PUSH_TO_HUB]})
+    if _PRIVATE.present and _PUSH_TO_HUB.value is None:
+        raise ValueError("--private has no effect without --push_to_hub")
+    push = None
+    if _PUSH_TO_HUB.value is not None:
+        push = Push(_PUSH_TO_HUB.value, _PRIVATE.value)
     lines = conversion.convert(
         conversion.Conversion(
             source=_INPUT.value or "",
@@ -71,8 +76,7 @@ def main() -> None:
             output=Path(_OUTPUT.value or ""),
             output_form=cast(conversion.Form, _TO.value),
             cnn1d_masking=cast(Masking, _CNN1D_MASKING.value),
-            push_to_hub=_PUSH_TO_HUB.value,
-            private=bool(_PRIVATE.value),
+            push=push,
         )
     )
     print("\n".join(lines))

@@ -2,8 +2,8 @@ r"""Evaluates checkpoints on splits: metrics, embeddings, rankings.
 
 Writes OUTPUT/metrics.json and OUTPUT/embeddings.npz (ids, descriptions, museums), and
 the metrics of the queries of each theme, OUTPUT/by_theme.csv and by_theme.json. A
-checkpoint is a try_K folder of a run or a folder made by convert. Features of another
-model than the checkpoint was trained on are refused.
+checkpoint is a try_K folder of a run, a folder made by convert, or a model on the hub.
+Features of another model than the checkpoint was trained on are refused.
 
 Several checkpoints, or several splits, have a folder below OUTPUT each, and one table,
 OUTPUT/metrics.csv. With --per_query=csv,parquet every query has a row in queries.csv
@@ -27,10 +27,11 @@ from hm3_jax.data.open_features import FEATURES_HELP, open_features
 from hm3_jax.evaluation_session import EvaluationSettings, evaluate_all
 from hm3_jax.evaluation_table import table_of
 from hm3_jax.learn.compiled import keep_compiled_programs
+from hm3_jax.model_source import CHECKPOINT_HELP
 from hm3_jax.reporting.per_query import FORMATS
 
 _CHECKPOINT = flags.DEFINE_list(
-    "checkpoint", None, "try_K folders, or ones made by convert.", required=True
+    "checkpoint", None, f"{CHECKPOINT_HELP} Several with commas.", required=True
 )
 _FEATURES = flags.DEFINE_string("features", None, FEATURES_HELP, required=True)
 _SPLIT = flags.DEFINE_list("split", ["test"], "Splits to evaluate, or all.")

@@ -9,7 +9,6 @@ from pathlib import Path
 from hm3_jax.data.store import FeatureStore
 from hm3_jax.evaluation_table import short_names, title_of, write_table
 from hm3_jax.files.durable import whole_or_absent
-from hm3_jax.learn import checkpoint
 from hm3_jax.learn.model import Model
 from hm3_jax.learn.saved_model import (
     Evaluation,
@@ -17,6 +16,7 @@ from hm3_jax.learn.saved_model import (
     chosen_splits,
     evaluate,
 )
+from hm3_jax.model_source import load_checkpoint
 from hm3_jax.query_ranking import QueryRanker, query_metrics, write_ranked
 from hm3_jax.reporting.by_theme import (
     lines_by_theme,
@@ -45,7 +45,7 @@ class EvaluationSettings:
     """What to evaluate, and what to write.
 
     Attributes:
-        checkpoints: `try_K` folders, or ones made by `convert`.
+        checkpoints: What `load_checkpoint` takes: folders, or models on the hub.
         splits: Names of splits, or "all" alone.
         output: Folder to make.
         per_query: Forms in which a table of all queries is written: "csv", "parquet".
@@ -84,17 +84,19 @@ def evaluate_all(
 
     Raises:
         FileNotFoundError: If there is no checkpoint, or no file of queries.
+        ConnectionError: If the hub failed.
         FileExistsError: If the output is there.
         ValueError: If a checkpoint is damaged, features are of another model, or
             settings or queries are not as they have to be.
-        ModuleNotFoundError: If what parquet or the text encoder takes is missing.
+        ModuleNotFoundError: If what parquet, the text encoder or the hub takes is
+            missing.
     """
     check_formats(settings.per_query)
     check_top_k(settings.top_k)
     short = short_names(settings.checkpoints)
     written = None if settings.queries is None else read_query_file(settings.queries)
     splits = chosen_splits(store, settings.splits)
-    models = {name: checkpoint.load_model(Path(name)) for name in settings.checkpoints}
+    models = {name: load_checkpoint(name) for name in settings.checkpoints}
     for name, saved in models.items():
         check_fits(saved, store, name)
     ranker = None

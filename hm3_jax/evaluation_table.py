@@ -20,6 +20,8 @@ def short_names(checkpoints: Sequence[str]) -> list[str]:
     ['try_1', 'try_2']
     >>> short_names(["runs/A/rnn/try_1", "runs/B/rnn/try_1"])
     ['A__rnn__try_1', 'B__rnn__try_1']
+    >>> short_names(["hub:ann/rnn", "hub:ann/rnn@v2"])
+    ['rnn', 'rnn_v2']
 
     Raises:
         ValueError: If a checkpoint is given twice, or none is.

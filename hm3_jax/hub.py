@@ -7,7 +7,6 @@ the hub library's cache, where HF_HUB_OFFLINE=1 finds them again.
 from __future__ import annotations
 
 import contextlib
-import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +14,6 @@ from types import ModuleType
 
 PREFIX = "hub:"
 
-_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 # Of what a model's repository may hold, what there is to read.
 _FILES = [
     "README.md",
@@ -24,21 +22,6 @@ _FILES = [
     "model.safetensors",
     "pytorch_model.bin",
 ]
-
-
-def check_name(name: str, what: str) -> str:
-    """Checks the name of a model on the hub.
-
-    Args:
-        name: Should be USER/NAME.
-        what: The flag or prefix it came with, for the message.
-
-    Raises:
-        ValueError: It is not.
-    """
-    if not _NAME.fullmatch(name) or "--" in name or ".." in name:
-        raise ValueError(f"{what}: expected USER/NAME, found {name!r}")
-    return name
 
 
 def download(source: str) -> Path:
@@ -58,10 +41,10 @@ def download(source: str) -> Path:
         ModuleNotFoundError: The hub's library is not installed.
     """
     name, at, revision = source.removeprefix(PREFIX).partition("@")
-    check_name(name, source)
     if at and not revision:
         raise ValueError(f"{source}: expected a revision behind @, found none")
     library = _library()
+    _check_name(name, source, library)
     with _clear_errors(source, library):
         folder = library.snapshot_download(
             name, revision=revision or None, allow_patterns=_FILES
@@ -69,38 +52,42 @@ def download(source: str) -> Path:
     return Path(folder)
 
 
-def check_can_push(name: str, *, private: bool) -> None:
+def check_can_push(name: str, *, private: bool | None) -> None:
     """Makes sure, before long work, that a model can be pushed.
 
     Args:
         name: USER/NAME.
-        private: Whether only its owner is to see it.
+        private: As for `push`.
 
     Raises:
-        ValueError: The name is none, nobody is logged in, or the model is there and
-            public while it is to be private.
+        ValueError: The name is none, nobody is logged in, or there is a public model
+            of this name that is to be private, or a private one to be public.
         ConnectionError: The hub cannot be reached, or failed.
         ModuleNotFoundError: The hub's library is not installed.
     """
-    check_name(name, "--push_to_hub")
     library = _library()
+    _check_name(name, f"--push_to_hub={name}", library)
     with _clear_errors(PREFIX + name, library):
         api = library.HfApi()
         api.whoami()
-        if private and api.repo_exists(name) and not api.model_info(name).private:
-            raise ValueError(
-                f"{PREFIX}{name}: expected a private model, as --private says, found "
-                "a public one of this name"
-            )
+        if private is not None and api.repo_exists(name):
+            is_private = api.model_info(name).private
+            if is_private != private:
+                known = {True: "private", False: "public"}
+                raise ValueError(
+                    f"{PREFIX}{name}: expected a {known[private]} model, as asked for, "
+                    f"found a {known[is_private]} one of this name"
+                )
 
 
-def push(folder: Path, name: str, *, private: bool) -> str:
+def push(folder: Path, name: str, *, private: bool | None) -> str:
     """Puts a folder's files on the hub, in one commit.
 
     Args:
         folder: With the files.
         name: USER/NAME; made if there is none, else it gets a new commit.
-        private: Whether only its owner is to see it.
+        private: Whether only its owner is to see it; None for what their account has as
+            its default, or for what the model there is.
 
     Returns:
         Address of the commit.
@@ -113,8 +100,7 @@ def push(folder: Path, name: str, *, private: bool) -> str:
     library = _library()
     with _clear_errors(PREFIX + name, library):
         api = library.HfApi()
-        # None leaves it to the user's or organisation's own default.
-        api.create_repo(name, private=private or None, exist_ok=True)
+        api.create_repo(name, private=private, exist_ok=True)
         commit = api.upload_folder(
             repo_id=name, folder_path=folder, commit_message="Model of hm3_jax"
         )
@@ -124,14 +110,25 @@ def push(folder: Path, name: str, *, private: bool) -> str:
 def _library() -> ModuleType:
     try:
         import huggingface_hub
-        from huggingface_hub.utils import disable_progress_bars
+        import huggingface_hub.constants
+        import huggingface_hub.errors
+        import huggingface_hub.utils
     except ModuleNotFoundError:
         raise ModuleNotFoundError(
             "models on the hub need huggingface_hub: pip install 'hm3_jax[hub]'"
         ) from None
     if not sys.stderr.isatty():
-        disable_progress_bars()
+        huggingface_hub.utils.disable_progress_bars()
     return huggingface_hub
+
+
+def _check_name(name: str, what: str, library: ModuleType) -> None:
+    if name.count("/") != 1:
+        raise ValueError(f"{what}: expected USER/NAME, found {name!r}")
+    try:
+        library.utils.validate_repo_id(name)
+    except ValueError as error:
+        raise ValueError(f"{what}: expected USER/NAME, found: {error}") from None
 
 
 @contextlib.contextmanager
@@ -182,6 +179,9 @@ def _clear_errors(source: str, library: ModuleType) -> Iterator[None]:
             f"{source}: the hub cannot be used: HF_HUB_OFFLINE is set"
         ) from None
     except Exception as error:
+        # Of the disk: what the network raises names no file.
+        if getattr(error, "filename", None) is not None:
+            raise
         # Which HTTP client the library uses, and so what a lost connection raises,
         # differs between its releases.
         raise ConnectionError(

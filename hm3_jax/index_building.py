@@ -16,12 +16,12 @@ from safetensors.numpy import save
 
 from hm3_jax.data.raw_museum import RawMuseum, sentences_of
 from hm3_jax.data.store import FeatureStore
-from hm3_jax.learn import checkpoint
 from hm3_jax.learn.checkpoint import Checkpoint
 from hm3_jax.learn.embed_museums import embed_museums, without_each_room
 from hm3_jax.learn.feature_facts import check_features
 from hm3_jax.learn.features import Features, load_features
 from hm3_jax.learn.model import Model
+from hm3_jax.model_source import load_checkpoint
 from hm3_jax.nn.strategy import to_json
 from hm3_jax.query_encoder import TEXT_TOWER, encoder_facts
 from hm3_jax.search.exact import unit
@@ -51,7 +51,7 @@ class Embedded:
 
 
 def embed_store(
-    folder: Path,
+    checkpoint: str | Path,
     store: FeatureStore,
     splits: Sequence[str] = (),
     listed: Mapping[str, RawMuseum] | None = None,
@@ -60,7 +60,7 @@ def embed_store(
     """Embeds a store's museums for an index.
 
     Args:
-        folder: Of the checkpoint: a `try_K` folder, or one made by `convert`.
+        checkpoint: What `load_checkpoint` takes: a folder, or a model on the hub.
         store: Features; of the model the checkpoint was trained on.
         splits: Which splits' museums; all of the store's without any.
         listed: Museums of a museum list by id, for titles and descriptions.
@@ -70,13 +70,15 @@ def embed_store(
         FileNotFoundError: If there is no checkpoint.
         ValueError: If the checkpoint is damaged, the features are of another model, the
             store has no such split, or an embedding is not finite.
+        ConnectionError: If the hub failed.
+        ModuleNotFoundError: If the hub's library is needed and not installed.
     """
     chosen = chosen_museums(store, splits)
-    saved = checkpoint.load_model(folder)
+    saved = load_checkpoint(checkpoint)
     model = saved.model
     if not check_features(model, store.feature_facts(), str(store.path)):
         warnings.warn(
-            f"{folder} does not say which features it was trained on; only their "
+            f"{checkpoint} does not say which features it was trained on; only their "
             "sizes are checked",
             stacklevel=2,
         )

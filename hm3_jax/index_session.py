@@ -19,13 +19,13 @@ class Source:
     """Museums to embed.
 
     Attributes:
-        checkpoint: A `try_K` folder, or one made by `convert`.
+        checkpoint: What `load_checkpoint` takes: a folder, or a model on the hub.
         features: Feature store, or a TFDS data set, as `open_features` takes it.
         splits: Splits whose museums are meant; all without any.
         museums: Museum list with titles and descriptions, or None.
     """
 
-    checkpoint: Path
+    checkpoint: str | Path
     features: str
     splits: tuple[str, ...] = ()
     museums: Path | None = None
@@ -61,6 +61,8 @@ def build(source: Source, output: Path, *, append: bool = False) -> str:
         FileExistsError: If `output` exists and is not to be added to.
         FileNotFoundError: If the store, the checkpoint or the index is missing.
         ValueError: If one of them is damaged, or they do not fit each other.
+        ConnectionError: If the hub failed.
+        ModuleNotFoundError: If the hub's library is needed and not installed.
     """
     if append:
         open_index(output)  # says so if there is none, before the long work

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import cast
+from typing import cast, get_args
 
 from hm3_jax import hub
 from hm3_jax.interop.release_folder import CONFIG_FILE, read_release_folder
@@ -15,9 +15,10 @@ from hm3_jax.learn.model import Model
 from hm3_jax.nn.convolution import Masking
 
 CHECKPOINT_HELP = (
-    "A try_K folder, one made by convert --to=orbax or --to=shared, or "
+    "A try_K folder, one that convert made with --to=orbax or --to=shared, or "
     "hub:USER/NAME[@REVISION]."
 )
+"""What a flag that takes a checkpoint says of it."""
 
 
 def checkpoint_folder(name: str | Path) -> Path:
@@ -73,10 +74,20 @@ def load_checkpoint(name: str | Path) -> Checkpoint:
 
 
 def load_shared(folder: Path) -> Checkpoint:
-    """Loads a folder made to share; raises as `read_shared_folder`."""
+    """Loads a folder made to share.
+
+    Raises:
+        ValueError: It names a masking that there is not; else as `read_shared_folder`.
+        FileNotFoundError: As `read_shared_folder`.
+    """
     config, params, facts = read_shared_folder(folder)
-    masking = cast(Masking, facts.cnn1d_masking)
-    model = Model(config, masking, params, facts.feature_facts)
+    masking = facts.cnn1d_masking
+    if masking not in get_args(Masking):
+        raise ValueError(
+            f"{folder / FACTS_FILE}: expected cnn1d_masking to be one of "
+            f"{', '.join(get_args(Masking))}, found {masking!r}"
+        )
+    model = Model(config, cast(Masking, masking), params, facts.feature_facts)
     return Checkpoint(model, epoch=facts.epoch, settings=facts.settings)
 
 

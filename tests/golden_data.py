@@ -1,12 +1,21 @@
 """The golden museums and models (tests/golden), in this package's types."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from hm3_jax.learn.batches import Counts
+from hm3_jax.learn.embed import embed, plan_embedding
 from hm3_jax.learn.features import Column, Features, recurrence_of
+from hm3_jax.learn.layout import Layout
+from hm3_jax.learn.model import graph_of, stack_params
+from hm3_jax.learn.placement import OnDevice
+from hm3_jax.nn.convolution import Masking
 from hm3_jax.nn.strategy import StrategyConfig, load_strategy
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -60,6 +69,22 @@ def features(config: StrategyConfig, padding: float = np.nan) -> Features:
 def offsets_of(lengths: np.ndarray) -> np.ndarray:
     """Offsets of consecutive sets of these lengths."""
     return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+
+
+def embeddings(
+    config: StrategyConfig,
+    params: Mapping[str, Any],
+    masking: Masking = "time",
+    batch_size: int = 12,
+    padding: float = np.nan,
+) -> list[np.ndarray]:
+    """What a model makes of the golden descriptions and of the museums."""
+    stacked = stack_params(config, masking, [params])
+    layout = Layout.of(1, jax.devices()[:1], vector=1)
+    source = OnDevice(features(config, padding), layout)
+    plan = plan_embedding(counts(config), np.arange(12), batch_size, source, layout)
+    out = embed(stacked, jnp.ones(1, bool), plan, graph=graph_of(config, masking))
+    return [np.asarray(x[0]) for x in out]
 
 
 def counts(config: StrategyConfig) -> Counts:

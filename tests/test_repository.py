@@ -21,6 +21,7 @@ DISTRIBUTIONS = {
     "open_clip": "open-clip-torch",
     "orbax": "orbax-checkpoint",
     "sklearn": "scikit-learn",
+    "yaml": "pyyaml",
 }
 TEXT = {".cfg", ".json", ".md", ".py", ".sh", ".slurm", ".toml", ".txt", ""}
 

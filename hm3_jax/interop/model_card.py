@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from hm3_jax.interop.shared_facts import Origin, SharedFacts
+import yaml
+
+from hm3_jax.interop.shared_facts import Origin, SharedFacts, Tries
 from hm3_jax.nn.strategy import (
     ConvConfig,
     MuseumConfig,
@@ -58,42 +59,27 @@ def model_card(config: StrategyConfig, facts: SharedFacts, name: str | None) -> 
 def _front_matter(config: StrategyConfig, facts: SharedFacts, title: str) -> str:
     origin = facts.origin
     tags = dict.fromkeys([*_TAGS, *(origin.tags if origin else ()), config.name])
-    lines = [
-        "---",
-        "library_name: hm3_jax",
-        "pipeline_tag: feature-extraction",
-        "tags:",
-        *(f"- {_quoted(tag)}" for tag in tags),
-    ]
+    matter: dict[str, Any] = {
+        "library_name": "hm3_jax",
+        "pipeline_tag": "feature-extraction",
+        "tags": list(tags),
+    }
     if origin is not None and origin.metrics:
-        shown = [key for key in _shown_keys() if key in origin.metrics]
-        lines += [
-            "metrics:",
-            *(f"- {_quoted(key)}" for key in shown),
-            "model-index:",
-            f"- name: {_quoted(title)}",
-            "  results:",
-            "  - task:",
-            "      type: text-to-museum-retrieval",
-            "      name: Text-to-museum retrieval",
-            "    dataset:",
-            f"      type: {_quoted(origin.dataset_name)}",
-            f"      name: {_quoted(_data_set(origin))}",
-            "      split: test",
-            "    metrics:",
-        ]
-        for key in shown:
-            lines += [
-                f"    - type: {_quoted(key)}",
-                f"      name: {_quoted(key)}",
-                f"      value: {origin.metrics[key]!r}",
-            ]
-    return "\n".join([*lines, "---"])
-
-
-def _quoted(text: str) -> str:
-    # A JSON string is a YAML string, whatever is in it.
-    return json.dumps(text, ensure_ascii=False)
+        shown = {k: origin.metrics[k] for k in _shown_keys() if k in origin.metrics}
+        task = {
+            "type": "text-to-museum-retrieval",
+            "name": "Text-to-museum retrieval",
+        }
+        data = {
+            "type": origin.dataset_name,
+            "name": _data_set(origin),
+            "split": "test",
+        }
+        numbers = [{"type": k, "name": k, "value": v} for k, v in shown.items()]
+        result = {"task": task, "dataset": data, "metrics": numbers}
+        matter["metrics"] = list(shown)
+        matter["model-index"] = [{"name": title, "results": [result]}]
+    return f"---\n{yaml.safe_dump(matter, sort_keys=False, allow_unicode=True)}---"
 
 
 def _shown_keys() -> Iterator[str]:
@@ -107,11 +93,16 @@ def _data_set(origin: Origin) -> str:
 
 
 def _what_it_is(config: StrategyConfig, facts: SharedFacts) -> str:
-    room = f", rooms by {_part(config.room)}" if config.room is not None else ""
-    over = "rooms" if config.room is not None else "all items of all rooms"
+    scene = f"all items of all rooms by {_part(config.museum)}"
+    if config.room is not None:
+        scene = (
+            f"each room by {_part(config.room)}, the rooms of a museum by "
+            f"{_part(config.museum)}"
+        )
     masking = ""
     if isinstance(config.museum, ConvConfig):
         masking = f" The convolution masks {facts.cnn1d_masking}."
+    trained = f" Weights after {facts.epoch} epochs." if facts.epoch else ""
     return (
         "A pair of encoders that puts descriptions of virtual museums and the museums "
         f"into one space of {config.text.hidden_size} numbers, so that a museum is "
@@ -119,9 +110,9 @@ def _what_it_is(config: StrategyConfig, facts: SharedFacts) -> str:
         "*HM3: Hierarchical Modeling of Multimedia Metaverses on 10000 Thematic "
         "Museums via Theme-aware Contrastive Loss Function* (ICMR 2025) and is of the "
         "package hm3_jax.\n\n"
-        f"Strategy `{config.file_stem}`: sentences by {_part(config.text)}{room}, "
-        f"{over} by {_part(config.museum)}.{masking} Inputs: sentences, "
-        f"{', '.join(config.uses)}. Weights after {facts.epoch} epochs."
+        f"Strategy `{config.file_stem}`: sentences by {_part(config.text)}, "
+        f"{scene}.{masking} Inputs: sentences, "
+        f"{', '.join(config.uses)}.{trained}"
     )
 
 
@@ -161,11 +152,12 @@ def _cell(value: Any) -> str:
 def _training(facts: SharedFacts) -> str:
     origin, parts = facts.origin, []
     if origin is not None:
-        about = f": {origin.description}" if origin.description else ""
         parts.append(
-            f"Experiment `{origin.experiment}`{about}, try {origin.attempt}, on "
+            f"Experiment `{origin.experiment}`, try {origin.attempt}, on "
             f"{_data_set(origin)}."
         )
+        if origin.description:
+            parts.append(" ".join(origin.description.split()))
     if facts.settings is None:
         parts.append("Its settings are not recorded.")
     else:
@@ -187,8 +179,10 @@ def _test(origin: Origin | None) -> str:
     columns = ["this try"]
     if tries is not None:
         columns.append(f"mean of {tries.count} tries (standard deviation)")
+    of = "the" if origin.test_museums is None else f"{origin.test_museums:,}"
     lines = [
-        f"Test split of {_data_set(origin)}; percent, but ranks, which begin at 1."
+        f"On {of} museums of the test split of {_data_set(origin)}. Ranks begin at 1; "
+        "all else is percent."
     ]
     for direction, what in _DIRECTIONS.items():
         rows = [
@@ -203,11 +197,11 @@ def _test(origin: Origin | None) -> str:
     return "\n\n".join(lines)
 
 
-def _numbers(key: str, metrics: Mapping[str, float], tries: Any) -> str:
+def _numbers(key: str, metrics: Mapping[str, float], tries: Tries | None) -> str:
     shown = f"{metrics[key]:.1f}"
     if tries is None:
         return shown
-    if key not in tries.mean or key not in tries.std:
+    if key not in tries.mean:
         return f"{shown} | not recorded"
     return f"{shown} | {tries.mean[key]:.1f} ({tries.std[key]:.1f})"
 

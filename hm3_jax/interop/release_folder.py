@@ -111,9 +111,11 @@ def write_release_files(
         ValueError: The parameters do not fit the strategy.
     """
     # Imported here, as only converting needs it.
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
     state: dict[str, np.ndarray] = torch_weights.to_torch(params, config)
     # `transformers` refuses a safetensors file without this mark.
-    save_file(state, folder / WEIGHT_FILES[0], metadata={"format": "pt"})
+    data = save(state, metadata={"format": "pt"})
+    # Not by `save_file`, whose files only their owner may read.
+    (folder / WEIGHT_FILES[0]).write_bytes(data)
     (folder / CONFIG_FILE).write_text(strategy_text(config), encoding="utf-8")

@@ -6,9 +6,9 @@ The release's own files, `config.json` and `model.safetensors`, have no place fo
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
-import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,17 +44,19 @@ class Origin:
         attempt: Number of the try, from 1.
         dataset_name: Of the features trained on.
         dataset_kind: "real", "synthetic", or "unknown".
+        test_museums: Number of museums in the test; None where that is not known.
         metrics: Test metrics of this try; None where there are none of these
             parameters.
-        tries: Test metrics over the tries; None where there are none.
+        tries: Test metrics over the tries; None where `metrics` is.
     """
 
     experiment: str
     description: str
-    tags: tuple[str, ...]
+    tags: Sequence[str]
     attempt: int
     dataset_name: str
     dataset_kind: str
+    test_museums: int | None
     metrics: Mapping[str, float] | None
     tries: Tries | None
 
@@ -64,7 +66,6 @@ class SharedFacts:
     """Everything about a shared model but strategy and weights.
 
     Attributes:
-        strategy: File stem of the strategy.
         cnn1d_masking: Masking of the 1-D CNN, "time" or "channels".
         epoch: Number of finished epochs.
         feature_facts: What the features it was trained on come from, by kind; None
@@ -72,148 +73,85 @@ class SharedFacts:
         settings: Of the training; None for a converted model.
         origin: The run; None where its files were not there.
         versions: Of the packages that wrote the folder, by name.
-        weights: Size and checksum of `model.safetensors`.
     """
 
-    strategy: str
     cnn1d_masking: str
     epoch: int
     feature_facts: Mapping[str, Any] | None
     settings: Mapping[str, Any] | None
     origin: Origin | None
     versions: Mapping[str, str]
-    weights: FileFacts
 
 
-def write_facts(folder: Path, facts: SharedFacts) -> None:
-    """Writes `hm3_jax.json` into a folder."""
-    value = {"format_version": FORMAT_VERSION, **dataclasses.asdict(facts)}
-    text = json.dumps(value, indent=1, ensure_ascii=False) + "\n"
-    (folder / FACTS_FILE).write_text(text, encoding="utf-8")
+def facts_text(facts: SharedFacts, files: Mapping[str, FileFacts]) -> str:
+    """The text of `hm3_jax.json`; it ends in a checksum of the rest.
+
+    Args:
+        facts: What to say.
+        files: Sizes and checksums of the files beside it, by name.
+    """
+    values = {
+        "format_version": FORMAT_VERSION,
+        **dataclasses.asdict(facts),
+        "files": {name: dataclasses.asdict(of_file) for name, of_file in files.items()},
+    }
+    return _dump({**values, "checksum": _checksum(values)})
 
 
-def read_facts(folder: Path) -> SharedFacts:
-    """Reads `hm3_jax.json` of a folder.
+def read_facts(path: Path) -> tuple[SharedFacts, dict[str, FileFacts]]:
+    """Reads `hm3_jax.json`.
+
+    Returns:
+        What it says, and the facts of the files beside it.
 
     Raises:
-        FileNotFoundError: There is none.
-        ValueError: It is damaged, or of a newer format.
+        FileNotFoundError: There is no such file.
+        ValueError: It is another file, damaged, or of a newer format.
     """
-    path = folder / FACTS_FILE
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"{path}: expected the facts of a shared model, found none (a folder of "
-            "the published release is made one by convert --from=pytorch)"
-        )
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            f"{path}: expected the facts of a shared model, found no such file"
+        ) from None
     except ValueError as error:  # not JSON, or not even text
         raise ValueError(f"{path}: expected JSON, found {error}") from None
-    if not isinstance(value, dict) or not isinstance(value.get("format_version"), int):
+    version = values.get("format_version") if isinstance(values, dict) else None
+    if not isinstance(version, int):
         raise ValueError(
-            f"{path}: expected the facts of a shared model, found no format_version"
+            f"{path}: expected the facts of a shared model, found another file"
         )
-    version = value.pop("format_version")
-    if version != FORMAT_VERSION:
+    if version > FORMAT_VERSION:
         raise ValueError(
-            f"{path}: expected format {FORMAT_VERSION}, found {version}"
-            + (" (of a newer hm3_jax?)" if version > FORMAT_VERSION else "")
+            f"{path}: expected format version {FORMAT_VERSION} or older, found "
+            f"{version}: this model was written by a newer version of hm3_jax"
         )
+    checksum = values.pop("checksum", None)
+    if checksum != _checksum(values):
+        raise ValueError(
+            f"{path}: damaged: expected checksum {checksum}, found {_checksum(values)}"
+        )
+    del values["format_version"]
     try:
-        return _Reader(value).facts()
-    except _UnfitError as error:
-        raise ValueError(f"{path}: {error}") from None
+        files = {n: FileFacts(**known) for n, known in values.pop("files").items()}
+        return SharedFacts(**{**values, "origin": _origin(values["origin"])}), files
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{path}: expected the fields of format version {FORMAT_VERSION}, found "
+            f"{error}"
+        ) from None
 
 
-class _UnfitError(Exception):
-    """A value of the file is missing or of another type."""
+def _origin(values: Mapping[str, Any] | None) -> Origin | None:
+    if values is None:
+        return None
+    tries = values["tries"]
+    return Origin(**{**values, "tries": None if tries is None else Tries(**tries)})
 
 
-_NUMBER = (int, float)
+def _checksum(values: Mapping[str, Any]) -> str:
+    return hashlib.sha256(_dump(values).encode()).hexdigest()
 
 
-class _Reader:
-    """Takes typed values out of a JSON object; names what does not fit."""
-
-    def __init__(self, value: Mapping[str, Any], where: str = ""):
-        self._value, self._where = value, where
-
-    def get(self, name: str, kind: Any) -> Any:
-        """A value of a type; `kind` is what `isinstance` takes."""
-        if name not in self._value:
-            raise _UnfitError(f"expected {self._where}{name}, found none")
-        found = self._value[name]
-        # To Python, true and false are numbers too.
-        if isinstance(found, bool) or not isinstance(found, kind):
-            raise self._unfit(name, found)
-        return found
-
-    def of(self, name: str) -> _Reader | None:
-        """A nested object, or None for null."""
-        found = self.get(name, (dict, type(None)))
-        return None if found is None else _Reader(found, f"{self._where}{name}.")
-
-    def table(self, name: str, kind: Any) -> dict[str, Any]:
-        """A nested object whose values are all of a type."""
-        found = self.get(name, dict)
-        inner = _Reader(found, f"{self._where}{name}.")
-        return {key: inner.get(key, kind) for key in found}
-
-    def metrics(self, name: str) -> dict[str, float]:
-        """A nested object of finite numbers."""
-        found = self.table(name, _NUMBER)
-        for key, number in found.items():
-            if not math.isfinite(number):
-                raise self._unfit(f"{name}.{key}", number)
-        return found
-
-    def facts(self) -> SharedFacts:
-        weights = _Reader(self.get("weights", dict), "weights.")
-        masking = self.get("cnn1d_masking", str)
-        if masking not in ("time", "channels"):
-            raise self._unfit("cnn1d_masking", masking)
-        epoch = self.get("epoch", int)
-        if epoch < 0:
-            raise self._unfit("epoch", epoch)
-        known = self.of("feature_facts")
-        origin = self.of("origin")
-        return SharedFacts(
-            strategy=self.get("strategy", str),
-            cnn1d_masking=masking,
-            epoch=epoch,
-            feature_facts=None if known is None else self.table("feature_facts", dict),
-            settings=self.get("settings", (dict, type(None))),
-            origin=None if origin is None else origin._origin(),
-            versions=self.table("versions", str),
-            weights=FileFacts(weights.get("bytes", int), weights.get("sha256", str)),
-        )
-
-    def _origin(self) -> Origin:
-        tags = self.get("tags", list)
-        if not all(isinstance(tag, str) for tag in tags):
-            raise self._unfit("tags", tags)
-        tested = self.of("metrics")
-        tries = self.of("tries")
-        return Origin(
-            experiment=self.get("experiment", str),
-            description=self.get("description", str),
-            tags=tuple(tags),
-            attempt=self.get("attempt", int),
-            dataset_name=self.get("dataset_name", str),
-            dataset_kind=self.get("dataset_kind", str),
-            metrics=None if tested is None else self.metrics("metrics"),
-            tries=None if tries is None else tries._tries(),
-        )
-
-    def _tries(self) -> Tries:
-        return Tries(
-            count=self.get("count", int),
-            mean=self.metrics("mean"),
-            std=self.metrics("std"),
-        )
-
-    def _unfit(self, name: str, found: Any) -> _UnfitError:
-        return _UnfitError(
-            f"expected {self._where}{name} as this version writes it, found "
-            f"{repr(found)[:60]}"
-        )
+def _dump(values: Mapping[str, Any]) -> str:
+    return json.dumps(values, indent=1, ensure_ascii=False) + "\n"

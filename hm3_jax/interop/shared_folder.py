@@ -6,78 +6,78 @@ loads the folder too. `hm3_jax.json` has the rest, and `README.md` says it to pe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hm3_jax.files.durable import whole_or_absent
-from hm3_jax.files.facts import FileFacts, file_facts
+from hm3_jax.files.facts import check_sizes, file_facts
 from hm3_jax.interop.model_card import model_card
 from hm3_jax.interop.release_folder import (
+    CONFIG_FILE,
     WEIGHT_FILES,
     read_release_folder,
     write_release_files,
 )
-from hm3_jax.interop.shared_facts import SharedFacts, read_facts, write_facts
+from hm3_jax.interop.shared_facts import (
+    FACTS_FILE,
+    SharedFacts,
+    facts_text,
+    read_facts,
+)
 from hm3_jax.nn.strategy import StrategyConfig
 
-WEIGHTS = WEIGHT_FILES[0]
-CARD = "README.md"
+_CARD = "README.md"
+# The card is for people to change.
+_CHECKED = (CONFIG_FILE, WEIGHT_FILES[0])
 
 
-def write_shared_folder(
+def write_shared_files(
     folder: Path,
     config: StrategyConfig,
     params: Mapping[str, Any],
-    facts: Callable[[FileFacts], SharedFacts],
+    facts: SharedFacts,
     name: str | None = None,
 ) -> None:
-    """Writes a folder to share.
+    """Writes the files of a shared model.
 
     Args:
-        folder: Where to write; must not exist. It is whole or absent.
+        folder: An empty folder.
         config: The strategy.
         params: The parameters as `torch_weights.from_torch` gives them.
-        facts: Gives what else there is to say, told of the file of weights.
+        facts: All else that there is to say.
         name: USER/NAME that it will have on the hub, for the card; None if unknown.
 
     Raises:
-        FileExistsError: `folder` exists.
         ValueError: The parameters do not fit the strategy.
     """
-    with whole_or_absent(folder, "a shared model") as partial:
-        write_release_files(partial, config, params)
-        complete = facts(file_facts(partial / WEIGHTS))
-        write_facts(partial, complete)
-        card = model_card(config, complete, name)
-        (partial / CARD).write_text(card, encoding="utf-8")
+    write_release_files(folder, config, params)
+    files = {name: file_facts(folder / name) for name in _CHECKED}
+    (folder / FACTS_FILE).write_text(facts_text(facts, files), encoding="utf-8")
+    (folder / _CARD).write_text(model_card(config, facts, name), encoding="utf-8")
 
 
 def read_shared_folder(
     folder: Path,
 ) -> tuple[StrategyConfig, dict[str, Any], SharedFacts]:
-    """Reads a folder that `write_shared_folder` wrote.
+    """Reads a folder that `write_shared_files` filled.
 
     Returns:
         Strategy, parameters as `torch_weights.from_torch` gives them, and the rest.
 
     Raises:
         FileNotFoundError: A file is missing.
-        ValueError: A file is damaged, of a newer format, or does not belong to the
-            others; the message names it.
+        ValueError: A file is damaged, of a newer format, or not the one that was
+            written with the others; the message names it.
     """
-    facts = read_facts(folder)
-    weights = folder / WEIGHTS
-    if not weights.is_file():
-        raise FileNotFoundError(f"{weights}: expected a file of weights, found none")
+    facts, files = read_facts(folder / FACTS_FILE)
+    # By our own names: what else a stranger's file lists is nobody's business.
+    expected = {name: files[name] for name in _CHECKED if name in files}
+    check_sizes(folder, expected)
+    for name in _CHECKED:
+        if name not in files or file_facts(folder / name) != files[name]:
+            raise ValueError(
+                f"{folder / name}: damaged, or not the file that {FACTS_FILE} was "
+                "written with: its checksum differs"
+            )
     config, params = read_release_folder(folder)
-    if config.file_stem != facts.strategy:
-        raise ValueError(
-            f"{folder / 'config.json'}: expected strategy {facts.strategy}, of which "
-            f"hm3_jax.json tells, found {config.file_stem}"
-        )
-    if file_facts(weights) != facts.weights:
-        raise ValueError(
-            f"{weights}: expected the weights that hm3_jax.json tells of, found others"
-        )
     return config, params, facts

@@ -207,7 +207,7 @@ def _write(
         experiment.folder / config.file_stem,
         tested,
         [store.ids[i] for i in test],
-        [store.themes[t] for t in store.theme_index[test]],
+        np.asarray(store.theme_index[test]),
     )
     write_experiment(
         experiment.folder,
@@ -252,6 +252,7 @@ def _run_entry(
         "n_tries": len(results),
         "dataset_name": store.dataset_name,
         "dataset_kind": store.manifest.kind,
+        "themes": list(store.themes),
         "features": store.feature_facts(),
         "test_metrics_mean": {
             name: float(np.mean([r.tested.metrics[name] for r in results]))

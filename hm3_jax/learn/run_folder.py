@@ -9,7 +9,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import orjson
+from jaxtyping import Int
 
 from hm3_jax.files.durable import sync
 from hm3_jax.learn.evaluation import Tested
@@ -116,7 +118,7 @@ def write_test(
     strategy_folder: Path,
     results: Sequence[TryResult],
     ids: Sequence[str],
-    themes: Sequence[str],
+    themes: Int[np.ndarray, " museums"],
 ) -> None:
     """Writes each try's `test_metrics.json` and the strategy's `test_output.json`.
 
@@ -124,7 +126,8 @@ def write_test(
       strategy_folder: of the strategy.
       results: of every try.
       ids: of the tested museums.
-      themes: of the tested museums.
+      themes: of the tested museums, numbers of the store's themes. Those are sorted,
+        so the numbers are the release's.
     """
     for result in results:
         write_json(
@@ -137,7 +140,7 @@ def write_test(
             # As few digits as tell a float32 from others: half of a float64's.
             "output_description_test": result.tested.descriptions,
             "output_pov_test": result.tested.museums,
-            "output_categories": list(themes),
+            "output_categories": themes.tolist(),
             "ids_list": list(ids),
             "metrics": dict(result.tested.metrics),
         }

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -146,15 +146,30 @@ def _check_checkpoints(folder: Path) -> None:
             )
 
 
+def theme_names(strategy_folder: Path) -> Sequence[str] | None:
+    """Names of the themes that test_output.json has numbers of.
+
+    Returns:
+      None where experiment.json does not say.
+    """
+    names = _entry(strategy_folder).get("themes")
+    return names if isinstance(names, list) else None
+
+
 def _kind(strategy_folder: Path) -> str:
+    return str(_entry(strategy_folder).get("dataset_kind", "unknown"))
+
+
+def _entry(strategy_folder: Path) -> Mapping[str, Any]:
+    """What experiment.json says of a strategy; empty where it says nothing."""
     try:
         listed = entries(strategy_folder.parent)
     except ValueError:  # said already, where the folder was found
         listed = []
     for entry in listed:
         if entry.get("base_name") == strategy_folder.name:
-            return str(entry.get("dataset_kind", "unknown"))
-    return "unknown"
+            return entry
+    return {}
 
 
 def _epochs(folder: Path) -> int:

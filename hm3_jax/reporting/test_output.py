@@ -1,7 +1,7 @@
 """Reads `test_output.json`: what every try made of the test museums."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from hm3_jax.reporting.query_scores import DIRECTIONS, Ranking, query_scores
+from hm3_jax.reporting.read_tries import theme_names
 from hm3_jax.reporting.records import Run
 
 # Percent by which a recorded metric may differ from that of the embeddings: equal
@@ -92,7 +93,8 @@ def read_tested(run: Run, *, both_by_theme: bool, embeddings: bool) -> Tested:
             f"{absent}"
         )
     ids, labels = _museums(by_number[run.tries[0].number], path)
-    names, themes = np.unique(np.array(labels), return_inverse=True)
+    themes_of = np.array(_named(labels, run.folder, path))
+    names, themes = np.unique(themes_of, return_inverse=True)
     scores: list[dict[str, np.ndarray]] = []
     kept = None
     for attempt in run.tries:
@@ -132,6 +134,24 @@ def _museums(entry: Mapping[str, Any], path: Path) -> tuple[tuple[str, ...], lis
             f"{len(labels)} for {len(set(map(str, ids)))}"
         )
     return tuple(map(str, ids)), list(map(str, labels))
+
+
+def _named(labels: Sequence[str], folder: Path, path: Path) -> Sequence[str]:
+    """Names of the themes, of which the file has numbers, as the release's has.
+
+    Without names beside it the numbers do for names; so do names, which files of
+    earlier versions have.
+    """
+    names = theme_names(folder)
+    if names is None:
+        return labels
+    for label in labels:
+        if not label.isdecimal() or int(label) >= len(names):
+            raise ValueError(
+                f"{path}: expected output_categories to be numbers of the {len(names)} "
+                f"themes that experiment.json lists, found {label}"
+            )
+    return [str(names[int(label)]) for label in labels]
 
 
 def _ranking(entry: Mapping[str, Any], count: int, path: Path) -> Ranking:

@@ -6,10 +6,8 @@ import numpy as np
 import pytest
 
 from hm3_jax.interop.torch_weights import from_torch, to_torch
-from hm3_jax.learn.embed import embed, plan_embedding
 from hm3_jax.learn.epoch import Hyper, fresh_state, train_epoch
-from hm3_jax.learn.model import graph_of, stack, stack_params, take_run
-from hm3_jax.learn.placement import OnDevice
+from hm3_jax.learn.model import graph_of, stack, take_run
 from hm3_jax.objective.loss import LossConfig, LossWeights
 from tests import golden_data
 from tests.learn import small
@@ -30,14 +28,8 @@ def golden_params(stem: str, prefix: str, file: str | None = None):
 
 def embeddings(stem: str, masking, batch_size: int, padding: float = np.nan):
     config = golden_data.strategy(stem)
-    params = stack_params(config, masking, [golden_params(stem, "param/")])
-    layout = small.one_device(1)
-    source = OnDevice(golden_data.features(config, padding), layout)
-    museums, counts = np.arange(12), golden_data.counts(config)
-    plan = plan_embedding(counts, museums, batch_size, source, layout)
-    graph = graph_of(config, masking)
-    out = embed(params, jnp.ones(1, bool), plan, graph=graph)
-    return [np.asarray(x[0]) for x in out]
+    params = golden_params(stem, "param/")
+    return golden_data.embeddings(config, params, masking, batch_size, padding)
 
 
 def test_there_are_29_strategies():

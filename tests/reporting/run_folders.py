@@ -89,7 +89,7 @@ def write_run(
                 "n_try": number,
                 "output_description_test": described.tolist(),
                 "output_pov_test": shown.tolist(),
-                "output_categories": [THEMES[t] for t in themes],
+                "output_categories": themes.tolist(),
                 "ids_list": [f"museum_{i}" for i in range(museums)],
                 "metrics": metrics,
             }
@@ -97,7 +97,9 @@ def write_run(
     write(folder / "test_output.json", output)
     path = folder.parent / "experiment.json"
     content = json.loads(path.read_text()) if path.exists() else {"runs": []}
-    content["runs"].append({"base_name": folder.name, "dataset_kind": kind})
+    content["runs"].append(
+        {"base_name": folder.name, "dataset_kind": kind, "themes": THEMES}
+    )
     write(path, content)
     return folder
 

@@ -40,6 +40,11 @@ def not_a_number(entries):
     entries[0]["output_pov_test"][3][1] = 1e300
 
 
+def unknown_theme(entries):
+    for entry in entries:
+        entry["output_categories"][5] = 3
+
+
 def shorter_row(entries):
     entries[0]["output_pov_test"][3].pop()
 
@@ -67,6 +72,10 @@ DAMAGE = {
     "other museums": (
         lambda e: e[1]["ids_list"].__setitem__(0, "elsewhere"),
         "expected the same museums in all tries, found others in try 2",
+    ),
+    "no such theme": (
+        unknown_theme,
+        "numbers of the 3 themes that experiment.json lists, found 3",
     ),
     "infinite": (not_a_number, "output_pov_test: expected finite embeddings of 12"),
     "ragged": (shorter_row, "output_pov_test: expected rows of equal length"),
@@ -103,6 +112,29 @@ def test_no_file(tmp_path):
     (folder / "test_output.json").unlink()
     with pytest.raises(FileNotFoundError, match="expected the tries' tests"):
         read_tested(one_run(tmp_path), both_by_theme=False, embeddings=False)
+
+
+@pytest.mark.parametrize(
+    ("labels", "wanted"), [([2, 10], ("10", "2")), (["b", "a"], ("a", "b"))]
+)
+def test_without_names_beside_it_what_it_has_is_shown(tmp_path, labels, wanted):
+    """What a run that was killed before experiment.json has, and earlier versions."""
+    folder = write_run(tmp_path / "STL" / "rnn_rnn")
+    (folder.parent / "experiment.json").unlink()
+    path = folder / "test_output.json"
+    entries = json.loads(path.read_text())
+    for entry in entries:
+        entry["output_categories"] = [labels[t % 2] for t in entry["output_categories"]]
+    write(path, entries)
+    # The metrics by theme are others than those recorded, by which they are checked.
+    for number in (1, 2):
+        tested = folder / f"try_{number}" / "test_metrics.json"
+        content = json.loads(tested.read_text())
+        del content["metrics"]["t2s_mAP_by_class"]
+        write(tested, content)
+    (run,) = find_runs([tmp_path], lambda line: None)
+    tested = read_tested(run, both_by_theme=False, embeddings=False)
+    assert tested.theme_names == wanted
 
 
 def test_several_processes_read_the_same(tmp_path):

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import multiprocessing
 import os
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 
@@ -12,7 +13,7 @@ from hm3_jax.reporting.test_output import Tested, read_tested
 
 # Bytes from which on further processes, which take a second to start, are worth it.
 _MUCH = 2**28
-# A process takes some 300 MB to read a file of three tries of 2,000 museums.
+# A process takes some 200 MB to read a file of three tries of 2,000 museums.
 _PROCESSES = 4
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -40,14 +41,16 @@ def read_all(
       The tests that can be read.
     """
     size = sum(_size(one.run) for one in wanted)
-    processes = min(_PROCESSES, os.cpu_count() or 1, len(wanted))
+    processes = min(_PROCESSES, len(os.sched_getaffinity(0)), len(wanted))
     if size < much or processes < 2:
         results = list(map(_read, wanted))
     else:
         # Started afresh: a copy of this process would have the locks of its threads.
         context = multiprocessing.get_context("spawn")
-        with _one_thread_each(), ProcessPoolExecutor(processes, context) as pool:
-            results = list(pool.map(_read, wanted))
+        with ProcessPoolExecutor(processes, context) as pool:
+            with _one_thread_each(), _without_interrupts():
+                found = pool.map(_read, wanted)
+            results = list(found)
     tests = {}
     for one, result in zip(wanted, results, strict=True):
         if isinstance(result, str):
@@ -73,6 +76,19 @@ def _one_thread_each() -> Iterator[None]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
+
+
+@contextlib.contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Processes started within this leave Ctrl-C to this one, which ends them.
+
+    They would write a traceback each.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _read(wanted: Wanted) -> Tested | str:

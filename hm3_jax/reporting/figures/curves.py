@@ -98,7 +98,7 @@ def _logs(run: Run, say: Callable[[str], None]) -> list[list[dict[str, Any]]]:
 
 
 def _read_log(path: Path) -> list[dict[str, Any]]:
-    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    lines = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
     for number, line in enumerate(lines, 1):
         if not isinstance(line, dict) or not isinstance(line.get("epoch"), int):
             raise ValueError(f"line {number} without an epoch")

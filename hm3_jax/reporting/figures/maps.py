@@ -43,6 +43,7 @@ def project_tsne(ranking: Ranking, museums: Int[np.ndarray, " museums"]) -> Map:
     """
     try:
         from sklearn.manifold import TSNE
+        from threadpoolctl import threadpool_limits
     except ModuleNotFoundError:
         raise ModuleNotFoundError(
             "t-SNE needs scikit-learn: pip install 'hm3_jax[analysis]', or --nofigures"
@@ -62,7 +63,10 @@ def project_tsne(ranking: Ranking, museums: Int[np.ndarray, " museums"]) -> Map:
         n_jobs=1,
         **options,
     )
-    return tsne.fit_transform(points)
+    # n_jobs does not reach its gradients, whose threads would wait for one another
+    # where several maps are made at a time.
+    with threadpool_limits(1, user_api="openmp"):
+        return tsne.fit_transform(points)
 
 
 def project_pca(

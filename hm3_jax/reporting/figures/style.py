@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +41,8 @@ DASHES: tuple[Any, ...] = ("-", "--", "-.", ":")
 # Characters that fit above half of a figure, and beside its rows.
 _NAME_WIDTH = 30
 
+_DOTS = 300  # an inch of a PNG
+
 _SETTINGS: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 8,
@@ -55,6 +57,8 @@ _SETTINGS: dict[Any, Any] = {
     "lines.linewidth": 1.2,
     "lines.markersize": 4,
     "legend.frameon": False,
+    # Names of runs are no formulas, whatever dollars they have.
+    "text.parse_math": False,
     # Text that can be searched and edited.
     "pdf.fonttype": 42,
     "svg.fonttype": "none",
@@ -84,36 +88,50 @@ class Drawing:
     rows: Sequence[Sequence[Any]]
 
     def write(self, folder: Path) -> None:
-        """Writes NAME.pdf, .svg, .png (300 dots an inch) and .csv."""
+        """Writes NAME.pdf, .svg, .png (300 dots an inch) and .csv, once."""
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.backends.backend_pdf import FigureCanvasPdf
+        from matplotlib.backends.backend_svg import FigureCanvasSVG
+
+        # Laid out once, and drawn once a file: savefig draws everything twice.
+        self.figure.dpi = _DOTS
+        self.figure.draw_without_rendering()
+        self.figure.set_layout_engine("none")
+        stem = str(folder / self.name)
+        FigureCanvasAgg(self.figure).print_png(f"{stem}.png")
         # Without dates: the same file from the same data.
-        kinds: dict[str, dict[str, Any]] = {
-            "pdf": {"metadata": {"CreationDate": None}},
-            "svg": {"metadata": {"Date": None}},
-            "png": {"dpi": 300},
-        }
-        for kind, options in kinds.items():
-            self.figure.savefig(folder / f"{self.name}.{kind}", **options)
-            # What the first file was laid out as; finding it out takes a second.
-            self.figure.set_layout_engine("none")
-        with (folder / f"{self.name}.csv").open("w", newline="") as file:
+        FigureCanvasPdf(self.figure).print_pdf(
+            f"{stem}.pdf", metadata={"CreationDate": None}
+        )
+        FigureCanvasSVG(self.figure).print_svg(f"{stem}.svg", metadata={"Date": None})
+        with (folder / f"{self.name}.csv").open(
+            "w", newline="", encoding="utf-8"
+        ) as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(self.heads)
             writer.writerows(self.rows)
 
 
-def settings() -> AbstractContextManager[Any]:
+@contextmanager
+def settings() -> Iterator[None]:
     """Within this, figures are drawn and written.
 
+    Matrices are multiplied on one thread: they are small, and the threads that wait for
+    the next one would take the time of those that draw.
+
     Raises:
-      ModuleNotFoundError: matplotlib is not installed.
+      ModuleNotFoundError: matplotlib or scikit-learn is not installed.
     """
     try:
         from matplotlib import rc_context
+        from threadpoolctl import threadpool_limits
     except ModuleNotFoundError:
         raise ModuleNotFoundError(
-            "figures need matplotlib: pip install 'hm3_jax[analysis]', or --nofigures"
+            "figures need matplotlib and scikit-learn: pip install "
+            "'hm3_jax[analysis]', or --nofigures"
         ) from None
-    return rc_context(_SETTINGS)
+    with rc_context(_SETTINGS), threadpool_limits(1, user_api="blas"):
+        yield
 
 
 def new_figure(

@@ -165,7 +165,9 @@ def _tables(
     if compared:
         a, b = compared
         found = compare([(a, b)], tests, METRICS)
-        yield run_tables.differences(found, "comparison", f"A: {a}, B: {b}")
+        yield run_tables.differences(
+            found, "comparison", f"Differences (A − B), A: {a}, B: {b}"
+        )
     for layout in config.layouts:
         made = 0
         for data, of_data in groups.items():

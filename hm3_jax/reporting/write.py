@@ -10,7 +10,7 @@ from hm3_jax.files.durable import whole_or_as_before
 from hm3_jax.reporting.figures.style import Drawing
 from hm3_jax.reporting.page import page
 from hm3_jax.reporting.records import METRICS, Run
-from hm3_jax.reporting.render import comma_separated, latex, markdown
+from hm3_jax.reporting.render import comma_separated, latex, literal, markdown
 from hm3_jax.reporting.tables import Table
 
 TABLES, FIGURES = "tables", "figures"
@@ -111,13 +111,13 @@ def _write(path: Path, text: str) -> None:
 def _markdown_report(title: str, report: Report) -> str:
     parts = [f"# {title}\n"]
     if report.problems:
-        lines = "".join(f"* {line}\n" for line in report.problems)
+        lines = "".join(f"* {literal(line)}\n" for line in report.problems)
         parts.append(f"Not used, or not complete:\n\n{lines}")
     parts += [markdown(table) for table in report.tables]
-    parts += [
-        f"## {d.title}\n\n![{d.title}]({FIGURES}/{d.name}.png)\n\n{d.caption}\n"
-        for d in report.drawings
-    ]
+    for drawing in report.drawings:
+        title, caption = literal(drawing.title), literal(drawing.caption)
+        picture = f"![{title}]({FIGURES}/{drawing.name}.png)"
+        parts.append(f"## {title}\n\n{picture}\n\n{caption}\n")
     return "\n".join(parts)
 
 

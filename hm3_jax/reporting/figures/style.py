@@ -41,6 +41,7 @@ DASHES: tuple[Any, ...] = ("-", "--", "-.", ":")
 # Characters that fit above half of a figure, and beside its rows.
 _NAME_WIDTH = 30
 
+_LEGEND_COLUMNS = 6
 _DOTS = 300  # an inch of a PNG
 
 _SETTINGS: dict[Any, Any] = {
@@ -147,6 +148,47 @@ def new_figure(
     return figure, figure.subplots(rows, columns, squeeze=False, **options)
 
 
+def shade(colour: str, number: int) -> str:
+    """A colour as it is, darker or lighter, for what shares its hue.
+
+    >>> shade("#0072B2", 0), shade("#0072B2", 1), shade("#000000", 1)
+    ('#0072b2', '#004a74', '#737373')
+    """
+    # Black gets lighter instead, and what comes third too.
+    toward = 255 if number > 1 or colour == "#000000" else 0
+    part = (0.0, 0.35 if toward == 0 else 0.45)[min(number, 1)]
+    parts = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
+    mixed = [round((1 - part) * value + part * toward) for value in parts]
+    return "#" + "".join(f"{value:02x}" for value in mixed)
+
+
+def legend_below(figure: Figure, entries: Sequence[tuple[str, Any]]) -> None:
+    """A legend below all axes, in as many columns as there is room for.
+
+    The figure grows by its lines.
+
+    Args:
+      figure: to add it to.
+      entries: (label, handle) of each; labels may have several lines.
+    """
+    labels = [label for label, _ in entries]
+    for columns in range(min(_LEGEND_COLUMNS, len(labels)), 0, -1):
+        legend = figure.legend(
+            [handle for _, handle in entries],
+            [" "] * len(labels),
+            loc="outside lower center",
+            ncols=columns,
+        )
+        # Matplotlib leaves out labels that begin with "_" where it is told them.
+        for text, label in zip(legend.get_texts(), labels, strict=True):
+            text.set_text(label)
+        if columns == 1 or legend.get_window_extent().width < WIDTH * figure.dpi:
+            break
+        legend.remove()
+    lines = -(-len(labels) // columns) * most_lines(labels)
+    figure.set_size_inches(WIDTH, figure.get_figheight() + LINE * lines)
+
+
 def short_names(runs: Sequence[Run], labels: Sequence[str]) -> list[str]:
     """What legends call runs: only what tells them apart.
 
@@ -166,6 +208,15 @@ def short_names(runs: Sequence[Run], labels: Sequence[str]) -> list[str]:
 def most_lines(names: Iterable[str]) -> int:
     """Lines of the name that has most."""
     return max(name.count("\n") + 1 for name in names)
+
+
+def shortened(name: str, width: int) -> str:
+    """A name in at most so many characters.
+
+    >>> shortened("impressionism", 8), shortened("genre", 8)
+    ('impress…', 'genre')
+    """
+    return name if len(name) <= width else f"{name[: width - 1]}…"
 
 
 def wrapped(name: str, width: int = _NAME_WIDTH) -> str:

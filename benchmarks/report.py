@@ -4,7 +4,7 @@
 
 Writes run folders as training does, with random embeddings in place of trained ones,
 makes the report (tables, significance, all figures) in a process of its own, and prints
-one JSON line. Its memory is the most that it and the processes it starts have at a time,
+one JSON line. Its memory is the most that it and its processes have at a time,
 looked at 20 times a second; pages that they share count once for each.
 """
 

@@ -15,6 +15,8 @@ from jaxtyping import Float
 EMBEDDINGS = ("output_description_test", "output_pov_test")
 """What a try has embeddings under: of the descriptions, and of the museums."""
 
+_KEYS = tuple(b'"%b":[[' % key.encode() for key in EMBEDDINGS)
+
 
 def load_output(path: Path) -> list[dict[str, Any]]:
     """Loads what each try wrote.
@@ -86,18 +88,20 @@ def _places(content: bytes) -> list[tuple[int, int]]:
 
     No text holds what is looked for: there its quotation marks have a backslash.
     """
-    places = []
-    for key in EMBEDDINGS:
-        before = b'"%s":' % key.encode()
-        at = content.find(before + b"[[")
-        while at >= 0:
-            start = at + len(before)
-            end = content.find(b"]]", start) + 2
-            if end < 2:
-                raise ValueError("without an end")
-            places.append((start, end))
-            at = content.find(before + b"[[", end)
-    return sorted(places)
+    places, at = [], 0
+    while (at := content.find(b'"output_', at)) >= 0:
+        before = next((key for key in _KEYS if content.startswith(key, at)), None)
+        at += 1
+        if before is None:
+            continue
+        start = at - 1 + len(before) - len(b"[[")
+        # There is no quotation mark among numbers; one byte is found fastest.
+        after = content.find(b'"', start)
+        at = content.rfind(b"]]", start, after if after >= 0 else None) + len(b"]]")
+        if at < start:
+            raise ValueError("without an end")
+        places.append((start, at))
+    return places
 
 
 def _rows(text: bytes) -> Float[np.ndarray, "rows size"]:
@@ -106,7 +110,7 @@ def _rows(text: bytes) -> Float[np.ndarray, "rows size"]:
     rows = text[2:-2].split(b"],[")
     array = np.empty((len(rows), rows[0].count(b",") + 1), np.float32)
     # Twice as fast as numpy takes a list.
-    packed, buffer = struct.Struct(f"{array.shape[1]}f"), memoryview(array).cast("B")
+    packed, buffer = struct.Struct(f"{array.shape[1]}f"), array.data.cast("B")
     try:
         for number, row in enumerate(rows):
             values = orjson.loads(b"[%b]" % row)

@@ -114,8 +114,9 @@ def _own_ranks_of_columns(
     ranks, equal = np.ones(len(own), np.int64), np.zeros(len(own), np.int64)
     for first in range(0, len(own), _BLOCK):
         block = similarity[first : first + _BLOCK]
-        ranks += np.count_nonzero(block > own, axis=0)
-        equal += np.count_nonzero(block == own, axis=0)
+        # Bytes hold how often, a block being smaller: faster than count_nonzero.
+        ranks += np.sum((block > own).view(np.uint8), axis=0, dtype=np.uint8)
+        equal += np.sum((block == own).view(np.uint8), axis=0, dtype=np.uint8)
     for column in np.nonzero(equal > 1)[0]:
         ranks[column] += np.count_nonzero(similarity[:column, column] == own[column])
     return ranks

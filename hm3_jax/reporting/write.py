@@ -77,8 +77,10 @@ def _check(output: Path, where: Path, runs: Sequence[Path]) -> None:
                 f"{output}: expected no such folder, an empty one or a report to "
                 f"replace, found {others[0] if others else 'a part of one'}"
             )
-    elif where.exists():
-        raise FileExistsError(f"{output}: expected a folder, found a file")
+        return
+    for path in (where, *where.parents):
+        if path.exists() and not path.is_dir():
+            raise NotADirectoryError(f"{path}: expected a folder, found a file")
 
 
 def write_report(report: Report, partial: Path) -> None:

@@ -94,7 +94,7 @@ def _logs(run: Run, say: Callable[[str], None]) -> list[list[dict[str, Any]]]:
         path = run.folder / f"try_{attempt.number}" / "metrics.jsonl"
         try:
             found.append(_read_log(path))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             why = error.strerror if isinstance(error, OSError) else error
             say(f"{path}: expected a line of metrics an epoch, found {why}; not drawn")
     return found

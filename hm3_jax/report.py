@@ -63,6 +63,8 @@ def main() -> None:
 
 
 def _config() -> ReportConfig:
+    if not any(_RUNS.value):
+        raise ValueError("--runs: expected folders, found none")
     layouts = LAYOUTS if _LAYOUT.value == ["all"] else tuple(_LAYOUT.value)
     for layout in layouts:
         if layout not in LAYOUTS:

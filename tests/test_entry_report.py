@@ -93,7 +93,7 @@ def test_bad_folders_are_named_and_the_rest_is_reported(run_module, tmp_path, ru
         (["--compare=STL/a,T/b"], "--compare: expected EXPERIMENT/STRATEGY of a run"),
         (["--show=X", "--nofigures"], "--show has no effect with --nofigures"),
         (["--show=a,b,c,d,e,f,g"], "--show: expected at most 6 runs, found 7"),
-        (["--output=runs"], "expected no such folder, an empty one or a report to"),
+        (["--output=runs"], "expected a folder that can be replaced, found one that"),
     ],
 )
 def test_wrong_input_is_refused(run_module, runs, arguments, complaint):

@@ -20,7 +20,7 @@ ALLOWED: dict[str, set[str]] = {
     "learn": {"data", "files", "nn", "objective", "tracking"},
     "nn": set(),
     "objective": set(),
-    "reporting": {"data", "objective"},
+    "reporting": {"files"},
     "search": {"files"},
     "tracking": set(),
 }

@@ -3,14 +3,17 @@
 References:
   Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapters 13 and 16.
   Sakai, Evaluating evaluation metrics based on the bootstrap (SIGIR 2006).
+  Hesterberg, What teachers should know about the bootstrap (American Statistician,
+  2015), section 3.3: why intervals of few values have to be widened.
 """
 
 import dataclasses
 import functools
-import itertools
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float, UInt8
+from scipy.special import ndtri, stdtrit
 
 RESAMPLES = 10_000
 LEVEL = 0.95
@@ -24,7 +27,7 @@ class Interval:
 
     Attributes:
       difference: as observed.
-      low: lower end of the 95 % percentile interval.
+      low: lower end of the 95 % percentile interval of the resamples.
       high: upper end.
       p: two-sided: twice the share of resamples on the other side of 0, counting one
         more, at most 1.
@@ -82,6 +85,10 @@ def over_tries(
 ) -> Interval | None:
     """Resamples tries: all ways to draw them where these are few.
 
+    Deviations of the resamples are widened by what a normal sample of this size needs
+    for 95 %, Student's t over the normal quantile and the variance's n / (n - 1):
+    without it, intervals of three tries hold the true difference 7 times out of 10.
+
     Args:
       a: a metric of every try of A.
       b: the same of B.
@@ -96,15 +103,12 @@ def over_tries(
         return None
     observed = float(np.mean(a) - np.mean(b))
     if paired:
-        return _interval(observed, _resampled(a - b, resamples, seed))
-    of_a, of_b = _resampled(a, resamples, seed), _resampled(b, resamples, seed + 1)
-    if len(of_a) * len(of_b) <= resamples**2 // 100:
-        return _interval(observed, np.subtract.outer(of_a, of_b).ravel())
-    generator = np.random.default_rng(seed + 2)
-    return _interval(
-        observed,
-        generator.choice(of_a, resamples) - generator.choice(of_b, resamples),
-    )
+        resampled = _resampled(a - b, resamples, seed)
+        widening = _widening((a - b,))
+    else:
+        resampled = _resampled_apart(a, b, resamples, seed)
+        widening = _widening((a, b))
+    return _interval(observed, observed + widening * (resampled - observed))
 
 
 @functools.lru_cache(maxsize=2)
@@ -128,14 +132,35 @@ def _times_drawn(
 def _resampled(values: np.ndarray, resamples: int, seed: int) -> np.ndarray:
     count = len(values)
     if count**count <= resamples:
-        return np.array(
-            [
-                np.mean(values[list(i)])
-                for i in itertools.product(range(count), repeat=count)
-            ]
-        )
+        return values[np.indices((count,) * count).reshape(count, -1)].mean(axis=0)
     drawn = np.random.default_rng(seed).integers(0, count, (resamples, count))
     return values[drawn].mean(axis=1)
+
+
+def _resampled_apart(
+    a: np.ndarray, b: np.ndarray, resamples: int, seed: int
+) -> np.ndarray:
+    of_a, of_b = _resampled(a, resamples, seed), _resampled(b, resamples, seed + 1)
+    if len(of_a) * len(of_b) <= resamples**2 // 100:
+        return np.subtract.outer(of_a, of_b).ravel()
+    generator = np.random.default_rng(seed + 2)
+    return generator.choice(of_a, resamples) - generator.choice(of_b, resamples)
+
+
+def _widening(samples: Sequence[np.ndarray]) -> float:
+    """Factor for deviations of resampled means, or differences of means.
+
+    Degrees of freedom are those of Welch (1947): n - 1 of one sample.
+    """
+    drawn = [np.var(sample) / len(sample) for sample in samples]
+    shares = [np.var(sample, ddof=1) / len(sample) for sample in samples]
+    if not sum(drawn) > 0:
+        return 1.0
+    spread = [share**2 / (len(s) - 1) for share, s in zip(shares, samples, strict=True)]
+    freedom = sum(shares) ** 2 / sum(spread)
+    level = (1 + LEVEL) / 2
+    quantiles = stdtrit(freedom, level) / ndtri(level)
+    return float(quantiles * np.sqrt(sum(shares) / sum(drawn)))
 
 
 def _interval(observed: float, resampled: np.ndarray) -> Interval:

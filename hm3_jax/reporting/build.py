@@ -16,7 +16,7 @@ from hm3_jax.reporting.records import METRICS, DataSet, Run
 from hm3_jax.reporting.significance import best_of, compare, same_museums
 from hm3_jax.reporting.tables import Table
 from hm3_jax.reporting.test_output import Tested
-from hm3_jax.reporting.write import FIGURES, Report, begin, check_output, finish
+from hm3_jax.reporting.write import FIGURES, Report, replaced, write_report
 
 _COMPARED = ("t2s_R@1", "t2s_mAP", "t2s_mAP_by_class")
 
@@ -54,7 +54,12 @@ def make_report(config: ReportConfig, say: Callable[[str], None]) -> Report:
       FileNotFoundError: a folder of runs does not exist.
       ValueError: no run has a finished try, or a name means none.
     """
-    check_output(config.output)
+    # First: what cannot be written is known before minutes of reading.
+    with replaced(config.output, config.runs) as partial:
+        return _make(config, partial, say)
+
+
+def _make(config: ReportConfig, partial: Path, say: Callable[[str], None]) -> Report:
     problems: list[str] = []
 
     def note(line: str) -> None:
@@ -90,7 +95,6 @@ def make_report(config: ReportConfig, say: Callable[[str], None]) -> Report:
         run_tables.every_metric(data, _of(runs, data), stem("all_metrics", data))
         for data in groups
     ]
-    partial = begin(config.output)
     drawings = []
     if config.figures:
         with settings():
@@ -98,7 +102,7 @@ def make_report(config: ReportConfig, say: Callable[[str], None]) -> Report:
                 drawing.write(partial / FIGURES)
                 drawings.append(drawing)
     report = Report(runs, tables, spreadsheets, drawings, problems)
-    finish(report, partial, config.output)
+    write_report(report, partial)
     return report
 
 
@@ -161,7 +165,9 @@ def _tables(
     if compared:
         a, b = compared
         found = compare([(a, b)], tests, METRICS)
-        yield run_tables.differences(found, "comparison", f"A: {a}, B: {b}")
+        yield run_tables.differences(
+            found, "comparison", f"Differences (A − B), A: {a}, B: {b}"
+        )
     for layout in config.layouts:
         made = 0
         for data, of_data in groups.items():

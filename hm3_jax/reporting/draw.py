@@ -1,13 +1,16 @@
 """All figures of a report."""
 
+import contextlib
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
 
 from hm3_jax.reporting.figures.confusion import draw_confusion
 from hm3_jax.reporting.figures.curves import draw_curves
 from hm3_jax.reporting.figures.density import draw_density
 from hm3_jax.reporting.figures.maps import (
+    Map,
     draw_map,
     project_pca,
     project_tsne,
@@ -16,10 +19,13 @@ from hm3_jax.reporting.figures.maps import (
 from hm3_jax.reporting.figures.strips import draw_strips
 from hm3_jax.reporting.figures.style import Drawing, short_names
 from hm3_jax.reporting.figures.trade_off import draw_trade_off, strategy_label
+from hm3_jax.reporting.processes import cores, processes
+from hm3_jax.reporting.query_scores import Ranking
 from hm3_jax.reporting.records import DataSet, Run
 from hm3_jax.reporting.test_output import Tested
 
 _SIDE_BY_SIDE = 2
+_MANY = 1_000  # museums on maps from which on t-SNE takes longer than to start for it
 _FEWEST = 3  # test museums of which a map, quartiles or a density mean anything
 
 
@@ -46,12 +52,9 @@ def draw_all(
     usable = _usable(names, tests, say)
     pair = dict(itertools.islice(usable.items(), _SIDE_BY_SIDE))
     embedded = {run: e for run in usable if (e := tests[run].embedded) is not None}
-    with ThreadPoolExecutor(_SIDE_BY_SIDE) as pool:
-        chosen = {run: sample(len(tests[run].ids)) for run in pair}
-        tsne = {
-            run: pool.submit(project_tsne, embedded[run].ranking, chosen[run])
-            for run in pair
-        }
+    chosen = {run: sample(len(tests[run].ids)) for run in pair}
+    points = {run: (embedded[run].ranking, chosen[run]) for run in pair}
+    with _projected(points) as tsne:
         for data, runs in groups.items():
             drawing = draw_trade_off(data, runs, stem("trade_off", data))
             if drawing is not None:
@@ -70,13 +73,26 @@ def draw_all(
                 "no ranking strips, density and confusion of themes: every test museum "
                 "has a theme of its own"
             )
-        pca = {
-            run: project_pca(embedded[run].ranking, museums)[0]
-            for run, museums in chosen.items()
-        }
+        pca = {run: project_pca(*of_run)[0] for run, of_run in points.items()}
         yield draw_map("PCA", pair, tests, embedded, pca, "map_pca")
-        maps = {run: future.result() for run, future in tsne.items()}
-        yield draw_map("t-SNE", pair, tests, embedded, maps, "map_tsne")
+        yield draw_map("t-SNE", pair, tests, embedded, tsne(), "map_tsne")
+
+
+@contextlib.contextmanager
+def _projected(
+    points: Mapping[Run, tuple[Ranking, np.ndarray]],
+) -> Iterator[Callable[[], dict[Run, Map]]]:
+    """Maps by t-SNE, waited for when they are called for.
+
+    In processes of their own if they take long: threads would wait for that which
+    draws, which holds Python's lock.
+    """
+    if sum(len(museums) for _, museums in points.values()) < _MANY:
+        yield lambda: {run: project_tsne(*of_run) for run, of_run in points.items()}
+        return
+    with processes(min(len(points), max(1, cores() - 1))) as submit:
+        futures = {run: submit(project_tsne, *of) for run, of in points.items()}
+        yield lambda: {run: future.result() for run, future in futures.items()}
 
 
 def _usable(

@@ -2,6 +2,7 @@
 
 import base64
 import html
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from hm3_jax.reporting.tables import Cell, Row, Table
 _STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; color: #1a1a1a; background: #fff;
   max-width: 76rem; margin: 2rem auto; padding: 0 1rem; }
+h1, h2, p, li, figcaption { overflow-wrap: anywhere; }
 h2 { margin-top: 2.5rem; font-size: 1.15rem; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-size: 0.85rem;
@@ -18,6 +20,7 @@ table { border-collapse: collapse; font-size: 0.85rem;
 th, td { padding: 0.2rem 0.6rem; white-space: nowrap; }
 th { text-align: left; border-bottom: 1px solid; }
 th.number, td.number { text-align: right; }
+td.label { white-space: normal; max-width: 15rem; }
 th.group { text-align: center; }
 tr.first td { border-top: 1px solid #ccc; }
 .spread, .note { color: #555; }
@@ -88,10 +91,17 @@ def _table(table: Table) -> str:
 
 
 def _row(row: Row) -> str:
-    cells = "".join(f"<td>{html.escape(label)}</td>" for label in row.labels)
+    cells = "".join(
+        f'<td class="label">{_breakable(label)}</td>' for label in row.labels
+    )
     cells += "".join(f'<td class="number">{_cell(cell)}</td>' for cell in row.cells)
     kind = ' class="first"' if row.first else ""
     return f"<tr{kind}>{cells}</tr>"
+
+
+def _breakable(label: str) -> str:
+    """Names of runs are long: a line may end after a slash or underscore."""
+    return re.sub(r"([/_])", r"\1<wbr>", html.escape(label))
 
 
 def _cell(cell: Cell) -> str:

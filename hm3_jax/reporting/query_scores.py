@@ -67,12 +67,16 @@ def query_scores(
     kept = _kept(ranking)
     scores: dict[str, np.ndarray] = {}
     for direction in DIRECTIONS:
-        rank = np.empty(len(themes), np.int64)
         sorted_scores = _ByTheme(labels) if direction in by_theme else None
-        for rows, similarity in _similarities(ranking, direction, kept):
-            rank[rows] = own_ranks(similarity, np.arange(len(themes))[rows])
-            if sorted_scores is not None:
-                sorted_scores.add(similarity, rows)
+        if direction == "s2t" and kept is not None and sorted_scores is None:
+            # Columns can be counted as they are; only a sort takes turning them.
+            rank = _own_ranks_of_columns(kept)
+        else:
+            rank = np.empty(len(themes), np.int64)
+            for rows, similarity in _similarities(ranking, direction, kept):
+                rank[rows] = own_ranks(similarity, np.arange(len(themes))[rows])
+                if sorted_scores is not None:
+                    sorted_scores.add(similarity, rows)
         found = {f"R@{k}": 100.0 * (rank <= k) for k in _CUTOFFS}
         found |= {
             "mean_rank": rank,
@@ -102,6 +106,22 @@ def own_ranks(
     return ranks
 
 
+def _own_ranks_of_columns(
+    similarity: Float[np.ndarray, "n n"],
+) -> Int[np.ndarray, " n"]:
+    """Rank of row i in column i, from 1; ties by index."""
+    own = similarity.diagonal()
+    ranks, equal = np.ones(len(own), np.int64), np.zeros(len(own), np.int64)
+    for first in range(0, len(own), _BLOCK):
+        block = similarity[first : first + _BLOCK]
+        # Bytes hold how often, a block being smaller: faster than count_nonzero.
+        ranks += np.sum((block > own).view(np.uint8), axis=0, dtype=np.uint8)
+        equal += np.sum((block == own).view(np.uint8), axis=0, dtype=np.uint8)
+    for column in np.nonzero(equal > 1)[0]:
+        ranks[column] += np.count_nonzero(similarity[:column, column] == own[column])
+    return ranks
+
+
 def ranked(
     similarity: Float[np.ndarray, "rows n"], first: int | None = None
 ) -> Int[np.ndarray, "rows first"]:
@@ -111,11 +131,10 @@ def ranked(
       similarity: of some queries.
       first: how many of them are wanted, at most; all without it.
     """
-    if first is None or first >= similarity.shape[1]:
-        keys = _sorted_keys(similarity, 0)
-    else:
-        keys = np.partition(_keys(similarity, 0), first - 1, axis=1)[:, :first]
-        keys.sort(axis=1)
+    keys = _keys(similarity, 0)
+    if first is not None and first < keys.shape[1]:
+        keys = np.partition(keys, first - 1, axis=1)[:, :first]
+    keys.sort(axis=1)
     return (keys >> 1) & 0x7FFFFFFF
 
 
@@ -150,8 +169,7 @@ def relevant_positions(
       similarity: of some queries.
       relevant: bool (rows, n).
     """
-    found = _sorted_keys(similarity, relevant) & 1
-    return [np.nonzero(row)[0] + 1 for row in found]
+    return [np.nonzero(row)[0] + 1 for row in _found(similarity, relevant)]
 
 
 class _ByTheme:
@@ -168,7 +186,7 @@ class _ByTheme:
     def add(self, similarity: Float[np.ndarray, "rows n"], rows: slice) -> None:
         """Ranks some queries."""
         relevant = self._labels[rows][:, None] == self._labels
-        found = (_sorted_keys(similarity, relevant) & 1).astype(bool)
+        found = _found(similarity, relevant)
         for column, k in enumerate(_CUTOFFS):
             self._hits[rows, column] = np.count_nonzero(found[:, :k], axis=1)
         # Of the items of the theme alone: the j-th stands at position[j].
@@ -192,13 +210,25 @@ class _ByTheme:
         return scores
 
 
-def _sorted_keys(
-    similarity: Float[np.ndarray, "rows n"], relevant: np.ndarray | int
-) -> Int[np.ndarray, "rows n"]:
-    """Sorted keys of each ranking."""
-    keys = _keys(similarity, relevant)
+def _found(similarity: Float[np.ndarray, "rows n"], relevant: np.ndarray) -> np.ndarray:
+    """Whether what stands at each place of each ranking is relevant: bool (rows, n).
+
+    Sorts numbers of 32 bits, in half the time of `_keys`: relevance takes the place of
+    the lowest bit of the similarity. Where that bit would have decided, or the index,
+    and not all candidates are alike, the query is ranked again by `_keys`.
+    """
+    keys = _falling(similarity)
+    keys &= ~np.int32(1)
+    keys |= relevant
     keys.sort(axis=1)
-    return keys
+    # Equal but for relevance: these are neighbours, the irrelevant before the relevant.
+    doubtful = np.any((keys[:, 1:] ^ keys[:, :-1]) == 1, axis=1)
+    found = (keys & 1).astype(bool)
+    if doubtful.any():
+        keys = _keys(similarity[doubtful], relevant[doubtful])
+        keys.sort(axis=1)
+        found[doubtful] = keys & 1
+    return found
 
 
 def _keys(
@@ -209,16 +239,21 @@ def _keys(
     A key is, from its highest bit: 32 bits that order like the falling similarity, 31
     of index, 1 of relevance. Sorting numbers is several times faster than argsort.
     """
+    keys = _falling(similarity).astype(np.int64)
+    keys <<= 32
+    keys |= np.arange(keys.shape[1]) << 1
+    keys |= relevant
+    return keys
+
+
+def _falling(similarity: Float[np.ndarray, "rows n"]) -> Int[np.ndarray, "rows n"]:
+    """Integers of 32 bits that order as the falling similarity does."""
     falling = np.negative(similarity)
     falling += np.float32(0)  # -0.0 and 0.0 are equal but have other bits
     bits = falling.view(np.int32)
     # Negative floats order backwards as integers: flip all but their sign.
     bits ^= (bits >> 31) & np.int32(0x7FFFFFFF)
-    keys = bits.astype(np.int64)
-    keys <<= 32
-    keys |= np.arange(keys.shape[1]) << 1
-    keys |= relevant
-    return keys
+    return bits
 
 
 def _kept(ranking: Ranking) -> Float[np.ndarray, "n n"] | None:

@@ -30,7 +30,10 @@ def find_runs(folders: Sequence[Path], say: Say) -> list[Run]:
     found: dict[Path, None] = {}
     for folder in folders:
         if not folder.is_dir():
-            raise FileNotFoundError(f"{folder}: expected a folder of runs, found none")
+            what = "a file" if folder.exists() else "none"
+            raise FileNotFoundError(
+                f"{folder}: expected a folder of runs, found {what}"
+            )
         found |= dict.fromkeys(_strategy_folders(folder, say))
     if not found:
         named = ", ".join(map(str, folders))

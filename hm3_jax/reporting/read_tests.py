@@ -1,20 +1,16 @@
 """Reads the tests of many runs, side by side where there is much to read."""
 
-import contextlib
 import dataclasses
-import multiprocessing
-import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Sequence
 
+from hm3_jax.reporting.processes import cores, processes
 from hm3_jax.reporting.records import Run
 from hm3_jax.reporting.test_output import Tested, read_tested
 
 # Bytes from which on further processes, which take a second to start, are worth it.
 _MUCH = 2**28
-# A process takes some 300 MB to read a file of three tries of 2,000 museums.
+# A process takes some 200 MB to read a file of three tries of 2,000 museums.
 _PROCESSES = 4
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -40,14 +36,13 @@ def read_all(
       The tests that can be read.
     """
     size = sum(_size(one.run) for one in wanted)
-    processes = min(_PROCESSES, os.cpu_count() or 1, len(wanted))
-    if size < much or processes < 2:
+    count = min(_PROCESSES, cores(), len(wanted))
+    if size < much or count < 2:
         results = list(map(_read, wanted))
     else:
-        # Started afresh: a copy of this process would have the locks of its threads.
-        context = multiprocessing.get_context("spawn")
-        with _one_thread_each(), ProcessPoolExecutor(processes, context) as pool:
-            results = list(pool.map(_read, wanted))
+        with processes(count) as submit:
+            found = [submit(_read, one) for one in wanted]
+            results = [future.result() for future in found]
     tests = {}
     for one, result in zip(wanted, results, strict=True):
         if isinstance(result, str):
@@ -55,24 +50,6 @@ def read_all(
         else:
             tests[one.run] = result
     return tests
-
-
-@contextlib.contextmanager
-def _one_thread_each() -> Iterator[None]:
-    """Processes started within this multiply matrices on one thread.
-
-    Theirs would wait for one another.
-    """
-    before = {name: os.environ.get(name) for name in _THREADS}
-    os.environ.update(dict.fromkeys(_THREADS, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
 
 
 def _read(wanted: Wanted) -> Tested | str:

@@ -23,7 +23,7 @@ SHOWN = (
 MARKS_NOTE = (
     "Mean ± standard deviation over tries. Bold: the best of its column; ≈: not "
     "significantly worse than the best (paired bootstrap over test queries, p ≥ 0.05, "
-    "not corrected for the number of comparisons)."
+    "not corrected for the number of comparisons); medR is not tested."
 )
 
 
@@ -88,24 +88,24 @@ def _tries(run: Run) -> str:
 
 
 def differences(comparisons: Sequence[Comparison], name: str, title: str) -> Table:
-    """Differences of runs with confidence intervals, over queries and over tries."""
+    """Differences of runs with confidence intervals, over queries and over tries.
+
+    Of one pair alone, whose names are long, the title has to name the runs.
+    """
+    alone = len({(found.a, found.b) for found in comparisons}) == 1
     rows = []
     for number, found in enumerate(comparisons):
         cells = [Cell(found.queries.difference, signed=True)]
         for interval in (found.queries, found.tries):
             cells += _interval_cells(interval)
-        before = comparisons[number - 1] if number else found
-        rows.append(
-            Row(
-                (found.a, found.b, metric_label(found.metric)),
-                tuple(cells),
-                first=(found.a, found.b) != (before.a, before.b),
-            )
-        )
+        metric = metric_label(found.metric)
+        begins = number > 0 and found.metric != comparisons[number - 1].metric
+        labels = (metric,) if alone else (metric, found.a, found.b)
+        rows.append(Row(labels, tuple(cells), first=begins and not alone))
     return Table(
         name=name,
         title=title,
-        label_heads=("A", "B", "metric"),
+        label_heads=("metric",) if alone else ("metric", "A", "B"),
         columns=(
             ("", "A − B"),
             *(
@@ -119,9 +119,10 @@ def differences(comparisons: Sequence[Comparison], name: str, title: str) -> Tab
             "Paired bootstrap, 10,000 resamples, percentile intervals, two-sided p, "
             "not corrected for the number of comparisons. Over queries: test queries "
             "are drawn anew, each with its mean over tries. Over tries: tries are "
-            "drawn anew; with three, the smallest p that can come out is 0.07. A dash: "
-            "a run has fewer than two tries. The median rank has no test here, being "
-            "no mean over queries.",
+            "drawn anew, with deviations widened as Student's t wants for so few; with "
+            "three pairs, the smallest p that can come out is 0.07. A dash: a run has "
+            "fewer than two tries. The median rank has no test here, being no mean "
+            "over queries.",
         ),
     )
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
+from hm3_jax.reporting.output_file import EMBEDDINGS, load_output
 from hm3_jax.reporting.query_scores import DIRECTIONS, Ranking, query_scores
 from hm3_jax.reporting.read_tries import theme_names
 from hm3_jax.reporting.records import Run
@@ -68,25 +69,11 @@ def read_tested(run: Run, *, both_by_theme: bool, embeddings: bool) -> Tested:
       ValueError: it is damaged, or does not belong to the run's tries.
     """
     path = run.folder / "test_output.json"
-    try:
-        import orjson
-    except ModuleNotFoundError:
-        raise ModuleNotFoundError(
-            "reading tests needs orjson: pip install 'hm3_jax[analysis]'"
-        ) from None
-    try:
-        tries = orjson.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise FileNotFoundError(
-            f"{path}: expected the tries' tests, found none"
-        ) from None
-    except (ValueError, OSError) as error:
-        raise ValueError(f"{path}: expected JSON, found {error}") from None
-    if not isinstance(tries, list) or not all(isinstance(t, dict) for t in tries):
-        raise ValueError(f"{path}: expected a list of tries, found something else")
-    by_number = {entry.get("n_try"): entry for entry in tries}
-    # No longer needed twice: the text of floats takes a hundred MB a file.
-    del tries
+    by_number = {
+        entry["n_try"]: entry
+        for entry in load_output(path)
+        if isinstance(entry.get("n_try"), int)
+    }
     if absent := [t.number for t in run.tries if t.number not in by_number]:
         raise ValueError(
             f"{path}: expected tries {[t.number for t in run.tries]}, found none of "
@@ -98,15 +85,13 @@ def read_tested(run: Run, *, both_by_theme: bool, embeddings: bool) -> Tested:
     scores: list[dict[str, np.ndarray]] = []
     kept = None
     for attempt in run.tries:
-        # Popped, so that its lists can go as soon as they are arrays.
-        entry = by_number.pop(attempt.number)
+        entry = by_number[attempt.number]
         if _museums(entry, path) != (ids, labels):
             raise ValueError(
                 f"{path}: expected the same museums in all tries, found others in try "
                 f"{attempt.number}"
             )
         ranking = _ranking(entry, len(ids), path)
-        del entry
         wanted = DIRECTIONS if both_by_theme else ("t2s",)
         found = query_scores(ranking, themes, by_theme=wanted)
         _check_recorded(attempt.metrics, found, path, attempt.number)
@@ -156,9 +141,11 @@ def _named(labels: Sequence[str], folder: Path, path: Path) -> Sequence[str]:
 
 def _ranking(entry: Mapping[str, Any], count: int, path: Path) -> Ranking:
     rows = []
-    for key in ("output_description_test", "output_pov_test"):
+    for key in EMBEDDINGS:
         try:
-            array = np.array(entry.get(key), np.float32)
+            # What is too large for float32 becomes infinite.
+            with np.errstate(over="ignore"):
+                array = np.asarray(entry.get(key), np.float32)
         except (ValueError, TypeError):
             raise ValueError(f"{path}: {key}: expected rows of equal length") from None
         if array.ndim != 2 or len(array) != count or not np.isfinite(array).all():

@@ -1,22 +1,23 @@
 """A report as files."""
 
+import contextlib
 import dataclasses
 import json
-import os
-import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from hm3_jax.files.durable import whole_or_as_before
 from hm3_jax.reporting.figures.style import Drawing
 from hm3_jax.reporting.page import page
 from hm3_jax.reporting.records import METRICS, Run
-from hm3_jax.reporting.render import comma_separated, latex, markdown
+from hm3_jax.reporting.render import comma_separated, latex, literal, markdown
 from hm3_jax.reporting.tables import Table
 
 TABLES, FIGURES = "tables", "figures"
 """Folders of a report."""
 
 _MARKER = "report.json"
+_WRITTEN = {_MARKER, "report.html", "report.md", TABLES, FIGURES}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -38,70 +39,87 @@ class Report:
     problems: Sequence[str]
 
 
-def check_output(output: Path) -> None:
-    """Refuses to replace what is no report.
+@contextlib.contextmanager
+def replaced(output: Path, runs: Sequence[Path]) -> Iterator[Path]:
+    """A folder to write a report to, which takes its place when it is whole.
+
+    Whatever goes wrong, what was there before still is, and nothing else.
+
+    Args:
+      output: where the report is to be.
+      runs: folders that are read, which must not be in what is replaced.
 
     Raises:
-      FileExistsError: there is something else.
+      FileExistsError: something else than a report is there.
+      OSError: nothing can be made there.
+      ValueError: the runs, or the folder one is in, would be replaced.
     """
-    if output.is_dir():
-        if (output / _MARKER).is_file() or not any(output.iterdir()):
-            return
-        raise FileExistsError(
-            f"{output}: expected no such folder, an empty one or a report to replace, "
-            "found other things"
-        )
-    if output.exists():
-        raise FileExistsError(f"{output}: expected a folder, found a file")
+    where = output.resolve()
+    _check(output, where, runs)
+    with whole_or_as_before(where) as partial:
+        for part in (TABLES, FIGURES):
+            (partial / part).mkdir()
+        yield partial
 
 
-def begin(output: Path) -> Path:
-    """Makes the folder that a report is written to before it is moved to its place."""
-    partial = output.with_name(f".{output.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    for part in (TABLES, FIGURES):
-        (partial / part).mkdir(parents=True)
-    return partial
+def _check(output: Path, where: Path, runs: Sequence[Path]) -> None:
+    for folder in (Path.cwd(), *(folder.resolve() for folder in runs)):
+        if folder == where or where in folder.parents:
+            raise ValueError(
+                f"{output}: expected a folder that can be replaced, found one that "
+                f"holds {folder}"
+            )
+    if where.is_dir():
+        others = sorted({path.name for path in where.iterdir()} - _WRITTEN)
+        whole = (where / _MARKER).is_file() or not any(where.iterdir())
+        if others or not whole:
+            raise FileExistsError(
+                f"{output}: expected no such folder, an empty one or a report to "
+                f"replace, found {others[0] if others else 'a part of one'}"
+            )
+        return
+    for path in (where, *where.parents):
+        if path.exists() and not path.is_dir():
+            raise NotADirectoryError(f"{path}: expected a folder, found a file")
 
 
-def finish(report: Report, partial: Path, output: Path) -> None:
-    """Writes all but the figures, which are there, and moves the folder."""
+def write_report(report: Report, partial: Path) -> None:
+    """Writes all of a report but the figures, which are there."""
     for table in report.tables:
         stem = partial / TABLES / table.name
-        stem.with_name(f"{table.name}.md").write_text(markdown(table))
-        stem.with_name(f"{table.name}.tex").write_text(latex(table))
+        _write(stem.with_name(f"{table.name}.md"), markdown(table))
+        _write(stem.with_name(f"{table.name}.tex"), latex(table))
     for table in (*report.tables, *report.spreadsheets):
-        path = partial / TABLES / f"{table.name}.csv"
-        path.write_text(comma_separated(table))
+        _write(partial / TABLES / f"{table.name}.csv", comma_separated(table))
     if not report.drawings:
         (partial / FIGURES).rmdir()
     count = len(report.runs)
     title = f"Report on {count} run{'' if count == 1 else 's'}"
-    (partial / "report.md").write_text(_markdown_report(title, report))
+    _write(partial / "report.md", _markdown_report(title, report))
     figures = [
         (d.title, d.caption, partial / FIGURES / f"{d.name}.png")
         for d in report.drawings
     ]
-    (partial / "report.html").write_text(
-        page(title, report.tables, figures, report.problems)
-    )
-    # Last: it says that the folder is a whole report.
-    (partial / _MARKER).write_text(json.dumps(_facts(report), indent=1) + "\n")
-    if output.exists():
-        shutil.rmtree(output)
-    os.replace(partial, output)
+    html = page(title, report.tables, figures, report.problems)
+    _write(partial / "report.html", html)
+    _write(partial / _MARKER, json.dumps(_facts(report), indent=1) + "\n")
+
+
+def _write(path: Path, text: str) -> None:
+    # Whatever the locale says: there are signs outside ASCII, and names may be.
+    path.write_text(text, encoding="utf-8")
 
 
 def _markdown_report(title: str, report: Report) -> str:
     parts = [f"# {title}\n"]
     if report.problems:
-        lines = "".join(f"* {line}\n" for line in report.problems)
+        lines = "".join(f"* {literal(line)}\n" for line in report.problems)
         parts.append(f"Not used, or not complete:\n\n{lines}")
     parts += [markdown(table) for table in report.tables]
-    parts += [
-        f"## {d.title}\n\n![{d.title}]({FIGURES}/{d.name}.png)\n\n{d.caption}\n"
-        for d in report.drawings
-    ]
+    for drawing in report.drawings:
+        title, caption = literal(drawing.title), literal(drawing.caption)
+        picture = f"![{title}]({FIGURES}/{drawing.name}.png)"
+        parts.append(f"## {title}\n\n{picture}\n\n{caption}\n")
     return "\n".join(parts)
 
 

@@ -35,12 +35,12 @@ def theme_settings(weight: float, margin: float = 0.15) -> dict[str, Any]:
 
 
 def embeddings(
-    seed: int, museums: int = 12, noise: float = 1.0
+    seed: int, museums: int = 12, noise: float = 1.0, kinds: int = len(THEMES)
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Descriptions, museums and themes."""
     random = np.random.default_rng(seed)
-    themes = np.arange(museums) % len(THEMES)
-    own = random.standard_normal((museums, 8)) + 2 * np.eye(8)[themes]
+    themes = np.arange(museums) % kinds
+    own = random.standard_normal((museums, 8)) + 2 * np.eye(8)[themes % 8]
     described, shown = (
         (own + noise * random.standard_normal(own.shape)).astype(np.float32)
         for _ in range(2)
@@ -58,12 +58,13 @@ def write_run(
     dataset: str = "generatedDigitalExps",
     kind: str = "real",
     checksum: str = "ab" * 32,
+    themes: Sequence[str] = THEMES,
 ) -> Path:
     """Writes EXPERIMENT/STRATEGY with finished tries; returns it."""
     output = []
     for number in tries:
-        described, shown, themes = embeddings(number, museums, noise)
-        metrics = retrieval_metrics(described, shown, themes)
+        described, shown, labels = embeddings(number, museums, noise, len(themes))
+        metrics = retrieval_metrics(described, shown, labels)
         attempt = folder / f"try_{number}"
         attempt.mkdir(parents=True)
         record = {
@@ -89,7 +90,7 @@ def write_run(
                 "n_try": number,
                 "output_description_test": described.tolist(),
                 "output_pov_test": shown.tolist(),
-                "output_categories": themes.tolist(),
+                "output_categories": labels.tolist(),
                 "ids_list": [f"museum_{i}" for i in range(museums)],
                 "metrics": metrics,
             }
@@ -98,7 +99,7 @@ def write_run(
     path = folder.parent / "experiment.json"
     content = json.loads(path.read_text()) if path.exists() else {"runs": []}
     content["runs"].append(
-        {"base_name": folder.name, "dataset_kind": kind, "themes": THEMES}
+        {"base_name": folder.name, "dataset_kind": kind, "themes": list(themes)}
     )
     write(path, content)
     return folder

@@ -88,5 +88,15 @@ def test_the_table_has_both_intervals(two):
     table = differences(compare([(a, b)], tests, ["t2s_mAP"]), "x", "X")
     (row,) = table.rows
     assert table.groups == [("", 1), ("over queries", 3), ("over tries", 3)]
-    assert row.labels == ("A/rnn_rnn", "B/rnn_rnn", "t2s mAP")
+    assert row.labels == ("t2s mAP",)
     assert all(cell.value is not None for cell in row.cells)
+
+
+def test_the_table_names_runs_where_there_are_several(two):
+    (a, b), tests = two
+    table = differences(compare([(a, b), (b, a)], tests, ["t2s_mAP"]), "x", "X")
+    assert table.label_heads == ("metric", "A", "B")
+    assert [row.labels[1:] for row in table.rows] == [
+        ("A/rnn_rnn", "B/rnn_rnn"),
+        ("B/rnn_rnn", "A/rnn_rnn"),
+    ]

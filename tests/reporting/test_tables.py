@@ -1,8 +1,11 @@
 """Tables: what is in their cells, and how they are written."""
 
 import csv
+import dataclasses
 import io
 import itertools
+import shutil
+import subprocess
 from typing import Any
 
 import pytest
@@ -11,7 +14,7 @@ from hm3_jax.reporting.layouts import LAYOUTS, layout_table
 from hm3_jax.reporting.page import page
 from hm3_jax.reporting.published import load_published
 from hm3_jax.reporting.read_runs import find_runs
-from hm3_jax.reporting.render import comma_separated, latex, markdown
+from hm3_jax.reporting.render import comma_separated, latex, literal, markdown
 from hm3_jax.reporting.run_tables import all_runs
 from hm3_jax.reporting.tables import Cell, Row, Table
 from tests.reporting.run_folders import change, theme_settings, write_run
@@ -194,7 +197,7 @@ def test_markdown():
         "",
         "| who | g: x | g: y | z |",
         "|---|---:|---:|---:|",
-        "| a_1 | **1.25 ± 0.50** | −2.00 | <none> |",
+        r"| a_1 | **1.25 ± 0.50** | −2.00 | \<none> |",
         r"| b\|2 | 1.00 ≈ | – | +3.00 |",
         "",
         "A ± note_1.",
@@ -211,6 +214,48 @@ def test_latex():
     assert r"b|2 & 1.00\,$\approx$ & -- & +3.00 \\" in text
     assert text.count("{") == text.count("}")
     assert r"\par\footnotesize A $\pm$ note\_1." in text
+
+
+def test_markdown_shows_names_as_they_are():
+    assert literal("a_1 *b* <i> [c]") == r"a_1 \*b\* \<i> \[c\]"
+    assert literal("_a_ w_0.05_m") == r"\_a\_ w_0.05_m"
+
+
+def test_latex_tables_longer_than_a_page_are_continued():
+    groups = [
+        [Row((f"{g}.{i}",), (Cell(1),) * 3, i == 0) for i in range(3)]
+        for g in range(30)
+    ]
+    rows = tuple(row for group in groups for row in group)
+    parts = latex(dataclasses.replace(TABLE, rows=rows)).split(r"\end{table*}")[:-1]
+    assert len(parts) == 3
+    for g in range(30):
+        # Each group once, and whole.
+        (holding,) = (part for part in parts if f"\n{g}.0 & " in part)
+        assert all(f"\n{g}.{i} & " in holding for i in (1, 2))
+    assert [r"\label{tab:t}" in part for part in parts] == [True, False, False]
+    assert [r"(continued)" in part for part in parts] == [False, True, True]
+    assert [r"note\_1" in part for part in parts] == [False, False, True]
+    long = tuple(dataclasses.replace(row, first=False) for row in rows)
+    text = latex(dataclasses.replace(TABLE, rows=long))
+    assert text.count(r"\begin{tabular}") == 3 and text.count(r" \\") == 90 + 2 * 3
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no LaTeX is installed")
+@pytest.mark.slow
+def test_latex_compiles(tmp_path):
+    rows = TABLE.rows * 50
+    title = "All \\ of: & % $ # _ { } ~ ^ − – ± ≈ ≥ < >"
+    table = dataclasses.replace(TABLE, rows=rows, title=title)
+    (tmp_path / "t.tex").write_text(latex(table))
+    (tmp_path / "all.tex").write_text(
+        r"\documentclass{article}\usepackage{booktabs,graphicx}"
+        r"\begin{document}\input{t}\end{document}"
+    )
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "all.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+    assert "too large" not in done.stdout and "Overfull" not in done.stdout
 
 
 def test_csv():

@@ -7,7 +7,13 @@ from collections.abc import Mapping
 import numpy as np
 from jaxtyping import Float, Int
 
-from hm3_jax.reporting.figures.style import LINE, Drawing, most_lines, new_figure
+from hm3_jax.reporting.figures.style import (
+    LINE,
+    Drawing,
+    most_lines,
+    new_figure,
+    shortened,
+)
 from hm3_jax.reporting.query_scores import Ranking, ranked
 from hm3_jax.reporting.records import Run
 from hm3_jax.reporting.test_output import Embedded, Tested
@@ -17,6 +23,7 @@ FIRST = 10
 
 # Themes that a figure has room for; the rarer ones are put together.
 _THEMES = 15
+_LABEL_WIDTH = 22  # characters of a line
 _BLOCK = 128
 
 
@@ -36,7 +43,11 @@ def draw_confusion(
     """
     runs = list(names)
     themes, labels = _gathered(tests[runs[0]])
-    height = 1.1 + LINE * most_lines(names.values()) + max(1.0, 0.2 * len(labels))
+    shown = [shortened(label, _LABEL_WIDTH) for label in labels]
+    # They stand upright below the matrix.
+    longest = max(map(len, shown))
+    rows_height = max(1.0, 0.2 * len(labels))
+    height = 0.6 + LINE * most_lines(names.values()) + 0.06 * longest + rows_height
     figure, axes = new_figure(height, 1, len(runs), sharey=True)
     rows, images = [], []
     for axis, run in zip(axes[0], runs, strict=True):
@@ -57,8 +68,8 @@ def draw_confusion(
                     color="white" if shares[i, j] > 55 else "black",
                 )
         axis.set_title(names[run])
-        axis.set_xticks(range(len(labels)), labels, rotation=90)
-        axis.set_yticks(range(len(labels)), labels)
+        axis.set_xticks(range(len(labels)), shown, rotation=90)
+        axis.set_yticks(range(len(labels)), shown)
         axis.tick_params(length=0)
         axis.set_xlabel("theme of the museums found")
     axes[0, 0].set_ylabel("theme of the description")

@@ -10,7 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from hm3_jax.reporting.figures.style import COLOURS, DASHES, Drawing, new_figure
+from hm3_jax.reporting.figures.style import (
+    COLOURS,
+    DASHES,
+    Drawing,
+    legend_below,
+    new_figure,
+)
 from hm3_jax.reporting.records import Run
 
 _PANELS = (
@@ -38,7 +44,8 @@ def draw_curves(
     logs = {run: tries for run, tries in logs.items() if tries}
     if not logs:
         return None
-    figure, axes = new_figure(4.2, 2, 2, sharex=True)
+    figure, axes = new_figure(4.0, 2, 2, sharex=True)
+    handles: dict[str, Any] = {}
     rows: list[tuple[Any, ...]] = []
     for axis, (title, key, metric) in zip(axes.ravel(), _PANELS, strict=True):
         longest = 1
@@ -50,12 +57,11 @@ def draw_curves(
             high = [max(values[epoch]) for epoch in epochs]
             colour = COLOURS[number % len(COLOURS)]
             axis.fill_between(epochs, low, high, color=colour, alpha=0.2, linewidth=0)
-            axis.plot(
+            (handles[names[run]],) = axis.plot(
                 epochs,
                 means,
                 color=colour,
                 linestyle=DASHES[number % len(DASHES)],
-                label=names[run],
                 marker="o" if len(epochs) < 6 else None,
             )
             longest = max(longest, *epochs) if epochs else longest
@@ -71,10 +77,7 @@ def draw_curves(
             axis.set_xticks(range(1, longest + 1))
     for axis in axes[-1]:
         axis.set_xlabel("epoch")
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    figure.legend(
-        handles, labels, loc="outside lower center", ncols=min(3, len(labels))
-    )
+    legend_below(figure, list(handles.items()))
     return Drawing(
         name=name,
         title="Training curves",
@@ -91,14 +94,14 @@ def _logs(run: Run, say: Callable[[str], None]) -> list[list[dict[str, Any]]]:
         path = run.folder / f"try_{attempt.number}" / "metrics.jsonl"
         try:
             found.append(_read_log(path))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             why = error.strerror if isinstance(error, OSError) else error
             say(f"{path}: expected a line of metrics an epoch, found {why}; not drawn")
     return found
 
 
 def _read_log(path: Path) -> list[dict[str, Any]]:
-    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    lines = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
     for number, line in enumerate(lines, 1):
         if not isinstance(line, dict) or not isinstance(line.get("epoch"), int):
             raise ValueError(f"line {number} without an epoch")

@@ -12,7 +12,9 @@ from hm3_jax.reporting.figures.style import (
     REST_COLOUR,
     THEME_COLOURS,
     Drawing,
+    legend_below,
     new_figure,
+    wrapped,
 )
 from hm3_jax.reporting.query_scores import Ranking
 from hm3_jax.reporting.records import Run
@@ -103,7 +105,7 @@ def draw_map(
     from matplotlib.lines import Line2D
 
     runs = list(names)
-    figure, axes = new_figure(4.1, 1, len(runs))
+    figure, axes = new_figure(3.7, 1, len(runs))
     colours = _theme_colours(tests[runs[0]])
     rows = []
     for axis, run in zip(axes[0], runs, strict=True):
@@ -134,21 +136,19 @@ def draw_map(
                 for museum, label, point in zip(museums, labels, points, strict=True)
             ]
     entries = [
-        Line2D([], [], color=tint, marker="o", linestyle="", label=label)
+        (wrapped(label), Line2D([], [], color=tint, marker="o", linestyle=""))
         for label, tint in colours.items()
     ]
     rest = len(tests[runs[0]].theme_names) - len(colours)
     if rest:
-        entries.append(
-            Line2D([], [], color=REST_COLOUR, marker="o", ls="", label=f"{rest} others")
-        )
+        others = Line2D([], [], color=REST_COLOUR, marker="o", linestyle="")
+        entries.append((f"{rest} others", others))
+    black: dict[str, Any] = {"color": "black", "linestyle": ""}
     entries += [
-        Line2D(
-            [], [], color="black", marker="s", mfc="none", ls="", label="description"
-        ),
-        Line2D([], [], color="black", marker="o", ls="", label="museum"),
+        ("description", Line2D([], [], marker="s", mfc="none", **black)),
+        ("museum", Line2D([], [], marker="o", **black)),
     ]
-    figure.legend(handles=entries, loc="outside lower center", ncols=6)
+    legend_below(figure, entries)
     shown_museums = len(sample(len(tests[runs[0]].ids)))
     tries = sorted({embedded[run].number for run in runs})
     return Drawing(

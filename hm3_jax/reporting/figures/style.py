@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +41,9 @@ DASHES: tuple[Any, ...] = ("-", "--", "-.", ":")
 # Characters that fit above half of a figure, and beside its rows.
 _NAME_WIDTH = 30
 
+_LEGEND_COLUMNS = 6
+_DOTS = 300  # an inch of a PNG
+
 _SETTINGS: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 8,
@@ -55,6 +58,8 @@ _SETTINGS: dict[Any, Any] = {
     "lines.linewidth": 1.2,
     "lines.markersize": 4,
     "legend.frameon": False,
+    # Names of runs are no formulas, whatever dollars they have.
+    "text.parse_math": False,
     # Text that can be searched and edited.
     "pdf.fonttype": 42,
     "svg.fonttype": "none",
@@ -84,36 +89,50 @@ class Drawing:
     rows: Sequence[Sequence[Any]]
 
     def write(self, folder: Path) -> None:
-        """Writes NAME.pdf, .svg, .png (300 dots an inch) and .csv."""
+        """Writes NAME.pdf, .svg, .png (300 dots an inch) and .csv, once."""
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.backends.backend_pdf import FigureCanvasPdf
+        from matplotlib.backends.backend_svg import FigureCanvasSVG
+
+        # Laid out once, and drawn once a file: savefig draws everything twice.
+        self.figure.dpi = _DOTS
+        self.figure.draw_without_rendering()
+        self.figure.set_layout_engine("none")
+        stem = str(folder / self.name)
+        FigureCanvasAgg(self.figure).print_png(f"{stem}.png")
         # Without dates: the same file from the same data.
-        kinds: dict[str, dict[str, Any]] = {
-            "pdf": {"metadata": {"CreationDate": None}},
-            "svg": {"metadata": {"Date": None}},
-            "png": {"dpi": 300},
-        }
-        for kind, options in kinds.items():
-            self.figure.savefig(folder / f"{self.name}.{kind}", **options)
-            # What the first file was laid out as; finding it out takes a second.
-            self.figure.set_layout_engine("none")
-        with (folder / f"{self.name}.csv").open("w", newline="") as file:
+        FigureCanvasPdf(self.figure).print_pdf(
+            f"{stem}.pdf", metadata={"CreationDate": None}
+        )
+        FigureCanvasSVG(self.figure).print_svg(f"{stem}.svg", metadata={"Date": None})
+        with (folder / f"{self.name}.csv").open(
+            "w", newline="", encoding="utf-8"
+        ) as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(self.heads)
             writer.writerows(self.rows)
 
 
-def settings() -> AbstractContextManager[Any]:
+@contextmanager
+def settings() -> Iterator[None]:
     """Within this, figures are drawn and written.
 
+    Matrices are multiplied on one thread: they are small, and the threads that wait for
+    the next one would take the time of those that draw.
+
     Raises:
-      ModuleNotFoundError: matplotlib is not installed.
+      ModuleNotFoundError: matplotlib or scikit-learn is not installed.
     """
     try:
         from matplotlib import rc_context
+        from threadpoolctl import threadpool_limits
     except ModuleNotFoundError:
         raise ModuleNotFoundError(
-            "figures need matplotlib: pip install 'hm3_jax[analysis]', or --nofigures"
+            "figures need matplotlib and scikit-learn: pip install "
+            "'hm3_jax[analysis]', or --nofigures"
         ) from None
-    return rc_context(_SETTINGS)
+    with rc_context(_SETTINGS), threadpool_limits(1, user_api="blas"):
+        yield
 
 
 def new_figure(
@@ -127,6 +146,47 @@ def new_figure(
     # No pyplot: it would keep figures and ask for a display.
     FigureCanvasAgg(figure)
     return figure, figure.subplots(rows, columns, squeeze=False, **options)
+
+
+def shade(colour: str, number: int) -> str:
+    """A colour as it is, darker or lighter, for what shares its hue.
+
+    >>> shade("#0072B2", 0), shade("#0072B2", 1), shade("#000000", 1)
+    ('#0072b2', '#004a74', '#737373')
+    """
+    # Black gets lighter instead, and what comes third too.
+    toward = 255 if number > 1 or colour == "#000000" else 0
+    part = (0.0, 0.35 if toward == 0 else 0.45)[min(number, 1)]
+    parts = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
+    mixed = [round((1 - part) * value + part * toward) for value in parts]
+    return "#" + "".join(f"{value:02x}" for value in mixed)
+
+
+def legend_below(figure: Figure, entries: Sequence[tuple[str, Any]]) -> None:
+    """A legend below all axes, in as many columns as there is room for.
+
+    The figure grows by its lines.
+
+    Args:
+      figure: to add it to.
+      entries: (label, handle) of each; labels may have several lines.
+    """
+    labels = [label for label, _ in entries]
+    for columns in range(min(_LEGEND_COLUMNS, len(labels)), 0, -1):
+        legend = figure.legend(
+            [handle for _, handle in entries],
+            [" "] * len(labels),
+            loc="outside lower center",
+            ncols=columns,
+        )
+        # Matplotlib leaves out labels that begin with "_" where it is told them.
+        for text, label in zip(legend.get_texts(), labels, strict=True):
+            text.set_text(label)
+        if columns == 1 or legend.get_window_extent().width < WIDTH * figure.dpi:
+            break
+        legend.remove()
+    lines = -(-len(labels) // columns) * most_lines(labels)
+    figure.set_size_inches(WIDTH, figure.get_figheight() + LINE * lines)
 
 
 def short_names(runs: Sequence[Run], labels: Sequence[str]) -> list[str]:
@@ -148,6 +208,15 @@ def short_names(runs: Sequence[Run], labels: Sequence[str]) -> list[str]:
 def most_lines(names: Iterable[str]) -> int:
     """Lines of the name that has most."""
     return max(name.count("\n") + 1 for name in names)
+
+
+def shortened(name: str, width: int) -> str:
+    """A name in at most so many characters.
+
+    >>> shortened("impressionism", 8), shortened("genre", 8)
+    ('impress…', 'genre')
+    """
+    return name if len(name) <= width else f"{name[: width - 1]}…"
 
 
 def wrapped(name: str, width: int = _NAME_WIDTH) -> str:

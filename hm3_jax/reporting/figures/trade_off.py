@@ -11,12 +11,14 @@ from hm3_jax.reporting.figures.style import (
     MARKERS,
     Drawing,
     new_figure,
+    shade,
 )
 from hm3_jax.reporting.published import load_published
 from hm3_jax.reporting.records import DataSet, Run
 
 _X, _Y = "t2s_mAP", "t2s_mAP_by_class"
 _PUBLISHED = "published"
+_VIDEO = ", +video"
 
 
 def draw_trade_off(data: DataSet, runs: Sequence[Run], name: str) -> Drawing | None:
@@ -35,14 +37,16 @@ def draw_trade_off(data: DataSet, runs: Sequence[Run], name: str) -> Drawing | N
     if not points:
         return None
     points, left = _connected(points)
-    strategies = sorted({series[0] for series, *_ in points})
     margins = _margins(points)
     weights = sorted({weight for _, weight, *_ in points if weight is not None})
     published = _published(data)
     weights = sorted({*weights, *(weight for _, weight, _, _ in published)})
     marker = {w: MARKERS[i % len(MARKERS)] for i, w in enumerate(weights)}
-    colour = {s: COLOURS[i % len(COLOURS)] for i, s in enumerate(strategies)}
+    colour = _colours({series[0] for series, *_ in points}, {p[0] for p in published})
     dash = {m: DASHES[i % len(DASHES)] for i, m in enumerate(margins)}
+    # Of one margin, dashes are free to tell those without videos.
+    plain = [s for s in colour if len(dash) < 2 and s + _VIDEO in colour]
+    style = dict.fromkeys(colour, DASHES[0]) | dict.fromkeys(plain, DASHES[1])
 
     figure, axes = new_figure(3.6)
     axis = axes[0, 0]
@@ -56,7 +60,7 @@ def draw_trade_off(data: DataSet, runs: Sequence[Run], name: str) -> Drawing | N
                 [p[3].mean(_X) for p in of_series],
                 [p[3].mean(_Y) for p in of_series],
                 color=colour[strategy],
-                linestyle=dash[margin],
+                linestyle=dash[margin] if len(dash) > 1 else style[strategy],
                 zorder=2,
             )
         for _, weight, run_name, run in of_series:
@@ -70,6 +74,7 @@ def draw_trade_off(data: DataSet, runs: Sequence[Run], name: str) -> Drawing | N
                 marker="*" if weight is None else marker[weight],
                 markersize=8 if weight is None else 5,
                 color=colour[strategy],
+                ecolor=(colour[strategy], 0.5),
                 elinewidth=0.6,
                 markeredgecolor="white",
                 markeredgewidth=0.5,
@@ -81,7 +86,7 @@ def draw_trade_off(data: DataSet, runs: Sequence[Run], name: str) -> Drawing | N
         rows.append((_PUBLISHED, "", strategy, 0.15, weight, x, None, y, None))
     for strategy in dict.fromkeys(point[0] for point in published):
         of_strategy = [p for p in published if p[0] == strategy]
-        tint = colour.setdefault(strategy, COLOURS[len(colour) % len(COLOURS)])
+        tint = colour[strategy]
         axis.plot(
             [p[2] for p in of_strategy],
             [p[3] for p in of_strategy],
@@ -97,7 +102,7 @@ def draw_trade_off(data: DataSet, runs: Sequence[Run], name: str) -> Drawing | N
     axis.set_ylabel("mAP by theme (%), finding museums of its theme")
     axis.margins(0.06)
     axis.grid(linewidth=0.3, color="#DDDDDD")
-    _legend(figure, colour, marker, dash, bool(published), points)
+    _legend(figure, colour, style, marker, dash, bool(published), points)
     return Drawing(
         name=name,
         title=f"mAP against mAP by theme: {data}",
@@ -126,6 +131,22 @@ def draw_trade_off(data: DataSet, runs: Sequence[Run], name: str) -> Drawing | N
         ),
         rows=rows,
     )
+
+
+def _colours(ours: set[str], published: set[str]) -> dict[str, str]:
+    """Colours of strategies: of one that is there with and without videos, two shades.
+
+    Strategies that are only published come last, so that ours keep their colours.
+    """
+    names = [*sorted(ours), *sorted(published - ours)]
+    bases = list(dict.fromkeys(name.removesuffix(_VIDEO) for name in names))
+    colours = {}
+    for name in names:
+        base = name.removesuffix(_VIDEO)
+        number = bases.index(base)
+        again = number // len(COLOURS) + (name == base and base + _VIDEO in names)
+        colours[name] = shade(COLOURS[number % len(COLOURS)], again)
+    return colours
 
 
 def _margins(points: Sequence[tuple[Any, ...]]) -> list[float]:
@@ -157,7 +178,7 @@ def strategy_label(run: Run) -> str:
     label = load_published().label(run)
     if label is None:
         return run.strategy
-    return f"{label}, +video" if run.strategy.endswith("_video") else label
+    return f"{label}{_VIDEO}" if run.strategy.endswith("_video") else label
 
 
 def _series(run: Run) -> tuple[str, float | None]:
@@ -183,7 +204,7 @@ def _published(data: DataSet) -> list[tuple[str, float, float, float]]:
         return []
     return [
         (
-            f"{strategy}, +video",
+            f"{strategy}{_VIDEO}",
             float(experiment.loss["second_loss_component_weight"]),
             numbers[experiment.metrics.index(_X)],
             numbers[experiment.metrics.index(_Y)],
@@ -196,6 +217,7 @@ def _published(data: DataSet) -> list[tuple[str, float, float, float]]:
 def _legend(
     figure: Any,
     colour: Mapping[str, str],
+    style: Mapping[str, Any],
     marker: Mapping[float, str],
     dash: Mapping[float, Any],
     with_published: bool,
@@ -204,7 +226,10 @@ def _legend(
     from matplotlib.lines import Line2D
 
     grey = "#555555"
-    entries = [Line2D([], [], color=tint, label=name) for name, tint in colour.items()]
+    entries = [
+        Line2D([], [], color=tint, linestyle=style[name], label=name)
+        for name, tint in colour.items()
+    ]
     entries += [
         Line2D([], [], color=grey, marker=shape, linestyle="", label=f"w = {weight:g}")
         for weight, shape in marker.items()

@@ -263,7 +263,14 @@ def _handle_errors(app: FastAPI) -> None:
     # Errors of FastAPI, and those of Starlette below it.
     @app.exception_handler(AnyHTTPException)
     async def known(request: Request, error: AnyHTTPException) -> Response:
-        return JSONResponse({"error": error.detail}, error.status_code, error.headers)
+        status, line = error.status_code, error.detail
+        if isinstance(error.__cause__, UnicodeDecodeError | RecursionError):
+            # FastAPI tells these from other bodies that are no JSON.
+            status, line = (
+                422,
+                "request body: expected JSON in UTF-8, not nested deeply",
+            )
+        return JSONResponse({"error": line}, status, error.headers)
 
 
 def _must_exist(collection: Collection, museum: str) -> None:

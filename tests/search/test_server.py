@@ -78,6 +78,7 @@ def test_a_museum_the_map_and_the_summary(client: httpx.Client) -> None:
         "museums": 30,
         "themes": [{"name": name, "museums": 10} for name in THEMES],
         "pictures": False,
+        "examples": ["A harbour.", "A storm."],
     }
     assert client.get("/healthz").json() == {"status": "ok", "museums": 30}
 

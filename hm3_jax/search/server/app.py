@@ -64,11 +64,13 @@ class Summary:
         museums: How many there are.
         themes: Their themes, by name.
         pictures: Whether there are pictures of them.
+        examples: A few short texts to search for.
     """
 
     museums: int
     themes: list[Theme]
     pictures: bool
+    examples: list[str]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -204,7 +206,12 @@ def make_app(
     @app.get("/api/collection")
     async def summary() -> Summary:
         """What is in the collection."""
-        return Summary(len(collection), list(collection.themes), pictures is not None)
+        return Summary(
+            len(collection),
+            list(collection.themes),
+            pictures is not None,
+            list(collection.examples),
+        )
 
     @functools.lru_cache(maxsize=2)
     def packed_map(most: int) -> tuple[bytes, bytes]:

@@ -1,6 +1,7 @@
 """The HTTP API: what it answers, and what it refuses."""
 
 import concurrent.futures
+import contextlib
 import json
 import signal
 import socket
@@ -16,6 +17,7 @@ import pytest
 
 from hm3_jax.search.server.app import Queueing
 from hm3_jax.search.server.pictures import Hung, Pictures, media_type
+from hm3_jax.search.server.run import listen
 from tests.search.serving import THEMES, WordCollection, served
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(20)
@@ -285,6 +287,32 @@ def test_200_connections_at_once_are_answered_together() -> None:
     assert sum(collection.calls) == 200
     assert max(collection.calls) <= 64
     assert len(collection.calls) < 100
+
+
+def test_clients_that_dawdle_or_go_away_hold_nobody_up() -> None:
+    collection = WordCollection(slow=0.01)
+    line = b"GET /api/search?query=king HTTP/1.1\r\nHost: here\r\n"
+    with contextlib.ExitStack() as stack:
+        url = stack.enter_context(served(collection))
+        address = (httpx.URL(url).host, httpx.URL(url).port or 80)
+        for _ in range(100):
+            slow = stack.enter_context(socket.create_connection(address, timeout=10))
+            slow.sendall(line + b"X-")
+        for _ in range(100):
+            with socket.create_connection(address, timeout=10) as gone:
+                gone.sendall(line + b"\r\n")
+        with httpx.Client(base_url=url, timeout=30) as client:
+            answer = client.get("/api/search", params={"query": "storm"})
+            assert answer.status_code == 200
+            waiting = client.get("/metrics").text
+    assert "hm3_waiting_queries 0.0" in waiting.splitlines()
+
+
+def test_a_port_in_use_is_named() -> None:
+    with listen("127.0.0.1", 0) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(ValueError, match=f"127.0.0.1, port {port}: Address alread"):
+            listen("127.0.0.1", port)
 
 
 def test_a_full_queue_is_503_and_recovers() -> None:

@@ -20,6 +20,7 @@ from fastapi.responses import JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException as AnyHTTPException
 
+from hm3_jax.search.query_text import check_theme
 from hm3_jax.search.server.batching import Batcher, QueueFullError
 from hm3_jax.search.server.collection import (
     Answer,
@@ -142,12 +143,11 @@ def make_app(
     _handle_errors(app)
 
     async def answer(query: Query) -> Answer:
-        themes = [theme.name for theme in collection.themes]
-        if query.theme is not None and query.theme not in themes:
-            raise _unprocessable(
-                f"theme: expected one of {', '.join(themes)}, found "
-                f"{_short(query.theme)}"
-            )
+        if query.theme is not None:
+            try:
+                check_theme(query.theme, [theme.name for theme in collection.themes])
+            except ValueError as error:
+                raise _unprocessable(str(error)) from None
         try:
             found = await batcher.ask(query)
         except ValueError as error:

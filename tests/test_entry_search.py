@@ -22,7 +22,8 @@ from hm3_jax.objective.metrics import exact_ranks
 from hm3_jax.query_encoder import QueryEncoder
 from hm3_jax.search.exact import ExactSearch, unit
 from hm3_jax.search.index import Index, open_index, verify_index
-from hm3_jax.search.server.collection import Query
+from hm3_jax.search.server.collection import Answer, Query
+from hm3_jax.search.server.indexed import IndexCollection
 from hm3_jax.search_session import SearchSettings, search
 from tests.commands import fail, succeed
 
@@ -91,6 +92,14 @@ def test_ranks_are_those_of_evaluate(folder, store, index):
     assert ranks == exact_ranks(tested.descriptions, tested.museums)[0].tolist()
     # An untrained model finds some and not others, or this would say little.
     assert 1 < np.median(ranks) < len(museums)
+    # The same by what the command and the server call.
+    collection = IndexCollection(
+        index, QueryEncoder.of_index(index).encode, ExactSearch(index.museums)
+    )
+    answers = collection.search([Query(len(museums), text=text) for text in texts])
+    for museum, rank, answer in zip(museums, ranks, answers, strict=True):
+        assert isinstance(answer, Answer)
+        assert answer.hits[rank - 1].id == store.ids[museum]
 
 
 def test_an_index_is_built_grown_and_searched(folder, store, run_module, tmp_path):

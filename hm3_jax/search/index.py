@@ -19,6 +19,7 @@ from hm3_jax.files.arrays import map_array
 from hm3_jax.files.facts import FileFacts, check_sizes, file_facts
 from hm3_jax.search.index_format import ARRAYS, MANIFEST, MUSEUM_IDS, IndexManifest
 from hm3_jax.search.museums import Museums
+from hm3_jax.search.query_text import check_theme
 
 # Files up to this size are read and compared with their checksums when an index is
 # opened; larger ones would make that slow.
@@ -68,14 +69,10 @@ class Index:
         """The number of a theme.
 
         Raises:
-            ValueError: If the index has no such theme; the message lists those it has.
+            ValueError: As `check_theme`.
         """
-        try:
-            return self.manifest.themes.index(name)
-        except ValueError:
-            raise ValueError(
-                f"expected a theme of {', '.join(self.manifest.themes)}, found {name!r}"
-            ) from None
+        themes = self.manifest.themes
+        return themes.index(check_theme(name, themes))
 
 
 def open_index(path: str | os.PathLike[str]) -> Index:

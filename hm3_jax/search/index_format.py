@@ -22,6 +22,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,7 @@ ARRAYS = (
     "map",
 )
 """Names of the arrays; each is in NAME.npy."""
+_NAME = re.compile(r"\w[\w.-]*")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -103,7 +105,7 @@ class IndexManifest:
         """
         try:
             values = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ValueError(f"{path}: expected JSON, found {error}") from None
         version = values.get("format_version") if isinstance(values, dict) else None
         if not isinstance(version, int) or "generation" not in values:
@@ -133,6 +135,12 @@ class IndexManifest:
                 f"{path}: damaged: expected checksum {checksum}, found "
                 f"{manifest.checksum}"
             )
+        # Whoever made an index may not have it read files outside of its folder.
+        for name in (manifest.generation, *manifest.files):
+            if not isinstance(name, str) or not _NAME.fullmatch(name):
+                raise ValueError(
+                    f"{path}: expected names inside of the index, found {name!r}"
+                )
         return manifest
 
 

@@ -44,9 +44,20 @@ class Museums:
         return len(self.theme_index)
 
     def detail(self, row: int) -> dict[str, Any]:
-        """What is known about one museum to show it (JSON values)."""
+        """What is known about one museum to show it (JSON values).
+
+        Raises:
+            RuntimeError: If it cannot be read, because the index's file is damaged.
+        """
         first, last = self.details_offsets[row : row + 2]
-        return json.loads(self.details[first:last].tobytes())
+        try:
+            return json.loads(self.details[first:last].tobytes())
+        except ValueError as error:
+            # Not a ValueError, which would blame whoever asked.
+            raise RuntimeError(
+                f"details of museum {self.ids[row]!r}: damaged: {error}; "
+                "build_index --verify checks the whole index"
+            ) from None
 
     def rooms_of(self, row: int) -> Float[np.ndarray, "rooms d"]:
         """For each room of one museum, the museum's unit vector without it; float32."""

@@ -5,12 +5,16 @@ from __future__ import annotations
 import itertools
 import re
 import unicodedata
+from collections.abc import Sequence
 
 MOST_CHARACTERS = 10_000
 MOST_SENTENCES = 128
 MOST_HITS = 1000
 """Limits of a query; descriptions of museums stay far below."""
 
+# Of what a message names.
+_THEMES_SHOWN = 20
+_SHOWN = 60
 _BLANK_LINE = re.compile(r"\n[^\S\n]*\n\s*")
 # A sentence ends with its mark and what closes a quotation; in writing without blanks
 # the mark alone ends it.
@@ -55,6 +59,23 @@ def check_top_k(top_k: int) -> int:
     if not 1 <= top_k <= MOST_HITS:
         raise ValueError(f"top_k: expected 1 to {MOST_HITS}, found {top_k}")
     return top_k
+
+
+def check_theme(name: str, themes: Sequence[str]) -> str:
+    """Checks the name of a theme.
+
+    Raises:
+        ValueError: If it is none of these; the message names them, or some of many.
+    """
+    if name not in themes:
+        shown = ", ".join(themes[:_THEMES_SHOWN])
+        more = len(themes) - _THEMES_SHOWN
+        found = name if len(name) <= _SHOWN else f"{name[:_SHOWN]}..."
+        raise ValueError(
+            f"theme: expected one of {shown}{f' and {more} more' if more > 0 else ''}, "
+            f"found {found!r}"
+        )
+    return name
 
 
 def check_sentences(count: int) -> None:

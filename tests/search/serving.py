@@ -40,6 +40,10 @@ class WordCollection:
             for number, name in enumerate(THEMES)
         ]
 
+    @property
+    def examples(self) -> list[str]:
+        return [f"A {word}." for word in WORDS[:2]]
+
     def __len__(self) -> int:
         return len(self.ids)
 

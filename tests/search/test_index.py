@@ -234,6 +234,27 @@ def test_a_damaged_manifest_is_refused(path, place):
         open_index(path)
 
 
+@pytest.mark.parametrize("name", ["../outside", "/etc/passwd", "..", ""])
+def test_names_outside_of_the_index_are_refused(path, name):
+    manifest = open_index(path).manifest
+    files = {**manifest.files, name: manifest.files["tower.bin"]}
+    for wrong in ({"generation": name}, {"files": files}):
+        # With a checksum that fits.
+        text = dataclasses.replace(manifest, **wrong).to_json()
+        (path / "manifest.json").write_text(text)
+        with pytest.raises(ValueError, match="expected names inside of the index"):
+            open_index(path)
+
+
+def test_damaged_details_are_not_the_fault_of_a_query(path, monkeypatch):
+    # As in an index whose files are too large to be checked when it is opened.
+    monkeypatch.setattr(opening, "_CHECKED_BYTES", 0)
+    file = path / "generation-1" / "details.npy"
+    file.write_bytes(file.read_bytes().replace(b"description", b'descr"ption'))
+    with pytest.raises(RuntimeError, match="details of museum 'museum 4': damaged"):
+        open_index(path).museums.detail(4)
+
+
 def test_large_files_are_checked_before_they_are_copied(path, monkeypatch):
     monkeypatch.setattr(opening, "_CHECKED_BYTES", 0)
     flip(path / "generation-1" / "vectors.npy")

@@ -141,6 +141,31 @@ def test_museums_and_map(collection: IndexCollection, index: Index) -> None:
     assert some.themes == [0, 1, 1]
 
 
+def test_hits_begin_to_describe_their_museums(
+    index: Index, encoder: QueryEncoder
+) -> None:
+    said = {
+        "museum/0": ["One.", "Two " + "and more " * 20],
+        "museum/1": ["A long one " * 20],
+        "museum/2": [],
+        "museum/3": ["A short one.", "A longer one. "],
+    }
+    collection = IndexCollection(
+        index,
+        encoder.encode,
+        ExactSearch(index.museums),
+        lambda museum: {"description": said.get(museum, ["One."])},
+    )
+    answer = answered(collection.search([Query(12, text="A golden crown.")])[0])
+    excerpts = {hit.id: hit.excerpt for hit in answer.hits}
+    assert excerpts["museum/0"] == "One."
+    assert excerpts["museum/1"] == " ".join(["A long one"] * 14 + ["A\u2026"])
+    assert excerpts["museum/2"] == ""
+    assert excerpts["museum/3"] == "A short one. A longer one."
+    # The longest of a museum that is short enough, each once.
+    assert collection.examples == ["One.", "A longer one. "]
+
+
 def test_a_batch_of_faults_only(collection: IndexCollection) -> None:
     faults = collection.search([Query(1, text="123"), Query(1, text="!")])
     assert [type(fault) for fault in faults] == [ValueError] * 2

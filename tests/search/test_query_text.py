@@ -6,7 +6,7 @@ import pytest
 from hm3_jax.data.concepts import THEMES, ConceptSpace
 from hm3_jax.data.synthetic_plan import SLOTS
 from hm3_jax.data.synthetic_text import describe
-from hm3_jax.search.query_text import check_query, cut_at_marks
+from hm3_jax.search.query_text import check_query, check_theme, cut_at_marks
 
 
 @pytest.mark.parametrize(
@@ -24,6 +24,17 @@ from hm3_jax.search.query_text import check_query, cut_at_marks
 )
 def test_sentences_end_at_marks(text, sentences):
     assert cut_at_marks(text) == sentences
+
+
+def test_a_message_names_some_of_many_themes():
+    many = [f"theme {i}" for i in range(3000)]
+    assert check_theme("theme 7", many) == "theme 7"
+    with pytest.raises(ValueError) as error:
+        check_theme("x" * 10_000, many)
+    line = str(error.value)
+    assert line.startswith("theme: expected one of theme 0, theme 1, ")
+    assert "theme 19 and 2980 more, found 'xxx" in line
+    assert len(line) < 400
 
 
 def test_generated_descriptions_come_apart_as_they_were_made():

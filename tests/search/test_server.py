@@ -1,6 +1,7 @@
 """The HTTP API: what it answers, and what it refuses."""
 
 import concurrent.futures
+import contextlib
 import json
 import signal
 import socket
@@ -16,6 +17,7 @@ import pytest
 
 from hm3_jax.search.server.app import Queueing
 from hm3_jax.search.server.pictures import Hung, Pictures, media_type
+from hm3_jax.search.server.run import listen
 from tests.search.serving import THEMES, WordCollection, served
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(20)
@@ -78,6 +80,7 @@ def test_a_museum_the_map_and_the_summary(client: httpx.Client) -> None:
         "museums": 30,
         "themes": [{"name": name, "museums": 10} for name in THEMES],
         "pictures": False,
+        "examples": ["A harbour.", "A storm."],
     }
     assert client.get("/healthz").json() == {"status": "ok", "museums": 30}
 
@@ -91,9 +94,13 @@ def test_a_museum_the_map_and_the_summary(client: httpx.Client) -> None:
         ({"query": "a\x00b"}, "found the control character U+0000"),
         ({"query": "a\x1b[31m"}, "found the control character U+001B"),
         ({"query": "x" * 20_000}, "at most 10000 characters, found 20000"),
-        ({"query": "king", "top_k": "0"}, "top_k: expected 1 to 1000, found '0'"),
-        ({"query": "king", "top_k": "-3"}, "top_k: expected 1 to 1000, found '-3'"),
-        ({"query": "king", "top_k": "9" * 30}, "top_k: expected 1 to 1000, found '99"),
+        ({"query": "king", "top_k": "0"}, "top_k: expected at least 1, found '0'"),
+        ({"query": "king", "top_k": "-3"}, "top_k: expected at least 1, found '-3'"),
+        (
+            {"query": "king", "top_k": "9" * 30},
+            "top_k: expected at most 1000, found",
+        ),
+        ({"query": "king", "top_k": "9" * 5000}, "top_k: expected an integer of fewer"),
         ({"query": "king", "top_k": "ten"}, "top_k: expected an integer, found 'ten'"),
         (
             {"query": "king", "theme": "cubism"},
@@ -116,7 +123,7 @@ def test_wrong_queries_are_refused_in_one_line(
     ("body", "status", "line"),
     [
         (b"{", 422, "request body: expected JSON"),
-        (b'{"query": "\xff"}', 400, "error"),
+        (b'{"query": "\xff"}', 422, "request body: expected JSON in UTF-8"),
         (b"", 422, "request body: expected a value, found none"),
         (b"[]", 422, "request body: expected a JSON object"),
         (b"null", 422, "request body: expected a JSON object"),
@@ -129,7 +136,7 @@ def test_wrong_queries_are_refused_in_one_line(
         (b'{"query": "king", "top_k": true}', 422, "top_k: expected an integer"),
         (b'{"query": "king", "top_k": 1e999}', 422, "top_k: "),
         (b'{"query": "king", "depth": 1}', 422, "depth: expected only query, top_k"),
-        (b"[" * 50_000, 400, "error"),
+        (b"[" * 50_000, 422, "request body: expected JSON in UTF-8, not nested"),
         (json.dumps({"query": "x" * 100_000}).encode(), 413, "at most 65536 bytes"),
         (json.dumps({"query": "x" * 60_000}).encode(), 422, "at most 10000 characters"),
     ],
@@ -203,6 +210,34 @@ def test_what_is_not_there_is_404(client: httpx.Client, path: str) -> None:
     assert "error" in answer.json()
 
 
+@pytest.mark.parametrize(
+    "address", ["/api/search?query=%ff", "/api/search?query=king&top%80_k=1"]
+)
+def test_bytes_that_are_no_text_are_refused(client: httpx.Client, address: str) -> None:
+    answer = client.get(address)
+    assert answer.status_code == 422
+    assert answer.json() == {"error": "address: expected UTF-8 text, found other bytes"}
+
+
+def test_a_map_has_a_limit_of_its_own(client: httpx.Client) -> None:
+    for most, line in (("0", "at least 1"), ("20001", "at most 20000")):
+        answer = client.get("/api/map", params={"most": most})
+        assert answer.status_code == 422
+        assert answer.json()["error"] == f"most: expected {line}, found '{most}'"
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/healthz", "/metrics", "/api/museums/museum-01", "/api/like/nobody"]
+)
+def test_head_is_get_without_its_body(client: httpx.Client, path: str) -> None:
+    answer, head = client.get(path), client.head(path)
+    assert head.status_code == answer.status_code
+    assert head.content == b""
+    assert head.headers["content-type"] == answer.headers["content-type"]
+    # The connection goes on as if nothing were left on it.
+    assert client.get("/healthz").json()["status"] == "ok"
+
+
 def test_wrong_methods_are_refused(client: httpx.Client) -> None:
     assert client.delete("/api/search").status_code == 405
     assert client.put("/api/museums/museum-01").status_code == 405
@@ -252,6 +287,32 @@ def test_200_connections_at_once_are_answered_together() -> None:
     assert sum(collection.calls) == 200
     assert max(collection.calls) <= 64
     assert len(collection.calls) < 100
+
+
+def test_clients_that_dawdle_or_go_away_hold_nobody_up() -> None:
+    collection = WordCollection(slow=0.01)
+    line = b"GET /api/search?query=king HTTP/1.1\r\nHost: here\r\n"
+    with contextlib.ExitStack() as stack:
+        url = stack.enter_context(served(collection))
+        address = (httpx.URL(url).host, httpx.URL(url).port or 80)
+        for _ in range(100):
+            slow = stack.enter_context(socket.create_connection(address, timeout=10))
+            slow.sendall(line + b"X-")
+        for _ in range(100):
+            with socket.create_connection(address, timeout=10) as gone:
+                gone.sendall(line + b"\r\n")
+        with httpx.Client(base_url=url, timeout=30) as client:
+            answer = client.get("/api/search", params={"query": "storm"})
+            assert answer.status_code == 200
+            waiting = client.get("/metrics").text
+    assert "hm3_waiting_queries 0.0" in waiting.splitlines()
+
+
+def test_a_port_in_use_is_named() -> None:
+    with listen("127.0.0.1", 0) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(ValueError, match=f"127.0.0.1, port {port}: Address alread"):
+            listen("127.0.0.1", port)
 
 
 def test_a_full_queue_is_503_and_recovers() -> None:

@@ -59,22 +59,21 @@ export function picture(url, text, instead) {
 
 export function themeName(name, themes) {
   const number = themes.findIndex((theme) => theme.name === name);
-  return make("span", { class: "theme" }, mark(number), name);
+  return make("span", { class: "theme" }, mark(number), make("span", { dir: "auto" }, name));
 }
 
 function why(hit, sentences) {
   const lines = [];
   const said = sentences.length > 1 ? strongest(hit.sentences) : [];
+  const line = (what, added) =>
+    lines.push(make("li", {}, what, make("span", { class: "added" }, ` ${signed(added)}`)));
   for (const { added, number } of said) {
-    lines.push(make("li", {}, make("q", {}, sentences[number]), ` ${signed(added)}`));
+    const text = sentences[number];
+    line(make("q", { dir: "auto", title: text }, text), added);
   }
   const rooms = hit.rooms.length > 1 ? strongest(hit.rooms) : [];
-  if (rooms.length) {
-    // Blanks at which no line breaks: a number belongs to its room.
-    const text = rooms
-      .map((r) => `room\u00a0${r.number + 1}\u00a0${signed(r.added)}`)
-      .join(", ");
-    lines.push(make("li", {}, `In ${text}`));
+  for (const { added, number } of rooms) {
+    line(make("span", {}, `Room ${number + 1}`), added);
   }
   if (!lines.length) return null;
   return make("div", { class: "why" }, make("p", {}, "Carried by"), make("ul", {}, lines));
@@ -103,7 +102,7 @@ export function card(hit, place, answer, themes, state) {
       make(
         "div",
         { class: "text" },
-        make("h3", { id: `hit-${place}` }, inside(address, {}, hit.title)),
+        make("h3", { id: `hit-${place}`, dir: "auto" }, inside(address, { title: hit.title }, hit.title)),
         make(
           "p",
           { class: "facts" },
@@ -120,6 +119,7 @@ export function card(hit, place, answer, themes, state) {
             make("span", { "aria-hidden": "true" }, score),
           ),
         ),
+        hit.excerpt ? make("p", { class: "excerpt", dir: "auto" }, hit.excerpt) : null,
         why(hit, answer.sentences),
         make(
           "p",

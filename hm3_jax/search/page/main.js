@@ -5,12 +5,10 @@ import * as api from "./api.js";
 import { card } from "./cards.js";
 import { count, inside, make } from "./dom.js";
 import { mapPart } from "./map.js";
-import { mark } from "./marks.js";
 import { museumPage } from "./museum.js";
+import { showThemes } from "./themes.js";
 
 const MOST_HITS = 96;
-// More themes than this are a list to choose from, not a row of buttons.
-const MOST_BUTTONS = 24;
 
 const [form, query, themesPlace, status, problem, content] = [
   "search", "query", "themes", "status", "problem", "content",
@@ -29,36 +27,12 @@ function chosenTheme() {
   return chosen?.value ?? "";
 }
 
-function showThemes(themes, theme) {
-  const change = () => {
-    const state = read();
-    const text = query.value.trim();
-    if (state.museum) go(write({ query: text, theme: chosenTheme() }));
-    else go(write({ ...state, query: state.like ? "" : text, theme: chosenTheme(), top_k: "" }));
-  };
-  const names = ["", ...themes.map((item) => item.name)];
-  if (themes.length > MOST_BUTTONS) {
-    const options = names.map((name) =>
-      make("option", { value: name, selected: name === theme }, name || "All themes"));
-    themesPlace.replaceChildren(
-      make("label", { for: "theme" }, "Theme "),
-      make("select", { name: "theme", id: "theme", change }, options),
-    );
-    return;
-  }
-  const focused = document.activeElement?.name === "theme";
-  const buttons = names.map((name, i) =>
-    make(
-      "label",
-      { class: "chip" },
-      make("input", { type: "radio", name: "theme", value: name, checked: name === theme, change }),
-      i ? mark(i - 1) : null,
-      name || "All themes",
-    ));
-  themesPlace.replaceChildren(
-    make("fieldset", {}, make("legend", {}, "Theme"), buttons));
-  // The buttons are new, and whoever was on one of them stays there.
-  if (focused) themesPlace.querySelector("input:checked")?.focus();
+/** Shows the same in another theme. */
+function changeTheme() {
+  const state = read();
+  const text = query.value.trim();
+  if (state.museum) go(write({ query: text, theme: chosenTheme() }));
+  else go(write({ ...state, query: state.like ? "" : text, theme: chosenTheme(), top_k: "" }));
 }
 
 async function map(themes, hits, state, more = {}) {
@@ -75,6 +49,7 @@ async function showResults(state, summary, signal) {
   const { hits } = answer;
   const like = state.like ? await api.museum(state.like, signal) : null;
   const title = like ? `More like ${like.title}` : "Results";
+  const heading = make("h1", { tabindex: "-1", dir: "auto" }, title);
   const found = hits.length ? count(hits.length, "museum") : "No museum found";
   const line = [
     state.theme ? `${found} in ${state.theme}` : found,
@@ -84,7 +59,7 @@ async function showResults(state, summary, signal) {
   document.title = `${like ? title : state.query} – Museum search`;
   if (!hits.length) {
     return [
-      make("h1", { tabindex: "-1" }, title),
+      heading,
       make("div", { class: "empty" },
         make("p", {}, `${line}.`),
         make("p", {}, state.theme
@@ -98,7 +73,7 @@ async function showResults(state, summary, signal) {
       { class: "button" }, "Show more")
     : null;
   return [
-    make("h1", { tabindex: "-1" }, title),
+    heading,
     make("p", { class: "hint" }, line),
     make("div", { class: "beside" },
       make("div", {}, make("ol", { class: "cards" }, cards), more),
@@ -119,9 +94,16 @@ async function showMap(state, summary, signal) {
     ? await api.search({ ...state, top_k: FIRST_HITS }, signal)
     : { hits: [] };
   document.title = "Map – Museum search";
-  say(answer.hits.length ? `${answer.hits.length} results are lit` : "");
+  const line = answer.hits.length
+    ? `Lit: ${count(answer.hits.length, "museum")}, numbered from the best match.`
+    : "";
+  say(line);
   return [
     make("h1", { tabindex: "-1" }, "Map of the collection"),
+    line
+      ? make("p", { class: "hint" }, `${line} `,
+        inside(write({ query: state.query, theme: state.theme }), {}, "See them as results"))
+      : null,
     await map(summary.themes, answer.hits, state, { list: true }),
   ];
 }
@@ -129,7 +111,13 @@ async function showMap(state, summary, signal) {
 async function showStart(state, summary) {
   document.title = "Museum search";
   say("");
+  const examples = summary.examples.map((text) =>
+    make("li", {}, inside(write({ query: text, theme: state.theme }), { dir: "auto" }, text)));
   return [
+    examples.length
+      ? make("section", { class: "examples", "aria-label": "Examples" },
+        make("p", { class: "hint" }, "For example"), make("ul", {}, examples))
+      : null,
     make("h1", { class: "quiet", tabindex: "-1" },
       `${count(summary.museums, "museum")} in ${count(summary.themes.length, "theme")}`),
     await map(summary.themes, [], state),
@@ -138,7 +126,11 @@ async function showStart(state, summary) {
 
 function showProblem(error) {
   const again = make("button", { type: "button", click: show }, "Try again");
-  problem.replaceChildren(make("p", {}, error.message), error.passing ? again : "");
+  problem.replaceChildren(
+    make("h1", {}, error.passing ? "There is no answer right now" : "This does not work"),
+    make("p", {}, error.message),
+    make("p", {}, error.passing ? again : inside("/", {}, "To the start")),
+  );
   content.replaceChildren();
   say("");
 }
@@ -160,7 +152,7 @@ async function show() {
   content.setAttribute("aria-busy", "true");
   try {
     const summary = await api.collection();
-    showThemes(summary.themes, theme);
+    showThemes(themesPlace, summary.themes, theme, changeTheme);
     document.getElementById("about").textContent =
       `${count(summary.museums, "museum")}, ${count(summary.themes.length, "theme")}`;
     const kind = state.museum ? showMuseum

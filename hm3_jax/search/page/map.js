@@ -3,6 +3,7 @@
 import { count, make } from "./dom.js";
 import { museumList } from "./list.js";
 import { colour, corners, mark, onScheme } from "./marks.js";
+import { few } from "./themes.js";
 
 const MARGIN = 26;
 const REACH = 14; // pixels from a museum within which it is meant
@@ -141,6 +142,8 @@ class Chart {
     this.move((cx - x) * kept, (cy - y) * kept);
     this.zoom = zoom;
     if (zoom === 1) this.centre = [...this.middle];
+    // A finger moves a map that is near, and the page otherwise.
+    this.canvas.classList.toggle("near", zoom > 1);
     this.draw();
   }
 }
@@ -175,7 +178,7 @@ export function mapPart(places, themes, options) {
     ? `Map of ${count(places.ids.length, "museum")}, ${lit.size} of them lit`
     : `Map of ${count(places.ids.length, "museum")}`;
   const canvas = make("canvas", { role: "img", "aria-label": about });
-  const tip = make("p", { class: "tip", hidden: true });
+  const tip = make("p", { class: "tip", dir: "auto", hidden: true });
   const chart = new Chart(canvas, withHits(places, themes, hits), themes, lit, theme);
   const redraw = () => canvas.isConnected && chart.draw();
   listen(chart, tip, open);
@@ -195,11 +198,7 @@ export function mapPart(places, themes, options) {
     make(
       "div",
       { class: "below" },
-      make(
-        "ul",
-        { class: "legend", "aria-label": "Themes on the map" },
-        themes.map((item, theme) => make("li", {}, mark(theme), item.name)),
-      ),
+      few(themes) ? legend(themes) : null,
       make(
         "div",
         { class: "zoom" },
@@ -210,6 +209,15 @@ export function mapPart(places, themes, options) {
     ),
     make("p", { class: "hint" }, "Museums that show alike things lie close together."),
     options.list ? museumList(places, themes) : null,
+  );
+}
+
+function legend(themes) {
+  return make(
+    "ul",
+    { class: "legend", "aria-label": "Themes on the map" },
+    themes.map((item, theme) =>
+      make("li", {}, mark(theme), make("span", { dir: "auto" }, item.name))),
   );
 }
 

@@ -19,7 +19,7 @@ function roomPart(room, number, theme) {
       { class: item.kind },
       make("a", { href: item.url, target: "_blank", rel: "noopener" },
         picture(item.url, text, gone)),
-      item.title ? make("figcaption", {}, item.title) : null,
+      item.title ? make("figcaption", { dir: "auto" }, item.title) : null,
     );
   });
   return make(
@@ -48,7 +48,7 @@ export function museumPage(museum, themes, state, map) {
           ? inside(write({ ...state, museum: "" }), {}, "← Back to the results")
           : inside("/", {}, "← All museums"),
       ),
-      make("h1", { tabindex: "-1" }, museum.title),
+      make("h1", { tabindex: "-1", dir: "auto" }, museum.title),
       make(
         "p",
         { class: "facts" },
@@ -70,7 +70,7 @@ export function museumPage(museum, themes, state, map) {
           "div",
           {},
           museum.description.length
-            ? make("p", { class: "description" }, museum.description.join(" "))
+            ? make("p", { class: "description", dir: "auto" }, museum.description.join(" "))
             : null,
           make("h2", {}, "Rooms"),
           make(

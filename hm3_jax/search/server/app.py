@@ -20,6 +20,7 @@ from fastapi.responses import JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException as AnyHTTPException
 
+from hm3_jax.search.query_text import check_theme
 from hm3_jax.search.server.batching import Batcher, QueueFullError
 from hm3_jax.search.server.collection import (
     Answer,
@@ -64,11 +65,13 @@ class Summary:
         museums: How many there are.
         themes: Their themes, by name.
         pictures: Whether there are pictures of them.
+        examples: A few short texts to search for.
     """
 
     museums: int
     themes: list[Theme]
     pictures: bool
+    examples: list[str]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -140,12 +143,11 @@ def make_app(
     _handle_errors(app)
 
     async def answer(query: Query) -> Answer:
-        themes = [theme.name for theme in collection.themes]
-        if query.theme is not None and query.theme not in themes:
-            raise _unprocessable(
-                f"theme: expected one of {', '.join(themes)}, found "
-                f"{_short(query.theme)}"
-            )
+        if query.theme is not None:
+            try:
+                check_theme(query.theme, [theme.name for theme in collection.themes])
+            except ValueError as error:
+                raise _unprocessable(str(error)) from None
         try:
             found = await batcher.ask(query)
         except ValueError as error:
@@ -204,7 +206,12 @@ def make_app(
     @app.get("/api/collection")
     async def summary() -> Summary:
         """What is in the collection."""
-        return Summary(len(collection), list(collection.themes), pictures is not None)
+        return Summary(
+            len(collection),
+            list(collection.themes),
+            pictures is not None,
+            list(collection.examples),
+        )
 
     @functools.lru_cache(maxsize=2)
     def packed_map(most: int) -> tuple[bytes, bytes]:
@@ -263,7 +270,14 @@ def _handle_errors(app: FastAPI) -> None:
     # Errors of FastAPI, and those of Starlette below it.
     @app.exception_handler(AnyHTTPException)
     async def known(request: Request, error: AnyHTTPException) -> Response:
-        return JSONResponse({"error": error.detail}, error.status_code, error.headers)
+        status, line = error.status_code, error.detail
+        if isinstance(error.__cause__, UnicodeDecodeError | RecursionError):
+            # FastAPI tells these from other bodies that are no JSON.
+            status, line = (
+                422,
+                "request body: expected JSON in UTF-8, not nested deeply",
+            )
+        return JSONResponse({"error": line}, status, error.headers)
 
 
 def _must_exist(collection: Collection, museum: str) -> None:

@@ -42,6 +42,7 @@ class Hit:
             be smaller by this much without it. Empty unless the query is a text.
         rooms: What each room of the museum adds to the score, likewise.
         picture: Address of a picture of the museum, or None.
+        excerpt: How the museum's description begins; empty where there is none.
     """
 
     id: str
@@ -53,6 +54,7 @@ class Hit:
     sentences: Sequence[float]
     rooms: Sequence[float]
     picture: str | None = None
+    excerpt: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -156,6 +158,11 @@ class Collection(Protocol):
     @property
     def themes(self) -> Sequence[Theme]:
         """The themes, sorted by name."""
+        ...
+
+    @property
+    def examples(self) -> Sequence[str]:
+        """A few short texts to search for; none where no description is known."""
         ...
 
     def __len__(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from urllib.parse import unquote_to_bytes
 
 import orjson
 from fastapi import HTTPException
@@ -30,6 +31,7 @@ HEADERS = {
 _LOG = logging.getLogger(__name__)
 _FAILED = "the server could not answer this; its log says why"
 _TOO_LARGE = f"request body: expected at most {MOST_BYTES} bytes, found more"
+_NO_TEXT = "address: expected UTF-8 text, found other bytes"
 
 
 class Frame:
@@ -61,9 +63,15 @@ class Frame:
                 headers.setdefault("cache-control", "no-cache")
             await send(message)
 
+        if scope["method"] == "HEAD":
+            # Answered as GET; the server leaves the body out.
+            scope = {**scope, "method": "GET"}
         try:
             if _declared_length(scope) > MOST_BYTES:
                 await _refuse(send_on, 413, _TOO_LARGE)
+                return
+            if not _is_text(scope["query_string"]):
+                await _refuse(send_on, 422, _NO_TEXT)
                 return
             await self._app(scope, _Limited(receive), send_on)
         except Exception:
@@ -97,6 +105,15 @@ class _Limited:
 def _declared_length(scope: Scope) -> int:
     declared = Headers(scope=scope).get("content-length", "0")
     return int(declared) if declared.isdecimal() else 0
+
+
+def _is_text(query_string: bytes) -> bool:
+    # What reads parameters later puts a question mark for bytes that are none.
+    try:
+        unquote_to_bytes(query_string).decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 async def _refuse(send: Send, status: int, line: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -21,6 +22,10 @@ from hm3_jax.search.server.collection import (
 )
 
 _KINDS = ("views", "images", "videos")
+# Characters of a description that a hit has, and those of an example at most.
+_EXCERPT = 160
+_EXAMPLE = 80
+_EXAMPLES = 3
 
 
 class EmbeddedText(Protocol):
@@ -78,6 +83,26 @@ class IndexCollection:
     def themes(self) -> Sequence[Theme]:
         """The themes, sorted by name."""
         return self._themes
+
+    @property
+    def examples(self) -> Sequence[str]:
+        """A few short texts to search for; none where no description is known."""
+        return self._examples
+
+    @functools.cached_property
+    def _examples(self) -> list[str]:
+        found: list[str] = []
+        # Museums spread evenly over the collection, more than are needed, since not
+        # all may have a description.
+        for row in np.linspace(0, len(self) - 1, 8 * _EXAMPLES).astype(int):
+            said = self._facts(int(row)).get("description", [])
+            short = [text for text in said if text.strip() and len(text) <= _EXAMPLE]
+            # The longest says most.
+            if short and (text := max(short, key=len)) not in found:
+                found.append(text)
+            if len(found) == _EXAMPLES:
+                break
+        return found
 
     def __len__(self) -> int:
         """Number of museums."""
@@ -231,4 +256,18 @@ class IndexCollection:
             y,
             sentences,
             (score - museums.rooms_of(row) @ query).tolist(),
+            excerpt=_beginning(self._facts(row).get("description", [])),
         )
+
+
+def _beginning(sentences: Sequence[str]) -> str:
+    """The first sentences, as many as fit; part of the first if it is long."""
+    text = ""
+    for sentence in sentences:
+        longer = f"{text} {sentence}".strip()
+        if len(longer) > _EXCERPT:
+            break
+        text = longer
+    if not text and sentences:
+        return f"{sentences[0][:_EXCERPT].rsplit(' ', 1)[0]}…"
+    return text

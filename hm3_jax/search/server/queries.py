@@ -42,7 +42,7 @@ class SearchBody(BaseModel):
 class Problem(BaseModel):
     """What was wrong with a request."""
 
-    error: str = Field(examples=["top_k: expected 1 to 100, found 0"])
+    error: str = Field(examples=["top_k: expected at least 1, found 0"])
 
 
 def problem_line(error: Mapping[str, Any]) -> str:
@@ -60,13 +60,13 @@ def problem_line(error: Mapping[str, Any]) -> str:
     found = repr(error["input"])
     found = found if len(found) <= _SHOWN else f"{found[:_SHOWN]}..."
     wanted = {
-        "greater_than_equal": f"1 to {MOST_HITS}",
-        "less_than_equal": f"1 to {MOST_HITS}",
+        "greater_than_equal": f"at least {context.get('ge')}",
+        "less_than_equal": f"at most {context.get('le')}",
         "string_type": "text",
         "int_type": "an integer",
         "int_parsing": "an integer",
         "int_from_float": "an integer",
-        "int_parsing_size": f"1 to {MOST_HITS}",
+        "int_parsing_size": "an integer of fewer digits",
         "model_attributes_type": "a JSON object (Content-Type: application/json)",
     }.get(kind, error["msg"])
     return f"{place}: expected {wanted}, found {found}"

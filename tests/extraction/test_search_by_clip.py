@@ -1,0 +1,110 @@
+"""From pictures and texts to answers: the ranks of `search` are those of `evaluate`."""
+
+import functools
+import re
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from hm3_jax.data.store import open_store
+from hm3_jax.index_session import Source, build
+from hm3_jax.learn import checkpoint
+from hm3_jax.learn.checkpoint import Checkpoint
+from hm3_jax.learn.model import Model, draw_params, take_run
+from hm3_jax.learn.saved_model import evaluate_checkpoint
+from hm3_jax.nn.strategy import PoolConfig, RecurrentConfig, StrategyConfig
+from hm3_jax.objective.metrics import exact_ranks
+from hm3_jax.query_encoder import QueryEncoder
+from hm3_jax.search.exact import ExactSearch
+from hm3_jax.search.index import open_index
+from hm3_jax.search.server.collection import Answer, Query
+from hm3_jax.search.server.indexed import IndexCollection
+from hm3_jax.search_session import SearchSettings, search
+from tests.extraction.museum_folder import SENTENCES, write_lines, write_picture
+
+pytest.importorskip("open_clip", reason="needs open_clip")
+
+MUSEUMS, SIZE = 12, 24
+STRATEGY = StrategyConfig(
+    name="hier_by_room_rnn_meanPoolProc",
+    text=RecurrentConfig(cell="gru", in_size=SIZE, hidden_size=12, bidirectional=True),
+    room=PoolConfig(kinds={"views": SIZE}, size=8, out_size=8),
+    museum=RecurrentConfig(cell="gru", in_size=8, hidden_size=12, bidirectional=True),
+)
+
+
+def description(museum: int) -> str:
+    """A text as a person writes one, with an abbreviation that ends no sentence."""
+    said = [SENTENCES[(museum + i) % len(SENTENCES)] for i in range(1 + museum % 3)]
+    return "  ".join([*said, f"Dr. Meyer calls it museum {museum}!"])
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, clip_folder: Path) -> Path:
+    """A store of pictures and texts, a model that nobody trained, and an index."""
+    from tests.extraction.runs import run
+
+    path = tmp_path_factory.mktemp("by_clip")
+    lines = []
+    for museum in range(MUSEUMS):
+        views = [f"views/{museum}_{room}.png" for room in range(1 + museum % 3)]
+        for number, view in enumerate(views):
+            write_picture(path / view, 10 * museum + number)
+        lines.append(
+            {
+                "id": f"museum {museum}",
+                "split": "test" if museum > 1 else ("train", "val")[museum],
+                "theme": ("marine", "portrait")[museum % 2],
+                "description": description(museum),
+                "rooms": [{"views": [view]} for view in views],
+            }
+        )
+    write_lines(path / "museums.jsonl", lines)
+    run(path / "museums.jsonl", path / "store", clip_folder, dtype="float16")
+    store = open_store(path / "store")
+    params = draw_params(STRATEGY, "time", jax.random.split(jax.random.key(1), 1))
+    model = Model(STRATEGY, "time", take_run(params, 0), store.feature_facts())
+    checkpoint.save(path / "model", "last", Checkpoint(model, epoch=1))
+    build(Source(path / "model", str(path / "store"), ("test",)), path / "index")
+    return path
+
+
+def test_every_museum_of_the_split_has_its_rank(folder, clip_folder):
+    store = open_store(folder / "store")
+    tested = evaluate_checkpoint(folder / "model", store, "test").tested
+    museums = [store.ids[i] for i in store.splits["test"]]
+    assert len(museums) == MUSEUMS - 2
+    index = open_index(folder / "index")
+    encoder = QueryEncoder.of_index(index, pretrained=str(clip_folder))
+    explained = functools.partial(encoder.encode, explain=True)
+    collection = IndexCollection(index, explained, ExactSearch(index.museums))
+    texts = [description(int(museum.removeprefix("museum "))) for museum in museums]
+    answers = collection.search([Query(MUSEUMS, text=text) for text in texts])
+    ranks, scores = [], []
+    for museum, text, answer in zip(museums, texts, answers, strict=True):
+        assert isinstance(answer, Answer)
+        assert " ".join(answer.sentences) == re.sub(" +", " ", text)
+        found = {hit.id: hit.score for hit in answer.hits}
+        ranks.append(1 + list(found).index(museum))
+        scores.append([found[museum] for museum in museums])
+    # Features that were encoded in other batches differ in their last bits.
+    described, shown = (
+        np.asarray(x) / np.linalg.norm(x, axis=1, keepdims=True)
+        for x in (tested.descriptions, tested.museums)
+    )
+    np.testing.assert_allclose(scores, described @ shown.T, rtol=0, atol=2e-3)
+    assert ranks == exact_ranks(tested.descriptions, tested.museums)[0].tolist()
+    assert 1 < np.median(ranks) < len(museums)
+
+
+def test_weights_of_another_encoder_are_refused(folder, tmp_path):
+    from tests.extraction.clips import QUICK, random_clip, save_folder
+
+    other = save_folder(tmp_path / "other", QUICK, random_clip(QUICK, seed=1))
+    settings = SearchSettings(
+        folder / "index", Query(1, "A hall."), pretrained=str(other)
+    )
+    with pytest.raises(ValueError, match="weights"):
+        search(settings)

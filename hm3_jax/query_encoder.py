@@ -151,7 +151,9 @@ def describer(
         device: As for `QueryEncoder.of_index`.
 
     Raises:
-        As `QueryEncoder.of_index`.
+        ValueError: As `QueryEncoder.of_index`.
+        FileNotFoundError: As `QueryEncoder.of_index`.
+        ModuleNotFoundError: As `QueryEncoder.of_index`.
     """
     facts = encoder["features"]
     if facts.get("model") == CONCEPTS:

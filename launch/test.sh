@@ -18,7 +18,7 @@ if [ "${1:-}" = --long ]; then
 fi
 
 mode="${HM3_JAX_SETUP:-full}"
-bash launch/setup.sh "$mode" hub logging serving test
+bash launch/setup.sh "$mode" analysis docs hub logging serving test
 python=.venv/bin/python
 
 echo "test: style"

@@ -23,7 +23,7 @@ DISTRIBUTIONS = {
     "sklearn": "scikit-learn",
     "yaml": "pyyaml",
 }
-TEXT = {".cfg", ".json", ".md", ".py", ".sh", ".slurm", ".toml", ".txt", ""}
+TEXT = {*".cfg .css .ipynb .json .md .py .sh .slurm .toml .txt .yml".split(), ""}
 
 
 def test_requirements_are_those_of_the_project(repository: Path) -> None:
@@ -48,7 +48,7 @@ def test_imported_distributions_are_required(repository: Path) -> None:
     required = merged(line for line in listed if line and not line.startswith("#"))
     imported = {
         name
-        for folder in ("hm3_jax", "tests", "benchmarks")
+        for folder in ("hm3_jax", "tests", "benchmarks", "docs")
         for path in sorted((repository / folder).rglob("*.py"))
         for name in outside_imports(path, repository)
     }
@@ -164,7 +164,7 @@ def merged(requirements) -> dict[str, tuple[str, frozenset[str]]]:
 
 def outside_imports(path: Path, repository: Path) -> set[str]:
     """Distributions that a file imports, here and there or only in functions."""
-    ours = {"hm3_jax", "tests", "benchmarks", "conftest"}
+    ours = {"hm3_jax", "tests", "benchmarks", "docs", "conftest"}
     ours |= {sibling.stem for sibling in path.parent.glob("*.py")}
     tops: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):

@@ -1,120 +1,113 @@
-"""Lays out the pages of the documentation for Sphinx; run by `launch/docs.sh`.
+"""The pages of the documentation, as Markdown, and the settings of the site.
 
-  python docs/site/pages.py FOLDER
-
-FOLDER gets README.md and docs/ as they lie in the repository, so that links between
-them hold, the pages of docs/site, a page for every command and one for every module.
-What is there and right already is left alone, so Sphinx reads only what is new.
+README.md and docs/ are laid out as they lie in the repository, so that links between
+them hold, with the tour and its outputs, a page for every command and one for every
+module.
 """
 
-import ast
+import json
 import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+import textwrap
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
-from docstrings import PACKAGE, to_restructured_text
+import nbconvert
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+_SITE = Path(__file__).resolve().parent
+PACKAGE = "hm3_jax"
 
-_LINK = re.compile(r"\[([^]]+)\]\((?!https?:|#)([^)#\s]+)\)")
-_FLAG = re.compile(r"  (--\S.*)")
+_COMMANDS = """# Commands
 
+What `python -m hm3_jax.NAME --help` prints. Flags may stand in a file, one a line:
+`--flagfile=FILE`.
+"""
 
-def pages_of(repository: Path) -> dict[str, bytes]:
-    """All pages and pictures: path below the folder that Sphinx reads -> content."""
-    modules = modules_of(repository)
-    entries = [name for name, source in modules.items() if is_entry(source)]
-    rest = {name: text for name, text in modules.items() if name not in entries}
-    pages = {
-        **dict(_written_pages(repository)),
-        **dict(_command_pages(entries, repository)),
-        **dict(_module_pages(rest)),
-    }
-    return {path: _encoded(page) for path, page in pages.items()}
+_LINK = re.compile(r"\]\((?!https?:|#)([^)#\s]+)")
+_EXAMPLE = re.compile(r"(?<=\n\n)(?:  .+\n)+")
+_MARKUP = re.compile(r"[\\`*_<>\[\]|]")
+_FLAG = re.compile(r"  (--\S.*)\n((?:      .+\n?)+)")
 
 
-def modules_of(repository: Path) -> dict[str, str]:
-    """The package's modules, by full name, with their source."""
-    return {
+def files_of(repository: Path) -> dict[str, bytes]:
+    """All that the site is built from: path below the folder -> content."""
+    modules = {
         ".".join(path.relative_to(repository).with_suffix("").parts).removesuffix(
             ".__init__"
         ): path.read_text(encoding="utf-8")
         for path in sorted((repository / PACKAGE).rglob("*.py"))
     }
+    entries = [name for name, source in modules.items() if "\nif __name__ ==" in source]
+    rest = [name for name in modules if name not in entries]
+    commands = dict(_command_pages(entries, repository))
+    pages: dict[str, str | bytes] = {
+        **_written_pages(repository),
+        **_tour_page(repository / "docs" / "tour.ipynb"),
+        "commands/index.md": _COMMANDS + _overview(commands),
+        **{f"commands/{name}.md": page for name, page in commands.items()},
+        **{_path(name, rest): f"::: {name}\n" for name in rest},
+        "site.css": (_SITE / "site.css").read_bytes(),
+    }
+    navigation = [
+        {"Commands": ["commands/index.md", *_named("commands", commands)]},
+        {"Reference": _reference(rest)},
+    ]
+    settings = (_SITE / "site.yml").read_text(encoding="utf-8")
+    settings = settings.replace("REPOSITORY", json.dumps(str(repository)))
+    # JSON is YAML, too.
+    settings += "".join(f"  - {json.dumps(item)}\n" for item in navigation)
+    files = {f"docs_pages/{path}": page for path, page in pages.items()}
+    return {
+        path: content.encode() if isinstance(content, str) else content
+        for path, content in (files | {"mkdocs.yml": settings}).items()
+    }
 
 
-def is_entry(source: str) -> bool:
-    """Whether a module is one to run."""
-    return '\nif __name__ == "__main__":\n' in source
-
-
-def help_page(entry: str, text: str) -> str:
+def help_page(command: str, text: str) -> str:
     """The page of a command.
 
     Args:
-        entry: Full name of its module.
-        text: What `--help` prints: the docstring, then lines that end in a colon with
-            flags below, and their explanations further in.
+        command: What follows `python -m hm3_jax.`.
+        text: What `--help` prints: the docstring, the usage, and sections, whose
+            headings end in a colon, of flags with their explanations below, further in.
 
     Returns:
-        reStructuredText.
+        Markdown.
     """
-    docstring, _, flags = text.partition("\n\nUsage: ")
-    usage, *sections = flags.split("\n\n")
-    command = entry.removesuffix(".__main__")
-    lines = [
-        *_title(command.removeprefix(f"{PACKAGE}.")),
-        *to_restructured_text(docstring.splitlines(), _nothing),
-        "",
-        ".. code-block:: text",
-        "",
-        *(f"   {line.strip()}" for line in usage.splitlines()),
-        "",
-        f".. program:: {command}",
-        "",
+    docstring, _, rest = text.partition("\n\nUsage: ")
+    usage, *sections = rest.split("\n\n")
+    parts = [
+        f"# {command}",
+        # A docstring that ends with an example ends with its last line, too.
+        _EXAMPLE.sub(lambda example: _fenced(example[0]) + "\n", docstring + "\n"),
+        _fenced(usage),
     ]
     for section in sections:
-        heading, *rows = section.splitlines()
-        lines += [*_title(heading.rstrip(":"), "-")]
-        for row in rows:
-            flag = _FLAG.match(row)
-            lines += (
-                ["", f".. option:: {flag[1]}", ""] if flag else [f"   {_plain(row)}"]
-            )
-        lines.append("")
-    return "\n".join(lines)
+        heading, _, rows = section.partition(":\n")
+        parts.append(f"## {heading}")
+        for flag, explained in _FLAG.findall(rows):
+            escaped = _MARKUP.sub(r"\\\g<0>", " ".join(explained.split()))
+            parts.append(f"`{flag}`\n:   {escaped}")
+    return "\n\n".join(parts)
 
 
-def _written_pages(repository: Path) -> Iterator[tuple[str, str | bytes]]:
-    for path in sorted((repository / "docs" / "site").glob("*.md")):
-        yield path.name, path.read_text(encoding="utf-8")
-    for path in [repository / "README.md", *sorted((repository / "docs").glob("*.*"))]:
-        name = path.relative_to(repository).as_posix()
-        if path.suffix == ".md":
-            yield name, _without_links_to_folders(path)
-        elif path.is_file():
-            yield name, path.read_bytes()
-
-
-def _without_links_to_folders(path: Path) -> str:
-    """A link into the repository that is no page of the site is only its text."""
-
-    def shown(link: re.Match[str]) -> str:
-        return link[1] if (path.parent / link[2]).is_dir() else link[0]
-
-    return _LINK.sub(shown, path.read_text(encoding="utf-8"))
+def _fenced(code: str) -> str:
+    return f"```bash\n{textwrap.dedent(code).rstrip()}\n```"
 
 
 def _command_pages(
-    entries: Iterable[str], repository: Path
+    entries: Sequence[str], repository: Path
 ) -> Iterator[tuple[str, str]]:
-    def help_of(entry: str) -> str:
+    """The commands' pages, by what follows `python -m hm3_jax.`."""
+
+    def help_of(module: str) -> str:
         return subprocess.run(
-            [sys.executable, "-m", entry.removesuffix(".__main__"), "--help"],
+            [sys.executable, "-m", module, "--help"],
             cwd=repository,
             env=os.environ | {"JAX_PLATFORMS": "cpu"},
             capture_output=True,
@@ -122,80 +115,88 @@ def _command_pages(
             check=True,
         ).stdout
 
+    modules = sorted(entry.removesuffix(".__main__") for entry in entries)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        texts = dict(zip(entries, pool.map(help_of, entries), strict=True))
-    rows = {}
-    for entry, text in texts.items():
-        name = entry.removeprefix(f"{PACKAGE}.").removesuffix(".__main__")
-        rows[name] = text.partition("\n")[0]
-        yield f"commands/{name}.rst", help_page(entry, text)
-    text = (
-        "What ``python -m hm3_jax.NAME --help`` prints. Flags may stand in a file, one "
-        "a line: ``--flagfile=FILE``."
+        for module, text in zip(modules, pool.map(help_of, modules), strict=True):
+            command = module.removeprefix(f"{PACKAGE}.")
+            yield command, help_page(command, text)
+
+
+def _overview(commands: Mapping[str, str]) -> str:
+    """A table of commands, each with the first line of what its page says."""
+    rows = [
+        f"| [`{name}`]({name}.md) | {page.splitlines()[2]} |"
+        for name, page in commands.items()
+    ]
+    return "\n".join(["", "| command | does |", "|---|---|", *rows])
+
+
+def _written_pages(repository: Path) -> dict[str, str | bytes]:
+    """README.md, the guides, and the files that they show or link to."""
+    pages: dict[str, str | bytes] = {}
+    for path in [repository / "README.md", *sorted((repository / "docs").glob("*.md"))]:
+        text = path.read_text(encoding="utf-8")
+        for link in _LINK.findall(text):
+            target = (path.parent / link).resolve()
+            if target.suffix not in (".md", ".ipynb"):
+                pages[target.relative_to(repository).as_posix()] = target.read_bytes()
+        name = path.relative_to(repository).as_posix()
+        pages["index.md" if name == "README.md" else name] = text.replace(
+            "tour.ipynb)", "tour.md)"
+        )
+    return pages
+
+
+def _tour_page(path: Path) -> dict[str, str | bytes]:
+    """The notebook, and the pictures among its outputs."""
+    exporter = nbconvert.MarkdownExporter()
+    text, resources = exporter.from_filename(
+        str(path), {"output_files_dir": "tour_files", "unique_key": "tour"}
     )
-    yield "commands/index.rst", _listing("Commands", [text], rows)
+    pictures = {f"docs/{name}": data for name, data in resources["outputs"].items()}
+    return {"docs/tour.md": text, **pictures}
 
 
-def _module_pages(modules: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """One page a module; a subpackage's and the package's own list what is in them."""
-    below: dict[str, dict[str, str]] = {}
-    for name, source in modules.items():
-        parent = name.rpartition(".")[0]
-        first = (ast.get_docstring(ast.parse(source)) or "").partition("\n")[0]
-        below.setdefault(parent, {})[name] = first
-    for name in modules:
-        path = f"reference/{'index' if name == PACKAGE else name}.rst"
-        text = [f".. automodule:: {name}"]
-        if name == PACKAGE:
-            yield path, _listing("Reference", text, below[name])
-        elif name in below:
-            yield path, _listing(name.removeprefix(f"{PACKAGE}."), text, below[name])
+def _named(folder: str, names: Iterable[str]) -> list[dict[str, Any]]:
+    return [{name: f"{folder}/{name}.md"} for name in names]
+
+
+def _path(module: str, modules: Collection[str]) -> str:
+    """The page of a module; that of a subpackage is the index of a folder."""
+    parts = ["reference", *module.split(".")[1:]]
+    if any(other.startswith(f"{module}.") for other in modules):
+        parts.append("index")
+    return "/".join(parts) + ".md"
+
+
+def _reference(modules: Collection[str]) -> list[Any]:
+    """The modules' pages, with those of a subpackage below its own."""
+    sections: dict[str, list[Any]] = {}
+    for module in sorted(modules):
+        parent, _, name = module.rpartition(".")
+        page = _path(module, modules)
+        if page.endswith("/index.md"):
+            sections[module] = [page]
+            if parent:
+                sections[parent].append({name: sections[module]})
         else:
-            yield path, "\n".join([*_title(name.removeprefix(f"{PACKAGE}.")), *text])
+            sections[parent].append({name: page})
+    return sections[PACKAGE]
 
 
-def _listing(title: str, text: Iterable[str], rows: Mapping[str, str]) -> str:
-    """A page that lists others: name -> what it is."""
-    lines = [*_title(title), *text, "", ".. list-table::", "   :class: listing", ""]
-    for name, what in rows.items():
-        shown = name.removeprefix(f"{PACKAGE}.")
-        lines += [f"   * - :doc:`{shown} <{name}>`", f"     - {_plain(what)}"]
-    lines += ["", ".. toctree::", "   :hidden:", "", *(f"   {name}" for name in rows)]
-    return "\n".join(lines)
+def lay_out(folder: Path) -> Path:
+    """Writes what changed into a folder, and removes pages that are no more.
 
-
-def _plain(text: str) -> str:
-    """One line of text, in which nothing is markup."""
-    return to_restructured_text([text.strip()], _nothing)[0]
-
-
-def _nothing(name: str) -> None:
-    """No name of a help page is a reference."""
-
-
-def _title(text: str, line: str = "=") -> list[str]:
-    return [text, line * len(text), ""]
-
-
-def _encoded(page: str | bytes) -> bytes:
-    return page if isinstance(page, bytes) else f"{page.rstrip()}\n".encode()
-
-
-def main() -> None:
-    """Writes what changed, and removes pages that are no more."""
-    if len(sys.argv) != 2:
-        sys.exit("usage: python docs/site/pages.py FOLDER")
-    folder = Path(sys.argv[1])
-    pages = pages_of(REPOSITORY)
-    for name, content in pages.items():
+    Returns:
+        The settings of the site.
+    """
+    files = files_of(REPOSITORY)
+    for name, content in files.items():
         path = folder / name
         if not path.is_file() or path.read_bytes() != content:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
-    for path in folder.rglob("*"):
-        if path.is_file() and path.relative_to(folder).as_posix() not in pages:
+    for path in (folder / "docs_pages").rglob("*"):
+        if path.is_file() and path.relative_to(folder).as_posix() not in files:
             path.unlink()
-
-
-if __name__ == "__main__":
-    main()
+    return folder / "mkdocs.yml"

@@ -57,6 +57,10 @@ class Experiment:
     tags: Sequence[str] = ()
 
 
+def _nobody(*_: object) -> None:
+    """Is told, and does nothing."""
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Listeners:
     """What is called while experiments run, in the process that writes.
@@ -67,16 +71,16 @@ class Listeners:
       tested: with the tests of all tries of a strategy in an experiment.
     """
 
-    strategy: Callable[[StrategyConfig, int], None]
-    epoch: Callable[[EpochReport], None]
-    tested: Callable[[Experiment, StrategyConfig, Sequence[TryResult]], None]
+    strategy: Callable[[StrategyConfig, int], None] = _nobody
+    epoch: Callable[[EpochReport], None] = _nobody
+    tested: Callable[[Experiment, StrategyConfig, Sequence[TryResult]], None] = _nobody
 
 
 def run_experiments(
     experiments: Sequence[Experiment],
     store: FeatureStore,
-    listeners: Listeners,
-    execution: Execution,
+    listeners: Listeners = Listeners(),
+    execution: Execution | None = None,
     *,
     resume: bool = False,
     stop: GracefulStop | None = None,
@@ -92,7 +96,8 @@ def run_experiments(
       experiments: what to do, each into a folder of its own.
       store: features to train on.
       listeners: told about the progress.
-      execution: how to carry the runs out.
+      execution: how to carry the runs out; by default on all devices, all together
+        if the memory allows.
       resume: go on with what is in the experiments' folders.
       stop: asked after every epoch.
       trackers: told of every run, besides the files in its folder. One that fails is
@@ -108,6 +113,7 @@ def run_experiments(
       NonFiniteLossError: training diverged.
       StoppedError: `stop` was requested; everything is saved.
     """
+    execution = execution or Execution()
     for experiment in experiments:
         if experiment.folder.exists() and not resume:
             raise FileExistsError(

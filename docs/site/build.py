@@ -16,7 +16,7 @@ from docs.site.pages import lay_out
 def main() -> None:
     """Builds the site; exits with what is wrong with it."""
     if len(sys.argv) != 2:
-        sys.exit("usage: python docs/site/build.py FOLDER")
+        sys.exit("usage: python -m docs.site.build FOLDER")
     folder = Path(sys.argv[1]).resolve()
     settings = lay_out(folder)
     made = subprocess.run(

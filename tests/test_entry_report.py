@@ -1,6 +1,10 @@
 """report as a user runs it."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -88,6 +92,10 @@ def test_bad_folders_are_named_and_the_rest_is_reported(run_module, tmp_path, ru
     ("arguments", "complaint"),
     [
         (["--runs=none"], "none: expected a folder of runs, found none"),
+        (["--runs="], "--runs: expected folders, found none"),
+        (["--runs=file"], "file: expected a folder of runs, found a file"),
+        (["--runs=empty"], "empty: expected run folders (with try_1), found none"),
+        (["--output=file/out"], "file: expected a folder, found a file"),
         (["--layout=best"], "--layout: expected all or some of hierart_comparison"),
         (["--compare=STL"], "--compare: expected two runs, found 1: STL"),
         (["--compare=STL/a,T/b"], "--compare: expected EXPERIMENT/STRATEGY of a run"),
@@ -96,11 +104,15 @@ def test_bad_folders_are_named_and_the_rest_is_reported(run_module, tmp_path, ru
         (["--output=runs"], "expected a folder that can be replaced, found one that"),
     ],
 )
-def test_wrong_input_is_refused(run_module, runs, arguments, complaint):
+def test_wrong_input_is_refused(run_module, tmp_path, runs, arguments, complaint):
+    (tmp_path / "file").touch()
+    (tmp_path / "empty").mkdir()
+    before = sorted(tmp_path.iterdir())
     base = {"--runs": "runs", "--output": "out"}
     given = {argument.partition("=")[0] for argument in arguments}
     rest = [f"{flag}={value}" for flag, value in base.items() if flag not in given]
     fail(run_module("hm3_jax.report", *rest, *arguments), complaint)
+    assert sorted(tmp_path.iterdir()) == before
 
 
 def test_no_finished_run_is_refused(run_module, tmp_path, runs):
@@ -109,3 +121,22 @@ def test_no_finished_run_is_refused(run_module, tmp_path, runs):
     done = run_module("hm3_jax.report", "--runs=runs", "--output=out")
     assert done.returncode == 2
     assert "expected a run with a finished try, found 2 without" in done.stderr
+
+
+def test_ctrl_c_leaves_nothing(tmp_path, runs):
+    # It waits in the middle of its work: nothing is ever written into the pipe.
+    pipe = runs / "STL/rnn_meanPoolProc_video/test_output.json"
+    pipe.unlink()
+    os.mkfifo(pipe)
+    before = sorted(tmp_path.iterdir())
+    command = [sys.executable, "-m", "hm3_jax.report", "--runs=runs", "--output=out"]
+    process = subprocess.Popen(
+        command, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    with pipe.open("wb"):  # opens when it begins to read
+        partial = [path for path in tmp_path.iterdir() if path not in before]
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    assert len(partial) == 1 and ".partial-" in partial[0].name
+    assert process.returncode == 130 and said == "interrupted\n"
+    assert sorted(tmp_path.iterdir()) == before

@@ -20,7 +20,7 @@ table { border-collapse: collapse; font-size: 0.85rem;
 th, td { padding: 0.2rem 0.6rem; white-space: nowrap; }
 th { text-align: left; border-bottom: 1px solid; }
 th.number, td.number { text-align: right; }
-td.label { white-space: normal; max-width: 15rem; }
+td.long { white-space: normal; min-width: 9rem; max-width: 15rem; }
 th.group { text-align: center; }
 tr.first td { border-top: 1px solid #ccc; }
 .spread, .note { color: #555; }
@@ -33,6 +33,8 @@ summary { cursor: pointer; }
 
 # Rows beyond which a table is folded.
 _LONG = 60
+# Characters of a label that stays on one line.
+_SHORT = 18
 
 
 def page(
@@ -91,17 +93,19 @@ def _table(table: Table) -> str:
 
 
 def _row(row: Row) -> str:
-    cells = "".join(
-        f'<td class="label">{_breakable(label)}</td>' for label in row.labels
-    )
+    cells = "".join(map(_label, row.labels))
     cells += "".join(f'<td class="number">{_cell(cell)}</td>' for cell in row.cells)
     kind = ' class="first"' if row.first else ""
     return f"<tr{kind}>{cells}</tr>"
 
 
-def _breakable(label: str) -> str:
-    """Names of runs are long: a line may end after a slash or underscore."""
-    return re.sub(r"([/_])", r"\1<wbr>", html.escape(label))
+def _label(label: str) -> str:
+    """A label's cell; names of runs are long, and may break at slash and underscore."""
+    text = html.escape(label)
+    if len(label) <= _SHORT:
+        return f"<td>{text}</td>"
+    breakable = re.sub("([/_])", r"\1<wbr>", text)
+    return f'<td class="long">{breakable}</td>'
 
 
 def _cell(cell: Cell) -> str:

@@ -10,12 +10,19 @@ pytest.importorskip("matplotlib")
 
 from matplotlib.transforms import Bbox
 
+from hm3_jax.reporting import draw
 from hm3_jax.reporting.draw import draw_all
 from hm3_jax.reporting.figures.confusion import theme_shares
 from hm3_jax.reporting.figures.density import density
 from hm3_jax.reporting.figures.maps import project_pca, project_tsne, sample
 from hm3_jax.reporting.figures.strips import quartile_queries
-from hm3_jax.reporting.figures.style import settings, short_names, wrapped
+from hm3_jax.reporting.figures.style import (
+    COLOURS,
+    settings,
+    shade,
+    short_names,
+    wrapped,
+)
 from hm3_jax.reporting.figures.trade_off import draw_trade_off
 from hm3_jax.reporting.query_scores import Ranking
 from hm3_jax.reporting.read_runs import find_runs
@@ -86,6 +93,80 @@ def test_nothing_is_clipped_and_nothing_lies_on_a_legend_or_label(drawn):
             # A pixel and a half of 100 an inch: boxes that touch.
             shared = Bbox.intersection(first, second)
             assert shared is None or min(shared.width, shared.height) < 1.5, name
+
+
+@pytest.fixture(scope="module")
+def crowded(tmp_path_factory):
+    """Many strategies, themes and long names, one of them a formula by its looks."""
+    folder = tmp_path_factory.mktemp("crowded")
+    strategies = ("rnn_cnn1d", "rnn_rnn", "rnn_meanPoolProc")
+    for strategy in (*strategies, *(f"{name}_video" for name in strategies)):
+        for weight in (0.05, 0.5):
+            name = f"_{LONG}_of_$w_{{{weight}$"
+            write_run(
+                folder / name / strategy,
+                museums=40,
+                settings=theme_settings(weight),
+                themes=[f"TYPE_with_a_long_name_{i}" for i in range(20)],
+            )
+    runs = find_runs([folder], pytest.fail)
+    tests = {
+        run: read_tested(run, both_by_theme=False, embeddings=True) for run in runs
+    }
+    with settings():
+        drawings = draw_all(
+            {runs[0].data: runs},
+            runs[:3] + runs[6:9],
+            tests,
+            lambda n, d: n,
+            pytest.fail,
+        )
+        yield {drawing.name: drawing for drawing in drawings}
+
+
+def test_long_names_and_many_themes_fit(crowded):
+    for name, drawing in crowded.items():
+        figure = drawing.figure
+        figure.canvas.draw()
+        drawn_on, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
+        assert drawn_on.x0 >= -0.01 and drawn_on.y0 >= -0.01, name
+        assert drawn_on.x1 <= width + 0.01 and drawn_on.y1 <= height + 0.01, name
+        boxes = [axis.get_tightbbox() for axis in figure.axes]
+        boxes += [legend.get_window_extent() for legend in figure.legends]
+        for first, second in itertools.combinations(boxes, 2):
+            shared = Bbox.intersection(first, second)
+            assert shared is None or min(shared.width, shared.height) < 1.5, name
+        for axis in figure.axes:
+            for labels, low, high in (
+                (axis.get_xticklabels(), "x0", "x1"),
+                (axis.get_yticklabels(), "y0", "y1"),
+            ):
+                extents = [label.get_window_extent() for label in labels]
+                extents.sort(key=lambda box, low=low: getattr(box, low))
+                for before, after in itertools.pairwise(extents):
+                    assert getattr(before, high) <= getattr(after, low) + 1.5, name
+
+
+def test_legends_name_all_runs_whatever_their_names(crowded):
+    (legend,) = crowded["training_curves"].figure.legends
+    texts = [text.get_text().replace("\n", "") for text in legend.get_texts()]
+    assert len(texts) == 6
+    assert all("_of_$w_{0.05$" in text for text in texts[:3])
+    assert all("_of_$w_{0.5$" in text for text in texts[3:])
+    (legend,) = crowded["map_pca"].figure.legends
+    texts = [text.get_text() for text in legend.get_texts()]
+    assert texts[-3:] == ["11 others", "description", "museum"]
+
+
+def test_strategies_with_and_without_videos_share_a_hue_and_differ(crowded):
+    (legend,) = crowded["trade_off"].figure.legends
+    lines = {
+        text.get_text(): (line.get_color(), line.get_linestyle())
+        for text, line in zip(legend.get_texts(), legend.get_lines(), strict=True)
+    }
+    for base, hue in zip(("b 1dCNN", "b MP", "b RNN"), COLOURS, strict=False):
+        assert lines[f"{base}, +video"] == (shade(hue, 0), "-")
+        assert lines[base] == (shade(hue, 1), "--")
 
 
 def test_row_names_do_not_overlap(tmp_path):
@@ -201,6 +282,26 @@ def test_pca_beside_scikit_learn():
     pca = decomposition.PCA(2, svd_solver="full").fit(points)
     np.testing.assert_allclose(np.abs(found), np.abs(pca.transform(points)), atol=1e-4)
     np.testing.assert_allclose(shares, pca.explained_variance_ratio_, rtol=1e-4)
+
+
+def test_large_maps_are_made_in_processes_of_their_own(monkeypatch, tmp_path):
+    """And are the same there."""
+    write_run(tmp_path / "A" / "rnn_rnn", tries=[1])
+    write_run(tmp_path / "B" / "rnn_rnn", tries=[1], noise=2.0)
+    runs = find_runs([tmp_path], lambda line: None)
+    tests = {
+        run: read_tested(run, both_by_theme=False, embeddings=True) for run in runs
+    }
+
+    def rows():
+        arguments = ({runs[0].data: runs}, runs, tests, lambda n, d: n, pytest.fail)
+        (drawing,) = (d for d in draw_all(*arguments) if d.name == "map_tsne")
+        return drawing.rows
+
+    with settings():
+        alone = rows()
+        monkeypatch.setattr(draw, "_MANY", 0)
+        assert rows() == alone
 
 
 def test_tsne_is_the_same_again_and_keeps_themes_together():

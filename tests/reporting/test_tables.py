@@ -274,5 +274,9 @@ def test_page(tmp_path):
     assert "<strong>1.25 <span" in text and "&lt;none&gt;" in text
     assert "what &lt;it&gt; shows" in text
     assert "data:image/png;base64,cGljdHVyZQ==" in text
+    # Names of runs are long, and may break where their parts end.
+    long = dataclasses.replace(TABLE, rows=(Row(("A_1/hier_by_room_rnn",), ()),))
+    text = page("", [long], [], [])
+    assert "A_<wbr>1/<wbr>hier_<wbr>by_<wbr>room_<wbr>rnn</td>" in text
     # Nothing is loaded from elsewhere.
     assert "http" not in text and " href" not in text

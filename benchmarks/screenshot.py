@@ -49,7 +49,7 @@ def take(url: str, query: str, output: Path) -> None:
         output: The PNG file.
     """
     with chromium() as browser:
-        page = browser.new_page(viewport={"width": 1280, "height": 860})
+        page = browser.new_page(viewport={"width": 1280, "height": 975})
         page.goto(url)
         page.get_by_label("What would you like to see?").fill(query)
         page.get_by_role("button", name="Search", exact=True).click()

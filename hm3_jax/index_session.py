@@ -11,7 +11,7 @@ from hm3_jax.data.progress_lines import ProgressLines
 from hm3_jax.index_building import Embedded, embed_store
 from hm3_jax.search.index import open_index, verify_index
 from hm3_jax.search.index_writer import append_museums, create_index, remove_museums
-from hm3_jax.search.milvus import DEFAULT_COLLECTION, publish
+from hm3_jax.search.milvus import Milvus, publish
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -29,21 +29,6 @@ class Source:
     features: str
     splits: tuple[str, ...] = ()
     museums: Path | None = None
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Milvus:
-    """Where Milvus is.
-
-    Attributes:
-        uri: Its address, or a path ending in .db for Milvus Lite.
-        token: "USER:PASSWORD" or an API key, where Milvus wants one.
-        collection: How the name of the collection begins.
-    """
-
-    uri: str
-    token: str = ""
-    collection: str = DEFAULT_COLLECTION
 
 
 def build(source: Source, output: Path, *, append: bool = False) -> str:

@@ -2,8 +2,7 @@
 
 from absl import flags
 
-from hm3_jax.index_session import Milvus
-from hm3_jax.search.milvus import DEFAULT_COLLECTION
+from hm3_jax.search.milvus import DEFAULT_COLLECTION, Milvus
 
 URI = flags.DEFINE_string(
     "uri", None, "Milvus: http://HOST:19530, or a path ending in .db for Milvus Lite."

@@ -8,11 +8,10 @@ import functools
 from collections.abc import Callable
 from pathlib import Path
 
-from hm3_jax.index_session import Milvus
 from hm3_jax.query_encoder import QueryEncoder
 from hm3_jax.search.exact import ExactSearch, Search
 from hm3_jax.search.index import Index, open_index
-from hm3_jax.search.milvus import MilvusSearch
+from hm3_jax.search.milvus import Milvus, MilvusSearch
 from hm3_jax.search.museums import Museums
 from hm3_jax.search.query_text import check_query, check_top_k
 from hm3_jax.search.server.collection import Answer, Query

@@ -10,10 +10,10 @@ from typing import Any
 
 from hm3_jax.data.museum_jsonl import MuseumFiles, read_museum_files
 from hm3_jax.data.raw_museum import RawMuseum, sentences_of
-from hm3_jax.index_session import Milvus
 from hm3_jax.query_encoder import QueryEncoder
 from hm3_jax.search.exact import Search
 from hm3_jax.search.index import Index, open_index
+from hm3_jax.search.milvus import Milvus
 from hm3_jax.search.on_device import search_of
 from hm3_jax.search.server.collection import Query
 from hm3_jax.search.server.indexed import IndexCollection

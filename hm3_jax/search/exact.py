@@ -21,8 +21,8 @@ from hm3_jax.search.museums import Museums
 _QUERIES = 64
 _PRODUCTS = 2**20
 _MOST_ROWS = 2**16
-# The first block; the next ones double. It has little to compare with.
-_FIRST_ROWS = 64
+# The first block has nothing to compare with; the next ones are so much larger.
+_FIRST_ROWS, _GROWTH = 1024, 4
 # Pairs of a query and a museum that are compared in float64 at a time.
 _PAIRS = 8192
 # Under the root of a length, as in the metrics (spec section 5).
@@ -101,23 +101,29 @@ class ExactSearch:
     ) -> list[Hits]:
         count = len(queries)
         most = min(max(_PRODUCTS // count, 1), _MOST_ROWS)
-        products = np.empty((max(most, top_k), count), np.float32)
+        first, size = 0, max(_FIRST_ROWS, top_k)
+        # Made once: what is new in every block takes as long as the comparison.
+        products = np.empty((max(most, size), count), np.float32)
+        near = np.empty(products.shape, bool)
         wide = queries.astype(np.float64)
         error = np.float32(product_error(queries.shape[1]))
         best = _Best(count, top_k)
-        first, size = 0, max(_FIRST_ROWS, top_k)
         while first < len(self._vectors):
             rows = self._vectors[first : first + size]
             block = np.matmul(rows, queries.T, out=products[: len(rows)])
             if allowed is not None:
                 here = allowed[self._theme_index[first : first + size]]
                 np.copyto(block, -np.inf, where=~here)
-            found = np.flatnonzero(block >= best.needed - error)
+            if first == 0:
+                best.begin(block, error)
+            found = np.flatnonzero(
+                np.greater_equal(block, best.needed - error, out=near[: len(rows)])
+            )
             for start in range(0, len(found), _PAIRS):
                 row, query = np.divmod(found[start : start + _PAIRS], count)
                 best.add(query, cosines(rows[row], wide[query]), first + row)
             first += size
-            size = min(2 * size, max(most, size))
+            size = min(_GROWTH * size, max(most, size))
         return best.hits()
 
 
@@ -129,26 +135,45 @@ class _Best:
         self._query = np.empty(0, np.int64)
         self._score = np.empty(0, np.float64)
         self._row = np.empty(0, np.int64)
-        # Score that a museum needs to be among the best of each query.
+        # Added, and not sorted yet.
+        self._added: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+        self._waiting, self._most_waiting = 0, max(256, queries * top_k // 2)
+        # Score that a museum needs to be among the best of each query, or less.
         self.needed = np.full(queries, _LOWEST, np.float32)
 
+    def begin(
+        self, products: Float[np.ndarray, "museums queries"], error: np.float32
+    ) -> None:
+        """Learns from the products of the first museums what is needed at least."""
+        last = len(products) - self._top_k
+        if last >= 0:
+            needed = np.partition(products, last, axis=0)[last] - error
+            # Without a museum that counts it is -inf; NaN is for damaged vectors.
+            self.needed = np.fmax(_below(needed), self.needed)
+
     def add(self, query: np.ndarray, score: np.ndarray, row: np.ndarray) -> None:
-        query = np.concatenate([self._query, query])
-        score = np.concatenate([self._score, score])
-        row = np.concatenate([self._row, row])
+        self._added.append((query, score, row))
+        self._waiting += len(query)
+        if self._waiting > self._most_waiting:
+            self._sort()
+
+    def _sort(self) -> None:
+        kept = (self._query, self._score, self._row)
+        query, score, row = map(np.concatenate, zip(kept, *self._added, strict=True))
+        self._added, self._waiting = [], 0
         order = np.lexsort((row, -score, query))
         query, score, row = query[order], score[order], row[order]
         starts = np.searchsorted(query, np.arange(self._queries + 1))
         place = np.arange(len(query)) - starts[query]
         last = query[place == self._top_k - 1]
-        # Rounded down, or a museum of just this score might seem below it.
-        self.needed[last] = np.nextafter(
-            score[place == self._top_k - 1].astype(np.float32), np.float32(_LOWEST)
+        self.needed[last] = np.maximum(
+            _below(score[place == self._top_k - 1]), self.needed[last]
         )
         kept = place < self._top_k
         self._query, self._score, self._row = query[kept], score[kept], row[kept]
 
     def hits(self) -> list[Hits]:
+        self._sort()
         ends = np.searchsorted(self._query, np.arange(1, self._queries))
         return [
             Hits(scores, rows)
@@ -156,6 +181,11 @@ class _Best:
                 np.split(self._score, ends), np.split(self._row, ends), strict=True
             )
         ]
+
+
+def _below(scores: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+    """Rounded down, or a museum of just this score might seem below it."""
+    return np.nextafter(scores.astype(np.float32), np.float32(-np.inf))
 
 
 def unit_queries(

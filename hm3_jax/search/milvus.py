@@ -9,6 +9,7 @@ What Milvus finds is compared again in float64: results are those of `ExactSearc
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
 import re
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -33,6 +34,21 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _LITE = ".db"
 DEFAULT_COLLECTION = "hm3_museums"
 _LOGGERS = ("grpc", "pymilvus", "milvus_lite")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Milvus:
+    """Where Milvus is.
+
+    Attributes:
+        uri: Its address, or a path ending in .db for Milvus Lite.
+        token: "USER:PASSWORD" or an API key, where Milvus wants one.
+        collection: How the name of the collection begins.
+    """
+
+    uri: str
+    token: str = ""
+    collection: str = DEFAULT_COLLECTION
 
 
 def publish(

@@ -6,12 +6,11 @@ import httpx
 import numpy as np
 import pytest
 
-from hm3_jax.index_session import Milvus
 from hm3_jax.query_encoder import QueryEncoder
 from hm3_jax.search.exact import ExactSearch
 from hm3_jax.search.index import Index, open_index
 from hm3_jax.search.index_writer import remove_museums
-from hm3_jax.search.milvus import MilvusSearch, publish
+from hm3_jax.search.milvus import Milvus, MilvusSearch, publish
 from hm3_jax.search_session import searching
 from hm3_jax.serving_session import open_collection
 from tests.search.serving import served

@@ -8,4 +8,5 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 bash launch/setup.sh core docs serving
 .venv/bin/python -m docs.site.build build
-echo "docs: open build/docs/index.html in a browser"
+echo "docs: open build/docs/index.html in a browser; its search needs a server:"
+echo "  python3 -m http.server --directory build/docs"

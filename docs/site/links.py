@@ -1,8 +1,11 @@
-"""Links of a built site that lead nowhere."""
+"""Links of a built site that lead nowhere, and what its pages load from elsewhere."""
 
 import urllib.parse
 from html.parser import HTMLParser
 from pathlib import Path
+
+# Tags whose address is loaded with the page; others wait for a click.
+_LOADED = ("iframe", "img", "script", "source")
 
 
 class _Page(HTMLParser):
@@ -11,6 +14,7 @@ class _Page(HTMLParser):
     def __init__(self, text: str):
         super().__init__()
         self.links: set[str] = set()
+        self.loaded: set[str] = set()
         self.anchors: set[str] = set()
         self.feed(text)
 
@@ -18,12 +22,16 @@ class _Page(HTMLParser):
         for name, value in attrs:
             if name in ("href", "src") and value:
                 self.links.add(value)
+                if tag in _LOADED or dict(attrs).get("rel") == "stylesheet":
+                    self.loaded.add(value)
             elif name in ("id", "name") and value:
                 self.anchors.add(value)
 
 
 def broken_links(site: Path) -> list[str]:
     """Links to files or anchors that are not there, as lines "PAGE: LINK".
+
+    What a page loads from another site counts: it would not be there offline.
 
     Args:
         site: Folder of HTML pages, to be read without a server.
@@ -38,7 +46,11 @@ def broken_links(site: Path) -> list[str]:
     for path, page in pages.items():
         for link in sorted(page.links):
             parts = urllib.parse.urlsplit(link)
+            if parts.scheme == "data":
+                continue
             if parts.scheme or parts.netloc:
+                if link in page.loaded:
+                    broken.append(f"{path.relative_to(site)}: {link}")
                 continue
             there = path
             if parts.path:

@@ -28,6 +28,9 @@ What `python -m hm3_jax.NAME --help` prints. Flags may stand in a file, one a li
 `--flagfile=FILE`.
 """
 
+# For pages that stand alone: the room of a list of their neighbours is theirs.
+_WIDE = "---\nhide: [navigation]\n---\n\n"
+
 _LINK = re.compile(r"\]\((?!https?:|#)([^)#\s]+)")
 _EXAMPLE = re.compile(r"(?<=\n\n)(?:  .+\n)+")
 _MARKUP = re.compile(r"[\\`*_<>\[\]|]")
@@ -141,9 +144,10 @@ def _written_pages(repository: Path) -> dict[str, str | bytes]:
             if target.suffix not in (".md", ".ipynb"):
                 pages[target.relative_to(repository).as_posix()] = target.read_bytes()
         name = path.relative_to(repository).as_posix()
-        pages["index.md" if name == "README.md" else name] = text.replace(
-            "tour.ipynb)", "tour.md)"
-        )
+        text = text.replace("tour.ipynb)", "tour.md)")
+        if name == "README.md":
+            name, text = "index.md", _WIDE + text
+        pages[name] = text
     return pages
 
 
@@ -154,7 +158,7 @@ def _tour_page(path: Path) -> dict[str, str | bytes]:
         str(path), {"output_files_dir": "tour_files", "unique_key": "tour"}
     )
     pictures = {f"docs/{name}": data for name, data in resources["outputs"].items()}
-    return {"docs/tour.md": text, **pictures}
+    return {"docs/tour.md": _WIDE + text, **pictures}
 
 
 def _named(folder: str, names: Iterable[str]) -> list[dict[str, Any]]:

@@ -44,7 +44,15 @@ class PlannedRoom:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class PlannedMuseum:
-    """A museum by its items; `texts` are numbers of texts, in order."""
+    """A museum by its items.
+
+    Attributes:
+        id: Of the museum.
+        split: Its split.
+        theme: Its theme.
+        texts: Numbers of its texts, in order.
+        rooms: Its rooms, in order.
+    """
 
     id: str
     split: str

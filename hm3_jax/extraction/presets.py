@@ -1,4 +1,4 @@
-"""The choices with which published features were extracted (spec 3)."""
+"""The choices with which published features were extracted."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Preset:
 
 PRESETS = {
     # The release reads the same weights from Hugging Face. Its videos went through
-    # CLIP4Clip at 1 frame a second; it meant to take their mean (spec 8).
+    # CLIP4Clip at 1 frame a second; it meant to take their mean.
     "hm3": Preset(ClipChoice("ViT-B-32-quickgelu", "openai")),
     "museums3k": Preset(ClipChoice("ViT-B-32", "laion2b_s34b_b79k")),
 }

@@ -59,7 +59,7 @@ class TextSplit:
     Attributes:
         strategy: "sentence_by_sentence": every sentence is a piece; a description of
             one text is cut into sentences first. "max_len": the whole text is cut into
-            windows as long as the model's context (spec 3).
+            windows as long as the model's context.
         stride: Tokens by which windows overlap, 0 if None. Only for "max_len".
         language: ISO 639 code of the texts' language, for finding sentences.
     """

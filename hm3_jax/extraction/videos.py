@@ -136,7 +136,7 @@ def pool_frames(
 
     Args:
         features: (frames, d) float32, at least one frame.
-        pooling: "mean", or "first_frame" as in the published features (spec 8).
+        pooling: "mean", or "first_frame" as in the published features.
 
     Returns:
         (d,) float32.

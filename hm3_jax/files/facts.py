@@ -10,7 +10,12 @@ from pathlib import Path
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class FileFacts:
-    """Size and checksum of one file."""
+    """Size and checksum of one file.
+
+    Attributes:
+        bytes: Its size.
+        sha256: Its checksum, as 64 hexadecimal digits.
+    """
 
     bytes: int
     sha256: str

@@ -14,12 +14,12 @@ _SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
 class GracefulStop:
     """Notes that the process was asked to end, and sees to it that it does.
 
-      with GracefulStop(grace_seconds=60) as stop:
-          for epoch in ...:
-              ...
-              stop.saved = f"epoch {epoch} in {folder}"
-              if stop.requested:
-                  break
+        with GracefulStop(grace_seconds=60) as stop:
+            for epoch in ...:
+                ...
+                stop.saved = f"epoch {epoch} in {folder}"
+                if stop.requested:
+                    break
 
     If the block has not ended `grace_seconds` after the signal, be it that a step or a
     compilation takes longer, the process says what is saved and ends on the spot, with

@@ -36,6 +36,36 @@ BEST_STRATEGIES = {
 class TrainSettings:
     """How a strategy is trained; the fields are the published flags.
 
+    Attributes:
+      seed: of all randomness.
+      batch_size: museums of a batch.
+      epochs: to train.
+      lr: learning rate of Adam.
+      scheduler_step_size: the rate of epoch e (from 0) is lr * gamma ** (e // step
+        size).
+      scheduler_gamma: see `scheduler_step_size`.
+      number_of_tries: repetitions with other random streams of the same seed.
+      save_strategy: which epoch is tested: "last", or "best" by `best_strategy` on val.
+      best_strategy: one of `BEST_STRATEGIES`; None unless the best epoch is kept.
+      loss_margin: of the triplet loss, in cosine.
+      use_categories_in_loss: theme-aware loss: negatives are museums of other themes.
+      loss_within_category_margin: margin of the second component, between museums of
+        one theme; None for no such component.
+      second_loss_component_weight: between 0 and 1; None is the published default,
+        0.5, where there is a second component.
+      second_loss_component_weight_decay_factor: the weight is multiplied by it after
+        every epoch, up to 1; None leaves it.
+      new_positive_samples: museums of a description's theme drawn as positives of the
+        second component; None for none.
+      allow_sampling_replacement_of_new_positives: whether one may be drawn twice.
+      filter_out_hard_negatives: whether negatives more similar than the match are left
+        out.
+      loss_patience: epochs without a lower val loss after which a try ends; None never
+        ends it.
+      loss_delta: how much lower counts as lower.
+      cnn1d_masking: "channels" is the published release's masking, see
+        `nn.convolution`.
+
     Raises:
       ValueError: a value out of range, or settings that contradict each other or have
         no effect together (both are named).
@@ -45,28 +75,21 @@ class TrainSettings:
     batch_size: int = 64
     epochs: int = 25
     lr: float = 1e-3
-    #: The rate of epoch e (from 0) is lr * gamma ** (e // step_size).
     scheduler_step_size: int = 27
     scheduler_gamma: float = 0.75
-    #: Repetitions with other random streams of the same seed.
     number_of_tries: int = 1
-    #: Which epoch is tested: "last", or "best" by best_strategy on val.
     save_strategy: str = "last"
     best_strategy: str | None = None
     loss_margin: float = 0.25
     use_categories_in_loss: bool = False
     loss_within_category_margin: float | None = None
-    #: None is the published default, 0.5, where there is a second component.
     second_loss_component_weight: float | None = None
     second_loss_component_weight_decay_factor: float | None = None
     new_positive_samples: int | None = None
     allow_sampling_replacement_of_new_positives: bool = False
     filter_out_hard_negatives: bool = False
-    #: Epochs without a lower val loss after which a try ends; None never ends it.
     loss_patience: int | None = None
-    #: How much lower counts.
     loss_delta: float | None = None
-    #: "channels" is the published release's masking, see `nn.convolution`.
     cnn1d_masking: Masking = "time"
 
     def __post_init__(self) -> None:

@@ -1,4 +1,4 @@
-"""1-D convolution over a sequence (spec: `OneDimensionalCNN`)."""
+"""1-D convolution over a sequence (HM3's `OneDimensionalCNN`)."""
 
 from collections.abc import Mapping
 from typing import Literal

@@ -1,4 +1,4 @@
-"""Mean pooling of processed items (spec: `MeanPoolingProcessed`)."""
+"""Mean pooling of processed items (HM3's `MeanPoolingProcessed`)."""
 
 from collections.abc import Mapping
 

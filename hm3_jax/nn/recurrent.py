@@ -1,4 +1,4 @@
-"""GRU and LSTM encoders of sequences (spec: `GRUNet`, `LSTMNet`)."""
+"""GRU and LSTM encoders of sequences (HM3's `GRUNet`, `LSTMNet`)."""
 
 from collections.abc import Mapping
 

@@ -1,7 +1,7 @@
 """Triplet losses on a batch's similarities: standard and theme-aware.
 
-Source: spec section 5 (HM3, ICMR 2025). Everything here is pure and works under
-`jax.jit`, `jax.vmap` and `jax.grad`. What changes the program is in `LossConfig`
+Source: HM3 (ICMR 2025) and its published release. Everything here is pure and works
+under `jax.jit`, `jax.vmap` and `jax.grad`. What changes the program is in `LossConfig`
 (static); what only changes numbers is in `LossWeights` (traced), so that a sweep over
 margins and weights is one compilation.
 """
@@ -26,22 +26,26 @@ class LossConfig:
 
     Errors name the published flags the fields stand for.
 
+    Attributes:
+      uses_themes: `use_categories_in_loss`: negatives of the first component are other
+        themes'. None leaves it to `LossWeights.uses_themes`, for runs that differ in
+        it.
+      within_theme: `loss_within_category_margin` is given: a second component within
+        themes.
+      filter_out_hard_negatives: keep negatives less similar than the match only. None
+        leaves it to `LossWeights.filter_out_hard_negatives`.
+      new_positive_samples: museums of the anchor's theme drawn as positives of the
+        second component; None for none.
+      with_replacement: `allow_sampling_replacement_of_new_positives`.
+
     Raises:
       ValueError: settings that contradict each other, both named.
     """
 
-    #: `use_categories_in_loss`: negatives of the first component are other themes'.
-    #: None leaves it to `LossWeights.uses_themes`, for runs that differ in it.
     uses_themes: bool | None = False
-    #: `loss_within_category_margin` is given: a second component within themes.
     within_theme: bool = False
-    #: `filter_out_hard_negatives`: keep negatives less similar than the match only.
-    #: None leaves it to `LossWeights.filter_out_hard_negatives`.
     filter_out_hard_negatives: bool | None = False
-    #: `new_positive_samples`: museums of the anchor's theme drawn as positives of the
-    #: second component; None for none.
     new_positive_samples: int | None = None
-    #: `allow_sampling_replacement_of_new_positives`.
     with_replacement: bool = False
 
     def __post_init__(self) -> None:
@@ -110,15 +114,21 @@ Flag = Bool[Array, ""] | bool
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class LossWeights:
-    """The numbers of the loss: a pytree of scalars (or of a leading axis to vmap)."""
+    """The numbers of the loss: a pytree of scalars (or of a leading axis to vmap).
 
-    #: `loss_margin`, in units of cosine.
+    Attributes:
+      margin: `loss_margin`, in units of cosine.
+      within_theme_margin: `loss_within_category_margin`; read by the within-theme
+        component only.
+      second_component_weight: `second_loss_component_weight` w:
+        (1 - w) * first + w * second.
+      uses_themes: wanted where `LossConfig` has None for it.
+      filter_out_hard_negatives: wanted where `LossConfig` has None for it.
+    """
+
     margin: Scalar = 0.25
-    #: `loss_within_category_margin`; read by the within-theme component only.
     within_theme_margin: Scalar = 0.15
-    #: `second_loss_component_weight` w: (1 - w) * first + w * second.
     second_component_weight: Scalar = 0.5
-    #: Wanted where `LossConfig` has None for them.
     uses_themes: Flag | None = None
     filter_out_hard_negatives: Flag | None = None
 
@@ -217,7 +227,7 @@ def retrieval_loss(
       ValueError: shapes do not fit, or new positives without a key.
 
     References:
-      spec section 5.
+      HM3 (ICMR 2025), and its published release.
 
     >>> import jax.numpy as jnp
     >>> loss, _ = retrieval_loss(

@@ -1,4 +1,4 @@
-"""Retrieval metrics of a set of museums, as published (spec section 7).
+"""Retrieval metrics of a set of museums, as published.
 
 Relevant to a query is, in the metrics by theme (``class`` in the published keys), every
 item of its theme *including its own*. Among equal similarities the item with the

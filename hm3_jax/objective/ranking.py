@@ -31,12 +31,20 @@ _Tree = TypeVar("_Tree")
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class QueryScores:
-    """What the metrics need of every query's ranking; rows of padding hold zeros."""
+    """What the metrics need of every query's ranking; rows of padding hold zeros.
 
-    rank: Int[Array, " n"]  # of the query's own item, from 1
-    relevant: Int[Array, " n"]  # items of the query's theme, its own item included
-    hits: Int[Array, "n cutoffs"]  # of those, how many in the first 1, 5, 10
-    ndcg_by_theme: Float[Array, " n"]  # binary gains, over the ideal ranking's
+    Attributes:
+      rank: of the query's own item, from 1; int32.
+      relevant: items of the query's theme, its own item included; int32.
+      hits: of those, how many in the first 1, 5, 10; int32.
+      ndcg_by_theme: gain 1 for each relevant item, over the ideal ranking's; float32.
+      average_precision_by_theme: over all relevant items; float32.
+    """
+
+    rank: Int[Array, " n"]
+    relevant: Int[Array, " n"]
+    hits: Int[Array, "n cutoffs"]
+    ndcg_by_theme: Float[Array, " n"]
     average_precision_by_theme: Float[Array, " n"]
 
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 # Under the root of a norm, so that a zero vector has similarity 0 with everything
-# and a finite gradient (spec section 5).
+# and a finite gradient, as in the published release.
 NORM_EPSILON = 1e-18
 
 
@@ -46,7 +46,7 @@ def cosine_similarity(
       ValueError: the two arrays are not matrices of one shape.
 
     References:
-      spec section 5.
+      HM3 (ICMR 2025), and its published release.
 
     >>> import jax.numpy as jnp
     >>> cosine_similarity(jnp.eye(2), jnp.array([[3.0, 0.0], [1.0, 1.0]])).round(3)

@@ -82,6 +82,7 @@ def test_broken_links_are_found(tmp_path: Path) -> None:
         '<h1 id="top">A</h1><a href="#top">1</a><a href="#bottom">2</a>'
         '<a href="below/b.html#here%20too">3</a><a href="below/c.html">4</a>'
         '<a href="https://example.org/x">5</a><img src="x.png"/>'
+        '<script src="https://example.org/x.js"></script>'
     )
     (tmp_path / "below" / "b.html").write_text(
         '<p id="here too"><a href="../a.html#top">1</a><a href="../a.html#no">2</a>'
@@ -89,6 +90,7 @@ def test_broken_links_are_found(tmp_path: Path) -> None:
     assert broken_links(tmp_path) == [
         "a.html: #bottom",
         "a.html: below/c.html",
+        "a.html: https://example.org/x.js",
         "a.html: x.png",
         "below/b.html: ../a.html#no",
     ]

@@ -107,14 +107,18 @@ def write_runs(folder: Path, runs: int, museums: int, tries: int) -> int:
             ).write(try_folder(where, attempt))
             _write_curves(try_folder(where, attempt), settings, results[-1].tested)
         ids = [f"museum{i}" for i in range(museums)]
-        write_test(where, results, ids, [f"theme{i % _THEMES}" for i in range(museums)])
+        write_test(where, results, ids, np.arange(museums) % _THEMES)
         write_experiment(
             folder / name,
             name=name,
             description="",
             tags=(),
             settings=settings,
-            run={"base_name": config.file_stem, "dataset_kind": "synthetic"},
+            run={
+                "base_name": config.file_stem,
+                "dataset_kind": "synthetic",
+                "themes": [f"theme{number}" for number in range(_THEMES)],
+            },
         )
         size += (where / "test_output.json").stat().st_size
     return size

@@ -131,7 +131,7 @@ class TwoTowers(nn.Module):
 
 
 def cosine(left: Tensor, right: Tensor) -> Tensor:
-    """(n, d), (m, d) -> (n, m) cosines, norms as in spec section 5."""
+    """(n, d), (m, d) -> (n, m) cosines, with 1e-18 under each norm's root."""
     left, right = (
         x / (x.square().sum(dim=1, keepdim=True) + 1e-18).sqrt() for x in (left, right)
     )
@@ -139,7 +139,7 @@ def cosine(left: Tensor, right: Tensor) -> Tensor:
 
 
 def triplet_loss(scores: Tensor, margin: float) -> Tensor:
-    """Standard triplet loss of an (n, n) score matrix, n > 1 (spec section 5)."""
+    """Standard triplet loss of an (n, n) score matrix, n > 1."""
     own = scores.diagonal()
     costs = torch.relu(margin + scores - own[:, None])
     costs = costs + torch.relu(margin + scores - own[None, :])
@@ -194,7 +194,7 @@ def embed(
 
 @torch.inference_mode()
 def evaluate(described: Tensor, shown: Tensor, themes: Tensor) -> dict[str, float]:
-    """Metrics of spec section 7 by sorting the whole matrix; percent, ranks from 1."""
+    """The published metrics by sorting the whole matrix; percent, ranks from 1."""
     scores = cosine(described, shown)
     metrics = {}
     for name, matrix in (("t2s", scores), ("s2t", scores.T)):

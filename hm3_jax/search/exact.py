@@ -25,7 +25,7 @@ _MOST_ROWS = 2**16
 _FIRST_ROWS, _GROWTH = 1024, 4
 # Pairs of a query and a museum that are compared in float64 at a time.
 _PAIRS = 8192
-# Under the root of a length, as in the metrics (spec section 5).
+# Under the root of a length, as in `objective.similarity`.
 _NORM_EPSILON = 1e-18
 # Below every cosine, and above what is left out.
 _LOWEST = -2.0

@@ -1,4 +1,4 @@
-"""Presets against what is published (spec 3) and what open_clip knows."""
+"""Presets against what is published and what open_clip knows."""
 
 import pytest
 

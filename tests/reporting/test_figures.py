@@ -14,10 +14,16 @@ from hm3_jax.reporting import draw
 from hm3_jax.reporting.draw import draw_all
 from hm3_jax.reporting.figures.confusion import theme_shares
 from hm3_jax.reporting.figures.density import density
-from hm3_jax.reporting.figures.maps import project_pca, project_tsne, sample
+from hm3_jax.reporting.figures.maps import (
+    draw_map,
+    project_pca,
+    project_tsne,
+    sample,
+)
 from hm3_jax.reporting.figures.strips import quartile_queries
 from hm3_jax.reporting.figures.style import (
     COLOURS,
+    THEME_COLOURS,
     settings,
     shade,
     short_names,
@@ -358,3 +364,27 @@ def test_short_names_tell_runs_apart(drawn):
     assert short_names(runs, ["GRU"] * 3)[1:] == ["STL", "W"]
     assert short_names(runs[:1] * 2, ["GRU", "CNN"]) == ["GRU", "CNN"]
     assert short_names(runs[1:], ["GRU", "CNN"]) == ["STL\nGRU", "W\nCNN"]
+
+
+@pytest.mark.parametrize(("more", "label"), [(1, "theme_09"), (2, "2 others")])
+def test_themes_beyond_the_colours_of_maps(tmp_path, more, label):
+    themes = [f"theme_{number:02d}" for number in range(len(THEME_COLOURS) + more)]
+    folder = write_run(
+        tmp_path / "A" / "rnn_rnn", museums=2 * len(themes), themes=themes
+    )
+    (run,) = find_runs([folder], pytest.fail)
+    tested = read_tested(run, both_by_theme=False, embeddings=True)
+    assert tested.embedded is not None
+    points, _ = project_pca(tested.embedded.ranking, sample(len(tested.ids)))
+    with settings():
+        drawing = draw_map(
+            "PCA",
+            {run: "A"},
+            {run: tested},
+            {run: tested.embedded},
+            {run: points},
+            "map_pca",
+        )
+        (legend,) = drawing.figure.legends
+    texts = [text.get_text() for text in legend.get_texts()]
+    assert texts == [*themes[: len(THEME_COLOURS)], label, "description", "museum"]

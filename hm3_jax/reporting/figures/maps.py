@@ -139,10 +139,11 @@ def draw_map(
         (wrapped(label), Line2D([], [], color=tint, marker="o", linestyle=""))
         for label, tint in colours.items()
     ]
-    rest = len(tests[runs[0]].theme_names) - len(colours)
+    rest = [name for name in tests[runs[0]].theme_names if name not in colours]
     if rest:
+        label = wrapped(rest[0]) if len(rest) == 1 else f"{len(rest)} others"
         others = Line2D([], [], color=REST_COLOUR, marker="o", linestyle="")
-        entries.append((f"{rest} others", others))
+        entries.append((label, others))
     black: dict[str, Any] = {"color": "black", "linestyle": ""}
     entries += [
         ("description", Line2D([], [], marker="s", mfc="none", **black)),

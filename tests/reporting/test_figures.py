@@ -75,7 +75,9 @@ def test_all_figures_are_drawn_and_written(drawn, tmp_path):
         "map_tsne",
     ]
     drawing = drawings["density"]
+    dots = drawing.figure.dpi
     drawing.write(tmp_path)
+    assert drawing.figure.dpi == dots
     assert (tmp_path / "density.pdf").read_bytes().startswith(b"%PDF")
     assert "<svg" in (tmp_path / "density.svg").read_text()
     assert (tmp_path / "density.png").read_bytes().startswith(b"\x89PNG")

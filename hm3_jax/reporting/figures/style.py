@@ -94,6 +94,7 @@ class Drawing:
         from matplotlib.backends.backend_pdf import FigureCanvasPdf
         from matplotlib.backends.backend_svg import FigureCanvasSVG
 
+        shown = self.figure.dpi
         # Laid out once, and drawn once a file: savefig draws everything twice.
         self.figure.dpi = _DOTS
         self.figure.draw_without_rendering()
@@ -105,6 +106,8 @@ class Drawing:
             f"{stem}.pdf", metadata={"CreationDate": None}
         )
         FigureCanvasSVG(self.figure).print_svg(f"{stem}.svg", metadata={"Date": None})
+        # Each form has its own; a notebook shows the figure as it was.
+        self.figure.dpi = shown
         with (folder / f"{self.name}.csv").open(
             "w", newline="", encoding="utf-8"
         ) as file:

@@ -110,7 +110,9 @@ def outputs_of(cell: Any) -> list[tuple[list[str], str]]:
             found.append(([output.name], output.text))
         else:
             data = output.data
-            text = data.get("text/markdown", data["text/plain"])
+            # The words beside a picture are its size, which is Matplotlib's choice.
+            words = "" if "image/png" in data else data["text/plain"]
+            text = data.get("text/markdown", words)
             found.append((sorted(data), text))
     return found
 

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Runs every check: style, types, tests. Sets up .venv first.
+# Runs the checks: style, types, tests. Sets up .venv first.
 #
-#   bash launch/test.sh [--long] [PYTEST ARGUMENT ...]
+#   bash launch/test.sh [--thorough|--long] [PYTEST ARGUMENT ...]
 #
-#   --long   also the tests marked slow
+#   --thorough   also the tests marked thorough, as continuous integration does
+#   --long       all tests, those marked slow too
 #
 # Environment:
 #   HM3_JAX_SETUP=core  install no torch: its tests are skipped, and so are the types,
@@ -11,11 +12,17 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-marked=(-m "not slow")
-if [ "${1:-}" = --long ]; then
-  marked=()
-  shift
-fi
+marked=(-m "not slow and not thorough")
+case "${1:-}" in
+  --thorough)
+    marked=(-m "not slow")
+    shift
+    ;;
+  --long)
+    marked=()
+    shift
+    ;;
+esac
 
 mode="${HM3_JAX_SETUP:-full}"
 bash launch/setup.sh "$mode" analysis docs hub logging serving test

@@ -20,6 +20,7 @@ def commands(document: Path) -> str:
     return "set -euo pipefail\n" + "\n".join(blocks)
 
 
+@pytest.mark.thorough
 def test_the_commands_make_and_test_a_model(repository: Path, tmp_path: Path) -> None:
     script = commands(repository / "docs" / "your_own_museums.md")
     assert script.count("python ") > 8

@@ -15,6 +15,7 @@ for _needed in ("nbclient", "matplotlib", "sklearn"):
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 
 
+@pytest.mark.thorough
 def test_the_tour_runs_and_shows_what_is_stored(
     repository: Path,
     tmp_path: Path,

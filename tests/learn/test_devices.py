@@ -16,6 +16,8 @@ from tests.learn import eight_devices, small
 
 STEM = small.FLAT.file_stem
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.fixture(scope="module")
 def eight(store, tmp_path_factory, repository) -> Path:

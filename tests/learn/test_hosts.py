@@ -111,6 +111,7 @@ def close(found: Path, wanted: Path, tries: int, epochs: int) -> None:
         )
 
 
+@pytest.mark.thorough
 def test_killed_stopped_and_resumed_as_if_nothing_had_been(runs, store, tmp_path):
     # Two share every batch, fed from the host; process 0 is killed.
     with runs.start(2, "runs", "--data_placement=host", tries=1) as running:

@@ -83,12 +83,15 @@ def test_folders_are_locked_one_by_one(tmp_path):
     "child",
     [
         # With exec, told to inherit what it may.
-        "child = subprocess.Popen(['sleep', '60'], close_fds=False).pid",
-        "import os; child = os.fork(); child or (time.sleep(60), os._exit(0))",
+        "print(subprocess.Popen(['sleep', '60'], close_fds=False).pid, flush=True)",
+        # The parent may be ahead of its child, and waits for it.
+        "import os; there = os.pipe(); child = os.fork(); "
+        "child or (os.write(there[1], b'.'), time.sleep(60)); "
+        "os.read(there[0], 1); print(child, flush=True)",
     ],
 )
 def test_children_do_not_keep_the_lock_of_a_killed_parent(tmp_path, repository, child):
-    process, printed = hold(tmp_path, repository, f"{child}; print(child, flush=True)")
+    process, printed = hold(tmp_path, repository, child)
     pid = int(printed[0])
     try:
         with pytest.raises(FileExistsError), run_lock(tmp_path):

@@ -65,22 +65,21 @@ def epoch_ours(store: str) -> dict[str, float]:
     import jax
 
     from hm3_jax.data.store import open_store
-    from hm3_jax.learn import order
-    from hm3_jax.learn.batches import Counts
-    from hm3_jax.learn.epoch import Hyper, fresh_state, train_epoch
-    from hm3_jax.learn.features import load_features
-    from hm3_jax.learn.layout import BY_DEVICE, EVERYWHERE, Layout
+    from hm3_jax.learn.batches.features import load_features
+    from hm3_jax.learn.batches.plan import MuseumSizes, epoch_batches
+    from hm3_jax.learn.devices.mesh import BY_DEVICE, EVERYWHERE, Layout
     from hm3_jax.learn.model import draw_params, graph_of
+    from hm3_jax.learn.training.epoch import EpochInputs, fresh_state, train_epoch
     from hm3_jax.nn.strategy import load_strategy
     from hm3_jax.objective.loss import LossConfig, LossWeights
 
     opened, config = open_store(store), load_strategy(STRATEGY)
     layout = Layout.of(1, jax.devices()[:1])
     loaded = load_features(opened, config)
-    features, counts = layout.put(loaded, EVERYWHERE), Counts.of(loaded)
+    features, counts = layout.put(loaded, EVERYWHERE), MuseumSizes.of(loaded)
     epochs = [
         counts.plan(
-            order.epoch_batches(
+            epoch_batches(
                 opened.splits["train"], BATCH_SIZE, seed=0, attempt=1, epoch=epoch
             )[None],
             layout,
@@ -94,7 +93,7 @@ def epoch_ours(store: str) -> dict[str, float]:
     def scalar(value: float):
         return jax.device_put(np.full(1, value, np.float32))
 
-    hyper = Hyper(
+    hyper = EpochInputs(
         lr=scalar(LEARNING_RATE),
         loss=LossWeights(
             margin=scalar(0.25),
@@ -143,7 +142,7 @@ def _epoch_torch(store: str, recurrence: Literal["gru", "loop"]) -> dict[str, fl
     from benchmarks.torch_data import read_museums
     from benchmarks.torch_reference import TwoTowers, train_epoch
     from hm3_jax.data.store import open_store
-    from hm3_jax.learn import order
+    from hm3_jax.learn.batches.plan import epoch_batches
 
     opened = open_store(store)
     museums = read_museums(opened)
@@ -151,7 +150,7 @@ def _epoch_torch(store: str, recurrence: Literal["gru", "loop"]) -> dict[str, fl
     optimizer = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE, fused=True)
     times, losses = [], np.zeros(0)
     for epoch in range(6):
-        batches = order.epoch_batches(
+        batches = epoch_batches(
             np.asarray(opened.splits["train"]),
             BATCH_SIZE,
             seed=0,

@@ -22,15 +22,15 @@ from pathlib import Path
 
 import numpy as np
 
-from hm3_jax.learn.evaluation import Tested
-from hm3_jax.learn.run_folder import (
+from hm3_jax.learn.evaluation.split import Tested
+from hm3_jax.learn.saved.run import RunRecord
+from hm3_jax.learn.saved.run_folder import (
     MetricsLog,
     TryResult,
     try_folder,
     write_experiment,
     write_test,
 )
-from hm3_jax.learn.runs import RunRecord
 from hm3_jax.learn.settings import TrainSettings
 from hm3_jax.nn.strategy import StrategyConfig, load_strategy, to_json
 from hm3_jax.objective.metrics import retrieval_metrics

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from playwright.sync_api import expect
 
-from tests.search.browsing import chromium
+from tests.retrieval.browsing import chromium
 
 _QUERY = (
     "This portrait museum has four rooms of baroque art. In the first room, a golden "

@@ -26,11 +26,11 @@ from typing import Any
 import numpy as np
 
 from benchmarks.in_process import measured
-from hm3_jax.search.exact import ExactSearch, unit
-from hm3_jax.search.index import open_index
-from hm3_jax.search.index_format import IndexFacts
-from hm3_jax.search.index_writer import create_index
-from hm3_jax.search.museums import Museums, pack_details
+from hm3_jax.retrieval.exact import ExactSearch, unit
+from hm3_jax.retrieval.index import open_index
+from hm3_jax.retrieval.index_format import IndexFacts
+from hm3_jax.retrieval.index_writer import create_index
+from hm3_jax.retrieval.museums import Museums, pack_details
 
 BATCH, TOP_K, THEMES = 64, 10, 10
 _CHUNK = 2**16

@@ -24,11 +24,10 @@ def case(store: str, runs: int, epochs: int, strategy: str) -> dict[str, float]:
 
     from benchmarks.floor import epoch_flops
     from hm3_jax.data.store import open_store
-    from hm3_jax.learn.execution import Execution
-    from hm3_jax.learn.runs import Run
-    from hm3_jax.learn.settings import TrainSettings
-    from hm3_jax.learn.task import Task
-    from hm3_jax.learn.trainer import Trainer
+    from hm3_jax.learn.evaluation.task import Task
+    from hm3_jax.learn.saved.run import Run
+    from hm3_jax.learn.settings import Execution, TrainSettings
+    from hm3_jax.learn.training.trainer import Trainer
     from hm3_jax.nn.strategy import load_strategy
 
     opened, config = open_store(store), load_strategy(Path(strategy))

@@ -19,11 +19,12 @@ from pathlib import Path
 
 from absl import flags
 
-from hm3_jax import cli, index_session, milvus_flags
+from hm3_jax.app import index_commands
+from hm3_jax.app.index_commands import Source
+from hm3_jax.app.models import CHECKPOINT_HELP
+from hm3_jax.cli import frame, milvus_flags
 from hm3_jax.data.open_features import FEATURES_HELP
-from hm3_jax.index_session import Source
-from hm3_jax.learn.compiled import keep_compiled_programs
-from hm3_jax.model_source import CHECKPOINT_HELP
+from hm3_jax.learn.devices.compilation_cache import keep_compiled_programs
 
 _OUTPUT = flags.DEFINE_string("output", None, "Folder of the index.", required=True)
 _CHECKPOINT = flags.DEFINE_string("checkpoint", None, CHECKPOINT_HELP)
@@ -51,13 +52,13 @@ def main() -> None:
         )
     keep_compiled_programs()
     if source is not None:
-        print(index_session.build(source, output, append=_APPEND.value))
+        print(index_commands.build(source, output, append=_APPEND.value))
     if _REMOVE.value:
-        print(index_session.remove(output, tuple(_REMOVE.value)))
+        print(index_commands.remove(output, tuple(_REMOVE.value)))
     if _VERIFY.value:
-        print(index_session.verify(output))
+        print(index_commands.verify(output))
     if milvus is not None:
-        print(index_session.copy_to_milvus(output, milvus))
+        print(index_commands.copy_to_milvus(output, milvus))
 
 
 def _source() -> Source | None:
@@ -87,4 +88,4 @@ def _source() -> Source | None:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    frame.run(main)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from absl import flags
 
-from hm3_jax import cli
+from hm3_jax.cli import frame
 from hm3_jax.extraction.compress_tree import CompressionReport, compress_tree
 
 _INPUT_ROOT = flags.DEFINE_string(
@@ -64,4 +64,4 @@ def _summary(report: CompressionReport) -> str:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    frame.run(main)

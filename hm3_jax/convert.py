@@ -23,9 +23,10 @@ from typing import cast
 
 from absl import flags
 
-from hm3_jax import cli, conversion
+from hm3_jax.app import conversion
+from hm3_jax.app.sharing import Push
+from hm3_jax.cli import frame
 from hm3_jax.nn.convolution import Masking
-from hm3_jax.sharing import Push
 
 _FROM = flags.DEFINE_enum(
     "from", None, conversion.FORMS, "Form of --input.", required=True
@@ -62,8 +63,8 @@ _PRIVATE = flags.DEFINE_bool(
 
 def main() -> None:
     """Reads the flags and converts."""
-    cli.refuse_flags_of_others(_FROM, {"pytorch": [_CNN1D_MASKING]})
-    cli.refuse_flags_of_others(_TO, {"shared": [_PUSH_TO_HUB]})
+    frame.refuse_flags_of_others(_FROM, {"pytorch": [_CNN1D_MASKING]})
+    frame.refuse_flags_of_others(_TO, {"shared": [_PUSH_TO_HUB]})
     if _PRIVATE.present and _PUSH_TO_HUB.value is None:
         raise ValueError("--private has no effect without --push_to_hub")
     push = None
@@ -83,4 +84,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    frame.run(main)

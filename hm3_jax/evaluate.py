@@ -22,12 +22,12 @@ from pathlib import Path
 
 from absl import flags
 
-from hm3_jax import cli
+from hm3_jax.app.evaluation import EvaluationSettings, evaluate_all
+from hm3_jax.app.evaluation_table import table_of
+from hm3_jax.app.models import CHECKPOINT_HELP
+from hm3_jax.cli import frame
 from hm3_jax.data.open_features import FEATURES_HELP, open_features
-from hm3_jax.evaluation_session import EvaluationSettings, evaluate_all
-from hm3_jax.evaluation_table import table_of
-from hm3_jax.learn.compiled import keep_compiled_programs
-from hm3_jax.model_source import CHECKPOINT_HELP
+from hm3_jax.learn.devices.compilation_cache import keep_compiled_programs
 from hm3_jax.reporting.per_query import FORMATS
 
 _CHECKPOINT = flags.DEFINE_list(
@@ -94,4 +94,4 @@ def _settings() -> EvaluationSettings:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    frame.run(main)

@@ -18,7 +18,7 @@ import time
 
 from absl import flags
 
-from hm3_jax import cli
+from hm3_jax.cli import frame
 from hm3_jax.data.open_features import FEATURES_HELP, open_features
 from hm3_jax.data.progress_lines import ProgressLines
 from hm3_jax.data.summary import summary_line
@@ -77,4 +77,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    frame.run(main)

@@ -25,7 +25,7 @@ from typing import Any
 
 from absl import flags
 
-from hm3_jax import cli
+from hm3_jax.cli import frame
 from hm3_jax.data.store_format import DTYPES
 from hm3_jax.data.summary import summary_line
 from hm3_jax.extraction.clip_choice import PRECISIONS, ClipChoice
@@ -232,4 +232,4 @@ def _settings(preset: Preset) -> FeatureSettings:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    frame.run(main)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from absl import flags
 
-from hm3_jax import cli
+from hm3_jax.cli import frame
 from hm3_jax.data.importers.apartments import read_apartments
 from hm3_jax.data.importers.common import ImportedSet, ModelFacts
 from hm3_jax.data.importers.hm3 import VIDEO_POOLINGS, read_hm3
@@ -97,7 +97,7 @@ _OWN_FLAGS = {
 def main() -> None:
     """Imports what the flags name and says what it was."""
     start = time.perf_counter()
-    cli.refuse_flags_of_others(_SOURCE, _OWN_FLAGS)
+    frame.refuse_flags_of_others(_SOURCE, _OWN_FLAGS)
     output = Path(_OUTPUT.value)
     if output.exists():
         raise FileExistsError(
@@ -166,4 +166,4 @@ def _read() -> ImportedSet:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    frame.run(main)

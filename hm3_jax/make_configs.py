@@ -11,7 +11,7 @@ combination that exists is written. The flags are those of HM3's create_config_f
 
 from absl import flags
 
-from hm3_jax import cli
+from hm3_jax.cli import frame
 from hm3_jax.nn import strategy_files
 
 _OUT_DIR = flags.DEFINE_string(
@@ -72,4 +72,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    frame.run(main)

@@ -24,7 +24,7 @@ from pathlib import Path
 
 from absl import flags
 
-from hm3_jax import cli
+from hm3_jax.cli import frame
 from hm3_jax.data.museum import SPLITS
 from hm3_jax.data.museum_jsonl import MUSEUMS, write_museum_files
 from hm3_jax.data.raw_sources.common import RawSet
@@ -75,7 +75,7 @@ _OWN_FLAGS = {"genmuseums": (_SEMART, _VIDEOS), "museums3k": (_PICTURES,)}
 def main() -> None:
     """Makes the list that the flags ask for and says what is in it."""
     start = time.perf_counter()
-    cli.refuse_flags_of_others(_SOURCE, _OWN_FLAGS)
+    frame.refuse_flags_of_others(_SOURCE, _OWN_FLAGS)
     output = Path(_OUTPUT.value)
     if output.exists():
         raise FileExistsError(
@@ -134,4 +134,4 @@ def _summary(raw: RawSet) -> str:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    frame.run(main)

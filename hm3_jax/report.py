@@ -16,7 +16,7 @@ from pathlib import Path
 
 from absl import flags
 
-from hm3_jax import cli
+from hm3_jax.cli import frame
 from hm3_jax.reporting.build import ReportConfig, make_report
 from hm3_jax.reporting.layouts import LAYOUTS
 
@@ -91,4 +91,4 @@ def _config() -> ReportConfig:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    frame.run(main)

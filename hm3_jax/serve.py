@@ -15,9 +15,9 @@ from pathlib import Path
 
 from absl import flags
 
-from hm3_jax import cli, milvus_flags
-from hm3_jax.learn.compiled import keep_compiled_programs
-from hm3_jax.serving_session import ServeSettings, serve
+from hm3_jax.app.serving import ServeSettings, serve
+from hm3_jax.cli import frame, milvus_flags
+from hm3_jax.learn.devices.compilation_cache import keep_compiled_programs
 
 _INDEX = flags.DEFINE_string("index", None, "Index made by build_index.", required=True)
 _PORT = flags.DEFINE_integer(
@@ -74,4 +74,4 @@ def _path(flag: flags.FlagHolder[str | None]) -> Path | None:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    frame.run(main)

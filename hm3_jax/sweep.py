@@ -21,17 +21,17 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from hm3_jax import cli, joining, training_flags
-from hm3_jax.learn.epoch_report import EpochReport
-from hm3_jax.learn.experiment import Experiment
-from hm3_jax.learn.run_folder import TryResult
+from hm3_jax.app.sweep_points import from_files, from_grid, from_list
+from hm3_jax.app.training import carry_out, summary_of_test
+from hm3_jax.cli import distributed, frame, training_flags
+from hm3_jax.cli.training_display import Wording
+from hm3_jax.learn.saved.run_folder import TryResult
+from hm3_jax.learn.training.experiment import Experiment
+from hm3_jax.learn.training.run_logs import EpochReport
 from hm3_jax.nn.strategy import StrategyConfig
-from hm3_jax.sweep_points import from_files, from_grid, from_list
-from hm3_jax.training_display import Wording
-from hm3_jax.training_session import carry_out, summary_of_test
 
 flags.adopt_module_key_flags(training_flags)
-flags.adopt_module_key_flags(joining)
+flags.adopt_module_key_flags(distributed)
 
 _GRID = flags.DEFINE_string(
     "grid",
@@ -49,7 +49,7 @@ _EXPERIMENTS = flags.DEFINE_list(
 )
 
 
-@joining.joined
+@distributed.joined
 def main() -> int:
     """Reads the flags and runs the sweep."""
     experiments = _experiments()
@@ -107,4 +107,4 @@ def _test(
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    frame.run(main)

@@ -13,19 +13,19 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from hm3_jax import cli, joining, training_flags
-from hm3_jax.learn.epoch_report import EpochReport
-from hm3_jax.learn.experiment import Experiment
-from hm3_jax.learn.run_folder import TryResult
+from hm3_jax.app.training import carry_out, summary_of_test
+from hm3_jax.cli import distributed, frame, training_flags
+from hm3_jax.cli.training_display import Wording
+from hm3_jax.learn.saved.run_folder import TryResult
+from hm3_jax.learn.training.experiment import Experiment
+from hm3_jax.learn.training.run_logs import EpochReport
 from hm3_jax.nn.strategy import StrategyConfig
-from hm3_jax.training_display import Wording
-from hm3_jax.training_session import carry_out, summary_of_test
 
 flags.adopt_module_key_flags(training_flags)
-flags.adopt_module_key_flags(joining)
+flags.adopt_module_key_flags(distributed)
 
 
-@joining.joined
+@distributed.joined
 def main() -> int:
     """Reads the flags and runs the experiment."""
     experiment = training_flags.given_experiment(flags.FLAGS)
@@ -61,4 +61,4 @@ def _test(
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    frame.run(main)

@@ -9,12 +9,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hm3_jax.learn.batches import Counts
-from hm3_jax.learn.embed import embed, plan_embedding
-from hm3_jax.learn.features import Column, Features, recurrence_of
-from hm3_jax.learn.layout import Layout
+from hm3_jax.learn.batches.features import Column, Features, recurrence_of
+from hm3_jax.learn.batches.placement import OnDevice
+from hm3_jax.learn.batches.plan import MuseumSizes
+from hm3_jax.learn.devices.mesh import Layout
+from hm3_jax.learn.evaluation.embed import embed, plan_embedding
 from hm3_jax.learn.model import graph_of, stack_params
-from hm3_jax.learn.placement import OnDevice
 from hm3_jax.nn.convolution import Masking
 from hm3_jax.nn.strategy import StrategyConfig, load_strategy
 
@@ -87,9 +87,9 @@ def embeddings(
     return [np.asarray(x[0]) for x in out]
 
 
-def counts(config: StrategyConfig) -> Counts:
-    """Counts of the golden museums."""
-    return Counts.of(features(config))
+def counts(config: StrategyConfig) -> MuseumSizes:
+    """MuseumSizes of the golden museums."""
+    return MuseumSizes.of(features(config))
 
 
 def metrics_keys() -> list[str]:

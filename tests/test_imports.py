@@ -80,7 +80,7 @@ def test_data_and_interop_load_neither_jax_nor_torch(repository: Path) -> None:
         ("nn/a.py", "from ..data import b", "nn.a imports hm3_jax.data"),
         ("nn/a.py", "def f():\n  import hm3_jax.data", "nn.a imports hm3_jax.data"),
         ("interop/a.py", "import hm3_jax.nn.towers", "interop.a imports hm3_jax.nn"),
-        ("data/a.py", "from hm3_jax import cli", "data.a imports hm3_jax.cli"),
+        ("data/a.py", "from hm3_jax import cli", "data.a imports hm3_jax.cli.frame"),
         ("cellar/a.py", "import hm3_jax.nn", "cellar.a is in a room without a rule"),
         ("nn/a.py", "from hm3_jax import train", "nn.a imports hm3_jax.train"),
         ("cli.py", "from hm3_jax import train", "cli imports hm3_jax.train"),

@@ -2,8 +2,12 @@
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from typing import Any
 
+import jax
+
+from hm3_jax.learn.batches.placement import DataPlacement
 from hm3_jax.nn.convolution import Masking
 from hm3_jax.objective.loss import LossConfig, LossWeights, decay_second_weight
 
@@ -191,3 +195,42 @@ def _check(name: str, value: Any, *, at_least=None, above=None, at_most=None) ->
 def _check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
     if value not in choices:
         raise ValueError(f"{name}: expected one of {', '.join(choices)}, found {value}")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Execution:
+    """How runs are carried out; changes no number beyond the last bits.
+
+    Attributes:
+      runs_at_once: trained as one program; None for as many as fit the memory.
+      num_devices: to use; None for all.
+      data_placement: "device", "host" or "auto", see `learn.batches.placement`.
+      save_every_seconds: between saves, besides those at the end; 0 for every epoch.
+      keep_going: whether a run that diverges is put aside and the others go on.
+    """
+
+    runs_at_once: int | None = None
+    num_devices: int | None = None
+    data_placement: DataPlacement = "auto"
+    save_every_seconds: float = 60.0
+    keep_going: bool = False
+
+    def devices(self) -> Sequence[Any]:
+        """The devices to use.
+
+        Raises:
+          ValueError: there are fewer, or several processes would leave some out.
+        """
+        every = jax.devices()
+        wanted = self.num_devices or len(every)
+        if wanted > len(every):
+            raise ValueError(
+                f"num_devices: expected at most {len(every)} ({every[0].platform}), "
+                f"found {wanted}"
+            )
+        if jax.process_count() > 1 and wanted != len(every):
+            raise ValueError(
+                f"num_devices: {jax.process_count()} processes use all of their "
+                f"{len(every)} devices, found {wanted}"
+            )
+        return every[:wanted]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from benchmarks.search import compare, make_index
-from hm3_jax.search.index import open_index
+from hm3_jax.retrieval.index import open_index
 
 pytest.importorskip("faiss", reason="needs faiss-cpu, of the extra test")
 

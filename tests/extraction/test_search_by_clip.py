@@ -8,20 +8,20 @@ import jax
 import numpy as np
 import pytest
 
+from hm3_jax.app.index_commands import Source, build
+from hm3_jax.app.query_encoder import QueryEncoder
+from hm3_jax.app.searching import SearchSettings, search
 from hm3_jax.data.store import open_store
-from hm3_jax.index_session import Source, build
-from hm3_jax.learn import checkpoint
-from hm3_jax.learn.checkpoint import Checkpoint
+from hm3_jax.learn.evaluation.saved_model import evaluate_checkpoint
 from hm3_jax.learn.model import Model, draw_params, take_run
-from hm3_jax.learn.saved_model import evaluate_checkpoint
+from hm3_jax.learn.saved import checkpoint
+from hm3_jax.learn.saved.checkpoint import Checkpoint
 from hm3_jax.nn.strategy import PoolConfig, RecurrentConfig, StrategyConfig
 from hm3_jax.objective.metrics import exact_ranks
-from hm3_jax.query_encoder import QueryEncoder
-from hm3_jax.search.exact import ExactSearch
-from hm3_jax.search.index import open_index
-from hm3_jax.search.server.collection import Answer, Query
-from hm3_jax.search.server.indexed import IndexCollection
-from hm3_jax.search_session import SearchSettings, search
+from hm3_jax.retrieval.exact import ExactSearch
+from hm3_jax.retrieval.index import open_index
+from hm3_jax.retrieval.server.collection import Answer, Query
+from hm3_jax.retrieval.server.indexed import IndexCollection
 from tests.extraction.museum_folder import SENTENCES, write_lines, write_picture
 
 pytest.importorskip("open_clip", reason="needs open_clip")

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from hm3_jax.data.store import FeatureStore, open_store
-from hm3_jax.learn.batches import Counts
-from hm3_jax.learn.features import Features, load_features
+from hm3_jax.learn.batches.features import Features, load_features
+from hm3_jax.learn.batches.plan import MuseumSizes
 from tests.learn import small
 
 
@@ -22,8 +22,8 @@ def features(store: FeatureStore) -> Features:
 
 
 @pytest.fixture(scope="session")
-def counts(features: Features) -> Counts:
-    return Counts.of(features)
+def counts(features: Features) -> MuseumSizes:
+    return MuseumSizes.of(features)
 
 
 @pytest.fixture(scope="session")

@@ -15,13 +15,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from hm3_jax.data.store import FeatureStore, open_store
-from hm3_jax.learn import order, placement
-from hm3_jax.learn.batches import Counts
-from hm3_jax.learn.epoch import Hyper, fresh_state, train_epoch
-from hm3_jax.learn.execution import Execution
-from hm3_jax.learn.features import load_features
-from hm3_jax.learn.layout import BY_DEVICE, BY_RUN, EVERYWHERE, Layout
+from hm3_jax.learn.batches import placement
+from hm3_jax.learn.batches.features import load_features
+from hm3_jax.learn.batches.plan import MuseumSizes, epoch_batches
+from hm3_jax.learn.devices.mesh import BY_DEVICE, BY_RUN, EVERYWHERE, Layout
 from hm3_jax.learn.model import draw_params, graph_of
+from hm3_jax.learn.settings import Execution
+from hm3_jax.learn.training.epoch import EpochInputs, fresh_state, train_epoch
 from hm3_jax.nn.strategy import StrategyConfig
 from hm3_jax.objective.loss import LossConfig, LossWeights
 from tests.learn import small
@@ -48,10 +48,10 @@ def take_20_steps(
     layout = Layout.of(1, jax.devices()[:devices])
     assert layout.data_devices == devices
     features = load_features(store, config)
-    counts = Counts.of(features)
+    counts = MuseumSizes.of(features)
     planned = [
         counts.plan(
-            order.epoch_batches(
+            epoch_batches(
                 np.arange(small.MUSEUMS), BATCH, seed=3, attempt=1, epoch=epoch
             )[None],
             layout,
@@ -64,7 +64,7 @@ def take_20_steps(
     placed = layout.put(features, EVERYWHERE)
     losses, norms = [], []
     for epoch, batches in enumerate(planned):
-        hyper = Hyper(
+        hyper = EpochInputs(
             lr=jnp.full(1, 0.01, jnp.float32),
             loss=LossWeights(
                 margin=jnp.full(1, 0.25, jnp.float32),

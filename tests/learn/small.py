@@ -16,12 +16,11 @@ import numpy as np
 
 from hm3_jax.data.museum import ArtworkTable, MuseumRecord, RoomRecord
 from hm3_jax.data.store import FeatureFacts, FeatureStore, write_store
-from hm3_jax.learn.epoch_report import EpochReport
-from hm3_jax.learn.execution import Execution
-from hm3_jax.learn.experiment import Experiment, Listeners, run_experiments
-from hm3_jax.learn.interruption import GracefulStop
-from hm3_jax.learn.layout import Layout
-from hm3_jax.learn.settings import TrainSettings
+from hm3_jax.learn.devices.mesh import Layout
+from hm3_jax.learn.settings import Execution, TrainSettings
+from hm3_jax.learn.training.experiment import Experiment, Listeners, run_experiments
+from hm3_jax.learn.training.graceful_stop import GracefulStop
+from hm3_jax.learn.training.run_logs import EpochReport
 from hm3_jax.nn.strategy import (
     ConvConfig,
     PoolConfig,

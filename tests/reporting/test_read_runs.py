@@ -119,7 +119,7 @@ def test_a_newer_checkpoint_is_named_and_left_out(tmp_path):
 
 
 def test_the_format_known_is_that_of_checkpoints():
-    from hm3_jax.learn.checkpoint import FORMAT_VERSION
+    from hm3_jax.learn.saved.checkpoint import FORMAT_VERSION
     from hm3_jax.reporting import read_tries
 
     assert read_tries._CHECKPOINT_FORMAT == FORMAT_VERSION
@@ -128,7 +128,7 @@ def test_the_format_known_is_that_of_checkpoints():
 def test_the_record_known_is_that_of_runs():
     import dataclasses
 
-    from hm3_jax.learn.runs import RunRecord
+    from hm3_jax.learn.saved.run import RunRecord
     from hm3_jax.reporting import read_tries
 
     fields = {field.name for field in dataclasses.fields(RunRecord)}

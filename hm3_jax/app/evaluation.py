@@ -1,0 +1,186 @@
+"""What `evaluate` is told to do, and doing it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from hm3_jax.app.evaluation_table import short_names, title_of, write_table
+from hm3_jax.app.models import load_checkpoint
+from hm3_jax.app.query_ranking import QueryRanker, query_metrics, write_ranked
+from hm3_jax.data.store import FeatureStore
+from hm3_jax.files.durable import whole_or_absent
+from hm3_jax.learn.evaluation.saved_model import (
+    Evaluation,
+    check_fits,
+    chosen_splits,
+    evaluate,
+)
+from hm3_jax.learn.model import Model
+from hm3_jax.reporting.by_theme import (
+    lines_by_theme,
+    scores_by_theme,
+    write_by_theme,
+)
+from hm3_jax.reporting.per_query import check_formats, query_columns, write_queries
+from hm3_jax.reporting.query_scores import (
+    DIRECTIONS,
+    Ranking,
+    first_ranked,
+    query_scores,
+)
+from hm3_jax.retrieval.query_file import read_query_file
+from hm3_jax.retrieval.query_text import check_top_k
+
+# Museums by which themes are said to be taken for one another.
+_FIRST = 10
+
+Say = Callable[[Sequence[str]], object]
+"""Told lines for people to read, of one evaluation at a time."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class EvaluationSettings:
+    """What to evaluate, and what to write.
+
+    Attributes:
+        checkpoints: What `load_checkpoint` takes: folders, or models on the hub.
+        splits: Names of splits, or "all" alone.
+        output: Folder to make.
+        per_query: Forms in which a table of all queries is written: "csv", "parquet".
+        queries: File of free descriptions to rank the museums for, or None.
+        top_k: Items that are listed for each query.
+        pretrained: Weights of the text encoder, if not where the store's facts say.
+        device: PyTorch's name of a device for the text encoder.
+    """
+
+    checkpoints: Sequence[str]
+    splits: Sequence[str]
+    output: Path
+    per_query: Sequence[str] = ()
+    queries: Path | None = None
+    top_k: int = 10
+    pretrained: str | None = None
+    device: str = "auto"
+
+
+def evaluate_all(
+    settings: EvaluationSettings, store: FeatureStore, say: Say
+) -> list[tuple[str, Evaluation]]:
+    """Evaluates every checkpoint on every split, and writes what came of it.
+
+    One checkpoint on one split is written into the output folder itself; otherwise
+    each has a folder below it, CHECKPOINT, SPLIT or CHECKPOINT/SPLIT, and `metrics.csv`
+    has a line for each. The output is there whole or not at all.
+
+    Args:
+        settings: What to do.
+        store: Features; of the model that the checkpoints were trained on.
+        say: Told what came of each.
+
+    Returns:
+        Name of the checkpoint and its evaluation, in the order of the settings.
+
+    Raises:
+        FileNotFoundError: If there is no checkpoint, or no file of queries.
+        ConnectionError: If the hub failed.
+        FileExistsError: If the output is there.
+        ValueError: If a checkpoint is damaged, features are of another model, or
+            settings or queries are not as they have to be.
+        ModuleNotFoundError: If what parquet, the text encoder or the hub takes is
+            missing.
+    """
+    check_formats(settings.per_query)
+    check_top_k(settings.top_k)
+    short = short_names(settings.checkpoints)
+    written = None if settings.queries is None else read_query_file(settings.queries)
+    splits = chosen_splits(store, settings.splits)
+    models = {name: load_checkpoint(name) for name in settings.checkpoints}
+    for name, saved in models.items():
+        check_fits(saved, store, name)
+    ranker = None
+    if written is not None:
+        ranker = QueryRanker(
+            written,
+            store,
+            top_k=settings.top_k,
+            pretrained=settings.pretrained,
+            device=settings.device,
+        )
+    names = dict(zip(models, short, strict=True))
+    found: dict[tuple[str, str], Evaluation] = {}
+    with whole_or_absent(settings.output, "an evaluation") as output:
+        for name, evaluation in evaluate(models, store, splits):
+            folder, title = output, title_of(evaluation)
+            if len(names) > 1:
+                folder, title = folder / names[name], f"{names[name]}: {title}"
+            if len(splits) > 1:
+                folder /= evaluation.split
+            folder.mkdir(parents=True, exist_ok=True)
+            lines = [title]
+            if len(names) * len(splits) == 1:
+                lines += _metric_lines(evaluation.tested.metrics)
+            lines += _write(evaluation, store, settings, folder)
+            if ranker is not None:
+                lines += _write_queries(evaluation, ranker, models[name].model, folder)
+            say(lines)
+            found[name, evaluation.split] = _without_embeddings(evaluation)
+        ordered = [
+            (short_name, found[name, split])
+            for name, short_name in names.items()
+            for split in splits
+        ]
+        if len(ordered) > 1:
+            write_table(output / "metrics.csv", ordered)
+    return ordered
+
+
+def _write(
+    evaluation: Evaluation,
+    store: FeatureStore,
+    settings: EvaluationSettings,
+    folder: Path,
+) -> list[str]:
+    """Writes metrics, embeddings and tables; lines about them."""
+    evaluation.write(folder)
+    tested, themes = evaluation.tested, evaluation.themes
+    ranking = Ranking.of(tested.descriptions, tested.museums)
+    scores = query_scores(ranking, themes, by_theme=DIRECTIONS)
+    first = first_ranked(ranking, max(_FIRST, settings.top_k))
+    top = first["t2s"][:, :_FIRST]
+    by_theme = scores_by_theme(scores, top, themes, store.themes)
+    write_by_theme(folder, by_theme)
+    if settings.per_query:
+        listed = {name: items[:, : settings.top_k] for name, items in first.items()}
+        columns = query_columns(evaluation.ids, themes, store.themes, scores, listed)
+        write_queries(folder, columns, settings.per_query)
+    return ["by theme, for descriptions:", *lines_by_theme(by_theme)]
+
+
+def _write_queries(
+    evaluation: Evaluation, ranker: QueryRanker, model: Model, folder: Path
+) -> list[str]:
+    """Ranks the free descriptions and writes what they found; lines about it."""
+    found = ranker.rank(model, evaluation.tested.museums, evaluation.split)
+    write_ranked(folder, found)
+    about = query_metrics(found)
+    return [
+        f"{about['queries']} free descriptions, {about['with_relevant']} with relevant "
+        f"museums and {about['with_theme']} with a theme in this split",
+        *_metric_lines(about["metrics"]),
+    ]
+
+
+def _metric_lines(metrics: Mapping[str, float]) -> list[str]:
+    return [f"  {name:24s} {value:8.3f}" for name, value in metrics.items()]
+
+
+def _without_embeddings(evaluation: Evaluation) -> Evaluation:
+    """What the table needs; dozens of evaluations' embeddings would fill the memory."""
+    tested = dataclasses.replace(
+        evaluation.tested,
+        descriptions=evaluation.tested.descriptions[:0],
+        museums=evaluation.tested.museums[:0],
+    )
+    return dataclasses.replace(evaluation, tested=tested)

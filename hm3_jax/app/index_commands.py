@@ -1,0 +1,117 @@
+"""What `build_index` is told to do, and doing it."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from hm3_jax.app.index_building import Embedded, embed_store
+from hm3_jax.data.museum_jsonl import read_museum_files
+from hm3_jax.data.open_features import open_features
+from hm3_jax.data.progress_lines import ProgressLines
+from hm3_jax.retrieval.index import open_index, verify_index
+from hm3_jax.retrieval.index_writer import append_museums, create_index, remove_museums
+from hm3_jax.retrieval.milvus import Milvus, publish
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Source:
+    """Museums to embed.
+
+    Attributes:
+        checkpoint: What `load_checkpoint` takes: a folder, or a model on the hub.
+        features: Feature store, or a TFDS data set, as `open_features` takes it.
+        splits: Splits whose museums are meant; all without any.
+        museums: Museum list with titles and descriptions, or None.
+    """
+
+    checkpoint: str | Path
+    features: str
+    splits: tuple[str, ...] = ()
+    museums: Path | None = None
+
+
+def build(source: Source, output: Path, *, append: bool = False) -> str:
+    """Makes an index of museums, or adds them to one.
+
+    Args:
+        source: The museums.
+        output: Folder of the index.
+        append: Whether to add to the index there.
+
+    Returns:
+        A line about what was done.
+
+    Raises:
+        FileExistsError: If `output` exists and is not to be added to.
+        FileNotFoundError: If the store, the checkpoint or the index is missing.
+        ValueError: If one of them is damaged, or they do not fit each other.
+        ConnectionError: If the hub failed.
+        ModuleNotFoundError: If the hub's library is needed and not installed.
+    """
+    if append:
+        open_index(output)  # says so if there is none, before the long work
+    elif output.exists():
+        raise FileExistsError(
+            f"{output}: expected no such folder, found one (--append adds to an index)"
+        )
+    embedded = _embed(source)
+    if append:
+        manifest = append_museums(output, embedded.museums, embedded.facts)
+    else:
+        manifest = create_index(
+            output, embedded.museums, embedded.facts, embedded.files
+        )
+    return (
+        f"{len(embedded.museums)} museums embedded; {output} has "
+        f"{manifest.counts['museums']} museums of {len(manifest.themes)} themes"
+    )
+
+
+def remove(output: Path, ids: tuple[str, ...]) -> str:
+    """Drops museums from an index; raises as `remove_museums`."""
+    manifest = remove_museums(output, ids)
+    return (
+        f"{len(set(ids))} museums removed; {output} has {manifest.counts['museums']} "
+        f"museums of {len(manifest.themes)} themes"
+    )
+
+
+def verify(output: Path) -> str:
+    """Checks every byte of an index; raises as `open_index`."""
+    index = open_index(output)
+    verify_index(index)
+    index.museums.check(str(output))
+    return f"{output}: all {len(index.museums)} museums are as they were written"
+
+
+def copy_to_milvus(output: Path, milvus: Milvus) -> str:
+    """Copies an index to Milvus; raises as `publish`."""
+    index = open_index(output)
+    name = publish(
+        index,
+        milvus.uri,
+        collection=milvus.collection,
+        token=milvus.token,
+        progress=ProgressLines("copying to Milvus"),
+    )
+    return f"{milvus.uri}: collection {name} has {len(index.museums)} museums"
+
+
+def _embed(source: Source) -> Embedded:
+    store = open_features(source.features)
+    listed = None
+    if source.museums is not None:
+        files = read_museum_files(source.museums)
+        listed = {museum.id: museum for museum in files.museums}
+        if not any(museum in listed for museum in store.ids):
+            raise ValueError(
+                f"{files.source}: expected museums of {store.path}, found none of them"
+            )
+    return embed_store(
+        source.checkpoint,
+        store,
+        source.splits,
+        listed,
+        ProgressLines("embedding"),
+    )

@@ -1,0 +1,103 @@
+"""One door for models: whatever form a checkpoint has and wherever it lies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import cast, get_args
+
+from hm3_jax.interop import hub
+from hm3_jax.interop.release_folder import CONFIG_FILE, read_release_folder
+from hm3_jax.interop.shared_facts import FACTS_FILE
+from hm3_jax.interop.shared_folder import read_shared_folder
+from hm3_jax.learn.model import Model
+from hm3_jax.learn.saved import checkpoint
+from hm3_jax.learn.saved.checkpoint import Checkpoint
+from hm3_jax.nn.convolution import Masking
+
+CHECKPOINT_HELP = (
+    "A try_K folder, one that convert made with --to=orbax or --to=shared, or "
+    "hub:USER/NAME[@REVISION]."
+)
+"""What a flag that takes a checkpoint says of it."""
+
+
+def checkpoint_folder(name: str | Path) -> Path:
+    """The folder that a checkpoint's name means.
+
+    Args:
+        name: A folder, or "hub:USER/NAME[@REVISION]", which is downloaded where the
+            cache does not have it.
+
+    Raises:
+        ValueError: There is no such model on the hub, or it may not be read.
+        FileNotFoundError: The hub cannot be reached, and the cache does not have the
+            model.
+        ConnectionError: The hub failed.
+        ModuleNotFoundError: The hub's library is not installed.
+    """
+    if str(name).startswith(hub.PREFIX):
+        return hub.download(str(name))
+    return Path(name)
+
+
+def load_checkpoint(name: str | Path) -> Checkpoint:
+    """Loads the model of a checkpoint.
+
+    Args:
+        name: What `checkpoint_folder` takes; the folder is a `try_K` folder, one that
+            `convert` made, or one made to share.
+
+    Raises:
+        FileNotFoundError: There is no checkpoint, or a file of it is missing.
+        ValueError: It is damaged, of a newer format, or in the published release's
+            form, which says too little; else as `checkpoint_folder`.
+        ConnectionError: As `checkpoint_folder`.
+        ModuleNotFoundError: As `checkpoint_folder`.
+    """
+    folder = checkpoint_folder(name)
+    if (folder / "checkpoints").is_dir():
+        return checkpoint.load_model(folder)
+    if (folder / FACTS_FILE).is_file():
+        return load_shared(folder)
+    if (folder / CONFIG_FILE).is_file():
+        raise ValueError(
+            f"{name}: expected a checkpoint of ours, found a folder as the published "
+            f"release writes it, without {FACTS_FILE} (convert --from=pytorch makes "
+            "a checkpoint of it)"
+        )
+    if str(name) != str(folder):
+        raise ValueError(
+            f"{name}: expected a model of hm3_jax, found neither {FACTS_FILE} nor "
+            f"{CONFIG_FILE}"
+        )
+    return checkpoint.load_model(folder)
+
+
+def load_shared(folder: Path) -> Checkpoint:
+    """Loads a folder made to share.
+
+    Raises:
+        ValueError: It names a masking that there is not; else as `read_shared_folder`.
+        FileNotFoundError: As `read_shared_folder`.
+    """
+    config, params, facts = read_shared_folder(folder)
+    masking = facts.cnn1d_masking
+    if masking not in get_args(Masking):
+        raise ValueError(
+            f"{folder / FACTS_FILE}: expected cnn1d_masking to be one of "
+            f"{', '.join(get_args(Masking))}, found {masking!r}"
+        )
+    model = Model(config, cast(Masking, masking), params, facts.feature_facts)
+    return Checkpoint(model, epoch=facts.epoch, settings=facts.settings)
+
+
+def load_release(folder: Path, masking: Masking) -> Checkpoint:
+    """Loads a folder of the published release; raises as `read_release_folder`.
+
+    Args:
+        folder: As the release's `save_pretrained` writes it.
+        masking: Of its 1-D CNN, if it has one; "channels" is the release's.
+    """
+    config, params = read_release_folder(folder)
+    # What its features came from, the release does not write down.
+    return Checkpoint(Model(config, masking, params, feature_facts=None), epoch=0)

@@ -1,0 +1,190 @@
+"""From what somebody types to the vector that an index is searched with."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from safetensors.numpy import load
+
+from hm3_jax.data.concepts import MODEL as CONCEPTS
+from hm3_jax.data.concepts import ConceptEncoder
+from hm3_jax.data.store import FeatureStore
+from hm3_jax.learn.evaluation.text_tower import TextTower
+from hm3_jax.nn.strategy import parse_strategy
+from hm3_jax.retrieval.exact import unit
+from hm3_jax.retrieval.index import Index
+from hm3_jax.retrieval.query_text import check_query, check_sentences, cut_at_marks
+
+TEXT_TOWER = "text_tower.safetensors"
+"""File of an index with the text tower's parameters."""
+
+Describe = Callable[[str], tuple[list[str], Float[np.ndarray, "sentences size"]]]
+"""Cuts a text into sentences; the sentences and their features."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Query:
+    """An embedded query.
+
+    Attributes:
+        sentences: What it was cut into.
+        vector: Of length 1.
+        without: For each sentence the vector of the others, of length 1; None if not
+            asked for, or where there is one sentence only.
+    """
+
+    sentences: tuple[str, ...]
+    vector: Float[np.ndarray, " d"]
+    without: Float[np.ndarray, "sentences d"] | None = None
+
+
+class QueryEncoder:
+    """Embeds queries as descriptions were embedded when the model was trained."""
+
+    def __init__(self, describe: Describe, tower: TextTower, dtype: str):
+        """Joins the parts.
+
+        Args:
+            describe: Cuts texts and makes features.
+            tower: Makes a vector of features.
+            dtype: What features are rounded to, as in the store of the museums.
+        """
+        self._describe, self._tower = describe, tower
+        self._dtype = np.dtype(dtype)
+
+    @classmethod
+    def of_index(
+        cls, index: Index, *, pretrained: str | None = None, device: str = "auto"
+    ) -> QueryEncoder:
+        """The encoder that fits an index.
+
+        Args:
+            index: The index.
+            pretrained: Where the text encoder's weights are (tag, file or folder), if
+                not where the index's facts say. Those of another encoder are refused.
+            device: PyTorch's name of a device for the text encoder.
+
+        Raises:
+            ValueError: If the index does not say which encoder it was, or the weights
+                are those of another.
+            FileNotFoundError: If the weights are missing or cannot be downloaded.
+            ModuleNotFoundError: If the encoder takes PyTorch, which is not installed.
+        """
+        facts = index.manifest.facts
+        config = parse_strategy(facts.model["strategy"], str(index.path))
+        tower = TextTower(config.text, load(index.files[TEXT_TOWER]))
+        encoder = facts.encoder
+        return cls(
+            describer(encoder, pretrained=pretrained, device=device),
+            tower,
+            encoder["dtype"],
+        )
+
+    def __call__(self, texts: Sequence[str]) -> Float[np.ndarray, "texts d"]:
+        """Unit vectors of texts; raises as `encode`."""
+        queries = self.encode(texts)
+        size = self._tower.config.hidden_size
+        return np.array([q.vector for q in queries], np.float32).reshape(-1, size)
+
+    def encode(self, texts: Sequence[str], *, explain: bool = False) -> list[Query]:
+        """Embeds queries, all at once.
+
+        Args:
+            texts: What was typed.
+            explain: Whether to embed each query also without each of its sentences.
+
+        Raises:
+            ValueError: If one of them is empty, too long, not plain text, or says
+                nothing to the encoder.
+        """
+        described = [self._described(text) for text in texts]
+        inputs: list[np.ndarray] = []
+        for _, features in described:
+            inputs.append(features)
+            if explain and len(features) > 1:
+                inputs += [np.delete(features, i, axis=0) for i in range(len(features))]
+        vectors = iter(unit(self._tower(inputs)))
+        return [
+            Query(
+                tuple(sentences),
+                next(vectors),
+                np.array([next(vectors) for _ in sentences])
+                if explain and len(sentences) > 1
+                else None,
+            )
+            for sentences, _ in described
+        ]
+
+    def warm_up(self, sentences: int) -> None:
+        """Compiles what queries need whose sentences are at most so many in a call."""
+        self._tower.warm_up(sentences)
+
+    def _described(self, text: str) -> tuple[list[str], np.ndarray]:
+        sentences, features = self._describe(check_query(text))
+        check_sentences(len(sentences))
+        # A store rounds what it holds; equal texts are to have equal features.
+        return sentences, features.astype(self._dtype).astype(np.float32)
+
+
+def encoder_facts(store: FeatureStore) -> dict[str, Any]:
+    """What `describer` has to know to make features as those of a store's sentences."""
+    settings = store.manifest.origin.get("settings") or {}
+    return {
+        "features": store.feature_facts()["sentences"],
+        "dtype": store.manifest.dtype,
+        "language": settings.get("text_split", {}).get("language", "en"),
+    }
+
+
+def describer(
+    encoder: Mapping[str, Any], *, pretrained: str | None, device: str
+) -> Describe:
+    """Loads what makes features of texts as it made those of a store's descriptions.
+
+    Args:
+        encoder: `encoder_facts`, as an index has them too.
+        pretrained: As for `QueryEncoder.of_index`.
+        device: As for `QueryEncoder.of_index`.
+
+    Raises:
+        ValueError: As `QueryEncoder.of_index`.
+        FileNotFoundError: As `QueryEncoder.of_index`.
+        ModuleNotFoundError: As `QueryEncoder.of_index`.
+    """
+    facts = encoder["features"]
+    if facts.get("model") == CONCEPTS:
+        if pretrained is not None:
+            raise ValueError(
+                f"pretrained weights {pretrained!r} are for real features, found those "
+                "of generated museums"
+            )
+        return _by_concepts(ConceptEncoder.from_facts(facts))
+    # PyTorch only where it is needed.
+    from hm3_jax.extraction.query_features import describer_for
+
+    return describer_for(
+        facts, language=encoder["language"], pretrained=pretrained, device=device
+    )
+
+
+def _by_concepts(encoder: ConceptEncoder) -> Describe:
+    (nothing,) = encoder.encode([""])
+
+    def describe(text: str) -> tuple[list[str], np.ndarray]:
+        sentences = cut_at_marks(text)
+        features = encoder.encode(sentences)
+        said = (features != nothing).any(axis=1)
+        if not said.any():
+            raise ValueError(
+                "expected English words, which is all that the encoder of generated "
+                f"museums knows, found none in {text[:40]!r}"
+            )
+        return [s for s, has in zip(sentences, said, strict=True) if has], features[
+            said
+        ]
+
+    return describe

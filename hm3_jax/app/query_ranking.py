@@ -1,0 +1,218 @@
+"""Free descriptions ranked against the museums of a split by a model."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Float, Int
+
+from hm3_jax.app.query_encoder import Describe, QueryEncoder, describer, encoder_facts
+from hm3_jax.data.store import FeatureStore
+from hm3_jax.learn.evaluation.text_tower import TextTower
+from hm3_jax.learn.model import Model
+from hm3_jax.learn.saved.run_folder import write_json
+from hm3_jax.reporting.query_scores import Ranking, ranked, relevant_positions
+from hm3_jax.reporting.relevance import means, scores_of_relevant, scores_of_theme
+from hm3_jax.retrieval.query_file import WrittenQuery
+
+# Queries that are ranked at a time.
+_BLOCK = 128
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RankedQuery:
+    """A query and the museums it found.
+
+    Attributes:
+        id: Of the query.
+        text: Of the query.
+        sentences: What it was cut into.
+        museums: Ids of the best museums, best first.
+        scores: Their cosines.
+        relevant: Scores by the museums it describes, `scores_of_relevant`; empty where
+            they are not known or not in the split.
+        theme: Scores by the theme it describes, `scores_of_theme`; likewise.
+    """
+
+    id: str
+    text: str
+    sentences: Sequence[str]
+    museums: Sequence[str]
+    scores: Sequence[float]
+    relevant: Mapping[str, float]
+    theme: Mapping[str, float]
+
+
+class QueryRanker:
+    """Queries of a file, whose features are made once for all models."""
+
+    def __init__(
+        self,
+        queries: Sequence[WrittenQuery],
+        store: FeatureStore,
+        *,
+        top_k: int,
+        pretrained: str | None = None,
+        device: str = "auto",
+    ):
+        """Loads the text encoder of the store's features.
+
+        Args:
+            queries: At least one.
+            store: Whose museums are ranked.
+            top_k: Museums to list for each query.
+            pretrained: As for `QueryEncoder.of_index`.
+            device: As for `QueryEncoder.of_index`.
+
+        Raises:
+            ValueError: If a query names a museum or theme that the store has not, or
+                as `QueryEncoder.of_index`.
+            FileNotFoundError: As `QueryEncoder.of_index`.
+            ModuleNotFoundError: As `QueryEncoder.of_index`.
+        """
+        _check_known(queries, store)
+        self._queries, self._store, self._top_k = queries, store, top_k
+        facts = encoder_facts(store)
+        self._dtype = facts["dtype"]
+        describe = describer(facts, pretrained=pretrained, device=device)
+        self._describe: Describe = functools.cache(describe)
+
+    def embed(self, model: Model) -> tuple[list[list[str]], Float[np.ndarray, "n d"]]:
+        """Sentences and unit vectors of the queries.
+
+        Raises:
+            ValueError: If a query says nothing to the encoder, or too much; the message
+                names its place.
+        """
+        params = jax.tree.map(np.asarray, dict(model.params["text"]))
+        tower = TextTower(model.config.text, params)
+        encoder = QueryEncoder(self._describe, tower, self._dtype)
+        embedded = []
+        for query in self._queries:
+            try:
+                embedded += encoder.encode([query.text])
+            except ValueError as error:
+                raise ValueError(f"{query.where}: {error}") from None
+        sentences = [list(query.sentences) for query in embedded]
+        return sentences, np.stack([query.vector for query in embedded])
+
+    def rank(
+        self,
+        model: Model,
+        museums: Float[np.ndarray, "museums d"],
+        split: str,
+    ) -> list[RankedQuery]:
+        """Ranks the museums of a split for each query.
+
+        Args:
+            model: Whose text tower embeds the queries.
+            museums: The split's museums, embedded by the same model, any lengths.
+            split: Of the store.
+
+        Raises:
+            ValueError: As `embed`.
+        """
+        sentences, vectors = self.embed(model)
+        members = self._store.splits[split]
+        ids = np.array([self._store.ids[i] for i in members], object)
+        # Only the museums' side of it is used: the queries are others.
+        shown = Ranking.of(museums, museums).items
+        found = []
+        for first in range(0, len(vectors), _BLOCK):
+            rows = slice(first, first + _BLOCK)
+            similarity = vectors[rows] @ shown.T
+            best = ranked(similarity, self._top_k)
+            queries = self._queries[rows]
+            for query, cut, row, items in zip(
+                queries, sentences[rows], similarity, best, strict=True
+            ):
+                described = np.isin(ids, query.relevant)
+                of_theme = self._of_theme(query, members)
+                found.append(
+                    RankedQuery(
+                        id=query.id,
+                        text=query.text,
+                        sentences=cut,
+                        museums=ids[items].tolist(),
+                        scores=row[items].tolist(),
+                        relevant=_scores(scores_of_relevant, row, described),
+                        theme=_scores(scores_of_theme, row, of_theme),
+                    )
+                )
+        return found
+
+    def _of_theme(
+        self, query: WrittenQuery, members: Int[np.ndarray, " museums"]
+    ) -> np.ndarray:
+        if query.theme is None:
+            return np.zeros(len(members), bool)
+        number = self._store.themes.index(query.theme)
+        return np.asarray(self._store.theme_index[members]) == number
+
+
+def query_metrics(found: Sequence[RankedQuery]) -> dict[str, Any]:
+    """Means over the queries that say what they describe.
+
+    Returns:
+        The number of queries, of those that name museums and of those that name a
+        theme, and the means under the published keys; without a mean where no query
+        has it.
+    """
+    by_museum = [query.relevant for query in found if query.relevant]
+    by_theme = [query.theme for query in found if query.theme]
+    return {
+        "queries": len(found),
+        "with_relevant": len(by_museum),
+        "with_theme": len(by_theme),
+        "metrics": means(by_museum) | means(by_theme),
+    }
+
+
+def write_ranked(folder: Path, found: Sequence[RankedQuery]) -> None:
+    """Writes `rankings.jsonl`, one query a line, and `query_metrics.json`."""
+    with (folder / "rankings.jsonl").open("w", encoding="utf-8") as file:
+        for query in found:
+            line = {
+                "id": query.id,
+                "text": query.text,
+                "sentences": list(query.sentences),
+                "museums": list(query.museums),
+                "scores": list(query.scores),
+            }
+            given = dict(query.relevant) | dict(query.theme)
+            if given:
+                line["metrics"] = given
+            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+    write_json(folder / "query_metrics.json", query_metrics(found))
+
+
+def _scores(
+    score: Any, similarity: Float[np.ndarray, " museums"], relevant: np.ndarray
+) -> dict[str, float]:
+    if not relevant.any():
+        return {}
+    (positions,) = relevant_positions(similarity[None], relevant[None])
+    return score(positions)
+
+
+def _check_known(queries: Sequence[WrittenQuery], store: FeatureStore) -> None:
+    ids = set(store.ids)
+    for query in queries:
+        for name in query.relevant:
+            if name not in ids:
+                raise ValueError(
+                    f"{query.where}: expected relevant museums of {store.path}, found "
+                    f"{name!r}"
+                )
+        if query.theme is not None and query.theme not in store.themes:
+            raise ValueError(
+                f"{query.where}: expected a theme of {store.path}, found "
+                f"{query.theme!r}"
+            )

@@ -1,0 +1,245 @@
+"""Flags of every entry that trains, and the dataclasses they stand for.
+
+The functions take the parsed flags they read, because a sweep reads several sets.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+from absl import flags
+
+from hm3_jax.cli.training_display import KINDS
+from hm3_jax.data.open_features import FEATURES_HELP
+from hm3_jax.learn.batches.placement import DataPlacement
+from hm3_jax.learn.settings import BEST_STRATEGIES, Execution, TrainSettings
+from hm3_jax.learn.training.experiment import Experiment, load_strategies
+from hm3_jax.tracking.tensorboard import TensorBoard
+from hm3_jax.tracking.tracker import Tracker
+from hm3_jax.tracking.weights_and_biases import WeightsAndBiases
+
+FEATURES = flags.DEFINE_string("features", None, FEATURES_HELP, required=True)
+_WORKDIR = flags.DEFINE_string(
+    "workdir", None, "Folder that holds the experiments' folders.", required=True
+)
+_CONFIG_FILES = flags.DEFINE_list(
+    "config_files", [], "Strategy JSON files, separated by commas."
+)
+_CONFIG_FILES_DIR = flags.DEFINE_string(
+    "config_files_dir", None, "Folder whose strategy JSON files are all trained."
+)
+_EXPERIMENT_NAME = flags.DEFINE_string(
+    "experiment_name", "experiment", "Name of the experiment and of its folder."
+)
+_EXPERIMENT_DESCRIPTION = flags.DEFINE_string(
+    "experiment_description", "", "Free text, kept in experiment.json."
+)
+_TAGS = flags.DEFINE_list("tags", [], "Free words, kept in experiment.json.")
+RESUME = flags.DEFINE_bool(
+    "resume", False, "Go on with the experiments that are in their folders."
+)
+GRACE_SECONDS = flags.DEFINE_float(
+    "grace_seconds",
+    60.0,
+    "After SIGTERM or SIGUSR1 the epoch is finished and saved if that takes no longer "
+    "than this; then the process ends with exit code 0.",
+    lower_bound=0,
+)
+_RUNS_AT_ONCE = flags.DEFINE_integer(
+    "runs_at_once",
+    None,
+    "Runs trained as one program; all of them unless memory forbids.",
+    lower_bound=1,
+)
+_NUM_DEVICES = flags.DEFINE_integer(
+    "num_devices",
+    None,
+    "Devices to use; all without it. Runs are spread over them, and what devices "
+    "remain share batches.",
+    lower_bound=1,
+)
+_DATA_PLACEMENT = flags.DEFINE_enum(
+    "data_placement",
+    "auto",
+    ["device", "host", "auto"],
+    "Where the features lie: all on every device, on the host (batches are sent ahead "
+    "of their turn), or on the devices if they fit.",
+)
+_SAVE_EVERY_SECONDS = flags.DEFINE_float(
+    "save_every_seconds",
+    60.0,
+    "Seconds between saves, besides the one at the end; 0 saves after every epoch.",
+    lower_bound=0,
+)
+_LOG = flags.DEFINE_list(
+    "log",
+    ["jsonl"],
+    "Where losses, metrics, gradient norms, themes in batches and speed go: jsonl "
+    "(metrics.jsonl and speed.jsonl, always written), tensorboard, wandb (offline with "
+    "WANDB_MODE=offline). One that fails is switched off with a warning.",
+)
+PROGRESS = flags.DEFINE_enum(
+    "progress",
+    "auto",
+    list(KINDS),
+    "Bars, a line an epoch, or nothing but the tests' results; auto is bars on a "
+    "terminal and lines elsewhere.",
+)
+
+_DEFAULTS = TrainSettings()
+# The flags of TrainSettings, which has their defaults and checks.
+_SETTINGS = {
+    "seed": flags.DEFINE_integer("seed", _DEFAULTS.seed, "Seed of all randomness."),
+    "batch_size": flags.DEFINE_integer(
+        "batch_size", _DEFAULTS.batch_size, "Museums of a batch."
+    ),
+    "epochs": flags.DEFINE_integer("epochs", _DEFAULTS.epochs, "Epochs to train."),
+    "lr": flags.DEFINE_float("lr", _DEFAULTS.lr, "Learning rate of Adam."),
+    "scheduler_step_size": flags.DEFINE_integer(
+        "scheduler_step_size",
+        _DEFAULTS.scheduler_step_size,
+        "Epochs after which the learning rate is multiplied by --scheduler_gamma.",
+    ),
+    "scheduler_gamma": flags.DEFINE_float(
+        "scheduler_gamma", _DEFAULTS.scheduler_gamma, "See --scheduler_step_size."
+    ),
+    "number_of_tries": flags.DEFINE_integer(
+        "number_of_tries",
+        _DEFAULTS.number_of_tries,
+        "Repetitions with other random streams of the same seed.",
+    ),
+    "save_strategy": flags.DEFINE_enum(
+        "save_strategy",
+        _DEFAULTS.save_strategy,
+        ["last", "best"],
+        "Which epoch is kept and tested; best needs --best_strategy.",
+    ),
+    "best_strategy": flags.DEFINE_enum(
+        "best_strategy",
+        _DEFAULTS.best_strategy,
+        list(BEST_STRATEGIES),
+        "Metric on val that says which epoch is best.",
+    ),
+    "loss_margin": flags.DEFINE_float(
+        "loss_margin", _DEFAULTS.loss_margin, "Margin of the triplet loss, in cosine."
+    ),
+    "use_categories_in_loss": flags.DEFINE_bool(
+        "use_categories_in_loss",
+        _DEFAULTS.use_categories_in_loss,
+        "Theme-aware loss: negatives are museums of other themes.",
+    ),
+    "loss_within_category_margin": flags.DEFINE_float(
+        "loss_within_category_margin",
+        _DEFAULTS.loss_within_category_margin,
+        "Margin of the second component, between museums of one theme.",
+    ),
+    "second_loss_component_weight": flags.DEFINE_float(
+        "second_loss_component_weight",
+        _DEFAULTS.second_loss_component_weight,
+        "Weight of the second component (0.5 where there is one).",
+    ),
+    "second_loss_component_weight_decay_factor": flags.DEFINE_float(
+        "second_loss_component_weight_decay_factor",
+        _DEFAULTS.second_loss_component_weight_decay_factor,
+        "After each epoch the second weight is multiplied by this, up to 1.",
+    ),
+    "new_positive_samples": flags.DEFINE_integer(
+        "new_positive_samples",
+        _DEFAULTS.new_positive_samples,
+        "Museums of the anchor's theme drawn as positives of the second component.",
+    ),
+    "allow_sampling_replacement_of_new_positives": flags.DEFINE_bool(
+        "allow_sampling_replacement_of_new_positives",
+        _DEFAULTS.allow_sampling_replacement_of_new_positives,
+        "Draw new positives with replacement.",
+    ),
+    "filter_out_hard_negatives": flags.DEFINE_bool(
+        "filter_out_hard_negatives",
+        _DEFAULTS.filter_out_hard_negatives,
+        "Keep semi-hard negatives only.",
+    ),
+    "loss_patience": flags.DEFINE_integer(
+        "loss_patience",
+        _DEFAULTS.loss_patience,
+        "Epochs without a lower val loss after which a try ends.",
+    ),
+    "loss_delta": flags.DEFINE_float(
+        "loss_delta", _DEFAULTS.loss_delta, "How much lower counts for it (0)."
+    ),
+    "cnn1d_masking": flags.DEFINE_enum(
+        "cnn1d_masking",
+        _DEFAULTS.cnn1d_masking,
+        ["time", "channels"],
+        "What the 1-D CNN masks; channels is the published release's way, for "
+        "comparison with its checkpoints.",
+    ),
+}
+
+
+def given_experiment(
+    values: flags.FlagValues,
+    changes: Mapping[str, Any] | None = None,
+    name: str | None = None,
+) -> Experiment:
+    """The experiment the flags ask for.
+
+    Args:
+      values: parsed flags.
+      changes: other values for some of the settings, by name.
+      name: another name than --experiment_name.
+
+    Raises:
+      ValueError: a setting is out of range or contradicts another, there is no
+        strategy, or the name is not one of a folder.
+      FileNotFoundError: a strategy file is missing.
+    """
+
+    def value(flag: flags.FlagHolder) -> Any:
+        return values[flag.name].value
+
+    if name is None:
+        name = str(value(_EXPERIMENT_NAME))
+    if name in ("", "..") or Path(name).name != name:
+        raise ValueError(f"experiment_name: expected a folder's name, found {name!r}")
+    given = {
+        field.name: value(_SETTINGS[field.name])
+        for field in dataclasses.fields(TrainSettings)
+    }
+    return Experiment(
+        strategies=load_strategies(value(_CONFIG_FILES), value(_CONFIG_FILES_DIR)),
+        settings=TrainSettings(**{**given, **(changes or {})}),
+        folder=Path(value(_WORKDIR)) / name,
+        name=name,
+        description=value(_EXPERIMENT_DESCRIPTION),
+        tags=value(_TAGS),
+    )
+
+
+def given_execution(*, keep_going: bool = False) -> Execution:
+    """How the flags ask for runs to be carried out."""
+    return Execution(
+        runs_at_once=_RUNS_AT_ONCE.value,
+        num_devices=_NUM_DEVICES.value,
+        data_placement=cast(DataPlacement, _DATA_PLACEMENT.value),
+        save_every_seconds=_SAVE_EVERY_SECONDS.value,
+        keep_going=keep_going,
+    )
+
+
+def given_trackers() -> list[Tracker]:
+    """What the flags want told of every run, besides the files in its folder.
+
+    Raises:
+      ValueError: one is not known, not installed or not logged in.
+    """
+    known: dict[str, type[Tracker]] = {
+        "tensorboard": TensorBoard,
+        "wandb": WeightsAndBiases,
+    }
+    for name in _LOG.value:
+        if name not in known and name != "jsonl":
+            raise ValueError(
+                f"--log: expected some of jsonl, {', '.join(known)}, found {name!r}"
+            )
+    return [tracker() for name, tracker in known.items() if name in _LOG.value]

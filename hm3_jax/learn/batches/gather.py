@@ -1,0 +1,51 @@
+"""What the museums of a batch hold, gathered on the device inside the compiled step."""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Int
+
+from hm3_jax.learn.batches.features import Column, Features
+from hm3_jax.learn.batches.plan import Packings, StaticSizes
+from hm3_jax.nn.ragged import Ragged, take_sets
+from hm3_jax.nn.towers import Descriptions, Scenes
+
+
+def descriptions(
+    features: Features,
+    museums: Int[Array, " batch"],
+    packings: Packings,
+    capacity: StaticSizes,
+) -> Descriptions:
+    """Gathers the descriptions of one batch.
+
+    Args:
+      features: of the device.
+      museums: batch, `order.EMPTY` where a place is free (an empty description).
+      packings: of this batch.
+      capacity: static sizes.
+    """
+    sentences = _gather(features.sentences, museums, museums >= 0, capacity.sentences)
+    return Descriptions(sentences, packings.sentences)
+
+
+def scenes(
+    features: Features,
+    museums: Int[Array, " batch"],
+    packings: Packings,
+    capacity: StaticSizes,
+) -> Scenes:
+    """Gathers the museums of one batch; arguments as for `descriptions`."""
+    rooms, rooms_of_museum = take_sets(
+        features.room_offsets, museums, museums >= 0, capacity.rooms
+    )
+    present = jnp.arange(capacity.rooms) < jnp.sum(rooms_of_museum)
+    items = {
+        kind: _gather(features.items[kind], rooms, present, size)
+        for kind, size in capacity.items
+    }
+    return Scenes(rooms_of_museum, items, packings.sequence)
+
+
+def _gather(column: Column, sets: Array, present: Array, capacity: int) -> Ragged:
+    items, lengths = take_sets(column.offsets, sets, present, capacity)
+    rows = items if column.index is None else column.index[items]
+    return Ragged(column.table[rows].astype(jnp.float32), lengths)

@@ -1,0 +1,322 @@
+"""Batches as a few small integers: museum numbers, and the layout of recurrences.
+
+Everything here is numpy on the host and known before training starts, because the order
+of museums is pure in (seed, try, epoch). What they hold is gathered on the device
+(`learn.batches.features`).
+"""
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Int
+
+from hm3_jax.learn.batches.features import Features, Recurrence
+from hm3_jax.learn.devices.mesh import Layout
+from hm3_jax.nn.packing import Packing
+
+EMPTY = -1
+"""Stands in a batch for a place that holds no museum."""
+
+
+def epoch_batches(
+    museums: Int[np.ndarray, " museums"],
+    batch_size: int,
+    *,
+    seed: int,
+    attempt: int,
+    epoch: int,
+) -> Int[np.ndarray, "steps batch"]:
+    """A fresh shuffle cut into batches; the last one may be smaller.
+
+    Args:
+      museums: what to shuffle.
+      batch_size: museums of a batch.
+      seed: of the experiment.
+      attempt: number of the try, from 1.
+      epoch: from 0.
+
+    Returns:
+      int32 (steps, batch_size); `EMPTY` fills the end of the last batch.
+    """
+    generator = np.random.Generator(np.random.Philox([seed, attempt, epoch]))
+    return in_batches(museums[generator.permutation(len(museums))], batch_size)
+
+
+def in_batches(
+    museums: Int[np.ndarray, " museums"], batch_size: int
+) -> Int[np.ndarray, "steps batch"]:
+    """Cuts a list of museums into batches in its order.
+
+    Args:
+      museums: any indices.
+      batch_size: museums of a batch.
+
+    Returns:
+      int32 (steps, batch_size); `EMPTY` fills the end of the last batch.
+    """
+    steps = -(-len(museums) // batch_size)
+    batches = np.full(steps * batch_size, EMPTY, np.int32)
+    batches[: len(museums)] = museums
+    return batches.reshape(steps, batch_size)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class BatchThemes:
+    """Themes in the batches of one epoch.
+
+    Attributes:
+      themes: number of different themes, by batch.
+      pairs: number of unordered pairs of museums of one theme, by batch.
+      museums: number of museums of a theme, for every theme of every batch that has
+        it.
+    """
+
+    themes: Int[np.ndarray, " steps"]
+    pairs: Int[np.ndarray, " steps"]
+    museums: Int[np.ndarray, " found"]
+
+    def summary(self) -> dict[str, Any]:
+        """As it stands in `metrics.jsonl`."""
+        return {
+            "mean": float(self.themes.mean()),
+            "min": int(self.themes.min()),
+            "max": int(self.themes.max()),
+            "same_theme_pairs": float(self.pairs.mean()),
+        }
+
+
+def batch_themes(
+    batches: Int[np.ndarray, "steps batch"], themes: Int[np.ndarray, " museums"]
+) -> BatchThemes:
+    """MuseumSizes the themes of every batch.
+
+    Args:
+      batches: museums, negative where a place is free.
+      themes: of all museums.
+    """
+    batch, place = np.nonzero(batches >= 0)
+    # Sorted pairs instead of a table, since there may be as many themes as museums.
+    found, museums = np.unique(
+        np.stack([batch, np.asarray(themes)[batches[batch, place]]]),
+        axis=1,
+        return_counts=True,
+    )
+    steps = len(batches)
+    pairs = np.bincount(found[0], museums * (museums - 1) // 2, steps)
+    return BatchThemes(
+        np.bincount(found[0], minlength=steps), pairs.astype(np.int64), museums
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class StaticSizes:
+    """Static sizes of a device's share of a batch; every planned batch fits.
+
+    Attributes:
+      sentences: sentences of a batch.
+      rooms: rooms of a batch.
+      items: items of a batch by kind.
+      longest_description: sentences of one museum.
+      packed_sentences: packed steps of the recurrence over sentences.
+      longest_sequence: steps of the museum's recurrence (0 without one).
+      packed_sequence: packed steps of the museum's recurrence (0 without one).
+    """
+
+    sentences: int
+    rooms: int
+    items: tuple[tuple[str, int], ...]
+    longest_description: int
+    packed_sentences: int
+    longest_sequence: int
+    packed_sequence: int
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Packings:
+    """Layouts of one batch's recurrences, shared by the runs of a group.
+
+    Attributes:
+      sentences: of the recurrence over sentences.
+      sequence: of the museum's recurrence; None without one.
+    """
+
+    sentences: Packing
+    sequence: Packing | None
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Batches:
+    """Batches of every run, each device's share by itself.
+
+    The first two axes are the mesh's: devices along the run axis and along the data
+    axis. A museum's place in the whole batch is (data device, place in its share).
+
+    Attributes:
+      museums: int32, `order.EMPTY` where a place is free.
+      sentences: int32; of the group's runs the most sentences of any run's longest
+        description, second longest, and so on, in each share.
+      sequence: the same for the museum's recurrence; None without one.
+    """
+
+    museums: Int[Any, "run data places steps share"]
+    sentences: Int[Any, "run data groups steps share"]
+    sequence: Int[Any, "run data groups steps share"] | None
+
+    @property
+    def steps(self) -> int:
+        """Number of batches of each run."""
+        return self.museums.shape[3]
+
+    def between(self, first: int, end: int) -> "Batches":
+        """Some consecutive batches of every run."""
+        return jax.tree.map(lambda x: x[:, :, :, first:end], self)
+
+    def local(self) -> "Batches":
+        """On a device, its own share without the axes of the mesh."""
+        return jax.tree.map(lambda x: x[0, 0], self)
+
+
+def packings(
+    sentences: Int[Any, " share"],
+    sequence: Int[Any, " share"] | None,
+    size: StaticSizes,
+) -> Packings:
+    """Layouts of one batch from its entries in `Batches`."""
+    return Packings(
+        Packing(sentences, size.longest_description, size.packed_sentences),
+        None
+        if sequence is None
+        else Packing(sequence, size.longest_sequence, size.packed_sequence),
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class MuseumSizes:
+    """How much each museum holds, for planning batches.
+
+    Attributes:
+      sentences: int64 (museums,).
+      rooms: int64 (museums,).
+      items: int64 (museums,) by kind.
+      recurrence: as in `Features`.
+    """
+
+    sentences: Int[np.ndarray, " museums"]
+    rooms: Int[np.ndarray, " museums"]
+    items: Mapping[str, Int[np.ndarray, " museums"]]
+    recurrence: Recurrence
+
+    @classmethod
+    def of(cls, features: Features) -> "MuseumSizes":
+        """Reads the counts off the features' offsets."""
+        rooms = np.asarray(features.room_offsets, np.int64)
+        items = {
+            kind: np.diff(np.asarray(column.offsets, np.int64)[rooms])
+            for kind, column in features.items.items()
+        }
+        sentences = np.diff(np.asarray(features.sentences.offsets, np.int64))
+        return cls(sentences, np.diff(rooms), items, features.recurrence)
+
+    @property
+    def steps(self) -> Int[np.ndarray, " museums"] | None:
+        """Steps of the museum's recurrence; None without one."""
+        if self.recurrence is None:
+            return None
+        return self.rooms if self.recurrence == "rooms" else self.items["views"]
+
+    def plan(
+        self, batches: Int[np.ndarray, "slots steps batch"], layout: Layout
+    ) -> Batches:
+        """Spreads batches over the devices of a layout.
+
+        Args:
+          batches: museums of every slot, `order.EMPTY` where a place of a batch is
+            free. As many places as the layout has.
+          layout: of the devices.
+        """
+        shares = layout.data_devices
+        free = -batches.shape[2] % shares
+        batches = np.pad(batches, ((0, 0), (0, 0), (0, free)), constant_values=EMPTY)
+        shared = batches.reshape(*batches.shape[:2], shares, -1)
+
+        def by_device(x: np.ndarray) -> np.ndarray:
+            x = x.reshape(layout.run_devices, -1, *x.shape[1:])
+            return np.ascontiguousarray(np.moveaxis(x, 3, 1).astype(np.int32))
+
+        def joint_lengths(counts: np.ndarray) -> np.ndarray:
+            lengths = -np.sort(-self._filled(counts, shared), axis=-1)
+            groups = lengths.reshape(-1, layout.vector, *lengths.shape[1:])
+            return by_device(groups.max(axis=1))
+
+        return Batches(
+            museums=by_device(shared),
+            sentences=joint_lengths(self.sentences),
+            sequence=None if self.steps is None else joint_lengths(self.steps),
+        )
+
+    def plan_shared(
+        self, batches: Int[np.ndarray, "steps batch"], layout: Layout
+    ) -> Batches:
+        """Spreads batches that all runs share: every device has some of the batches.
+
+        Args:
+          batches: museums, `order.EMPTY` where a place is free. The device at place i
+            of the data axis gets the i-th part of them.
+          layout: of the devices.
+        """
+        missing = -batches.shape[0] % layout.data_devices
+        batches = np.pad(batches, ((0, missing), (0, 0)), constant_values=EMPTY)
+        shape = (1, layout.data_devices, 1, -1, batches.shape[1])
+        museums = batches.reshape(shape)
+
+        def on_every_row(x: np.ndarray) -> np.ndarray:
+            return np.repeat(x.astype(np.int32), layout.run_devices, axis=0)
+
+        def lengths(counts: np.ndarray) -> np.ndarray:
+            return on_every_row(-np.sort(-self._filled(counts, museums), axis=-1))
+
+        return Batches(
+            museums=on_every_row(museums),
+            sentences=lengths(self.sentences),
+            sequence=None if self.steps is None else lengths(self.steps),
+        )
+
+    def capacity(self, planned: Iterable[Batches]) -> StaticSizes:
+        """Sizes that hold every batch of the given plans."""
+        planned = list(planned)
+
+        def most(counts: np.ndarray) -> int:
+            return _round_up(
+                max(int(self._filled(counts, p.museums).sum(-1).max()) for p in planned)
+            )
+
+        def packed(lengths: Iterable[np.ndarray | None]) -> int:
+            return _round_up(
+                max(int(x.sum(-1).max()) for x in lengths if x is not None)
+            )
+
+        steps = self.steps
+        return StaticSizes(
+            sentences=most(self.sentences),
+            rooms=most(self.rooms),
+            items=tuple((kind, most(n)) for kind, n in self.items.items()),
+            longest_description=int(self.sentences.max()),
+            packed_sentences=packed(p.sentences for p in planned),
+            longest_sequence=0 if steps is None else int(steps.max()),
+            packed_sequence=0 if steps is None else packed(p.sequence for p in planned),
+        )
+
+    @staticmethod
+    def _filled(counts: np.ndarray, museums: np.ndarray) -> np.ndarray:
+        """MuseumSizes of the museums, 0 where a place is free."""
+        return counts[museums] * (museums >= 0)
+
+
+def _round_up(count: int) -> int:
+    # Products over a multiple of the widest vector registers run at full speed.
+    return max(-(-count // 32) * 32, 32)

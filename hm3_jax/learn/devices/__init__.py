@@ -1,0 +1,1 @@
+"""Meshes of devices, slots of runs, processes, memory and compiled programs."""

@@ -1,0 +1,1 @@
+"""Embedding and scoring splits, with models in training or saved ones."""

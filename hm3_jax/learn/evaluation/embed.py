@@ -1,0 +1,227 @@
+"""Embeddings of many museums with trained models, batch after batch.
+
+Batches hold museums of similar length, so that the recurrences run over little padding.
+They are shared by all runs and spread over the data axis.
+"""
+
+import dataclasses
+import functools
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jax import lax
+from jaxtyping import Array, Bool, Float, Int
+
+from hm3_jax.learn.batches.features import Features
+from hm3_jax.learn.batches.gather import descriptions, scenes
+from hm3_jax.learn.batches.placement import Feed, Source
+from hm3_jax.learn.batches.plan import (
+    Batches,
+    MuseumSizes,
+    StaticSizes,
+    in_batches,
+    packings,
+)
+from hm3_jax.learn.devices.mesh import BY_DEVICE, BY_RUN, DATA, EVERYWHERE, Layout
+from hm3_jax.nn.towers import TwoTowers
+
+Tower = Literal["text", "scene"]
+
+
+@dataclasses.dataclass(frozen=True)
+class TowerPlan:
+    """How the museums of a split are cut into batches for one tower.
+
+    Attributes:
+      tower: which one.
+      batches: museums by the length of what the tower's recurrence reads.
+      place: where each museum of the split ends up, over data devices, batches and
+        places in a batch.
+      feed: brings the batches to the devices.
+      capacity: static sizes.
+    """
+
+    tower: Tower
+    batches: Batches
+    place: Int[np.ndarray, " museums"]
+    feed: Feed
+    capacity: StaticSizes
+
+
+@dataclasses.dataclass(frozen=True)
+class EmbeddingPlan:
+    """How the museums of a split are embedded.
+
+    Attributes:
+      text: plan for the descriptions.
+      scene: plan for the museums.
+      layout: of the devices.
+    """
+
+    text: TowerPlan
+    scene: TowerPlan
+    layout: Layout
+
+
+def plan_embedding(
+    counts: MuseumSizes,
+    museums: Int[np.ndarray, " museums"],
+    batch_size: int,
+    source: Source,
+    layout: Layout,
+) -> EmbeddingPlan:
+    """Plans the embedding of some museums.
+
+    Args:
+      counts: of the store.
+      museums: numbers of the museums, in the order the embeddings are wanted in.
+      batch_size: museums of a batch.
+      source: of the features.
+      layout: of the devices.
+
+    Raises:
+      ValueError: there is no museum.
+    """
+    towers: tuple[Tower, Tower] = ("text", "scene")
+    text, scene = (
+        plan_tower(tower, counts, museums, batch_size, source, layout)
+        for tower in towers
+    )
+    return EmbeddingPlan(text, scene, layout)
+
+
+def plan_tower(
+    tower: Tower,
+    counts: MuseumSizes,
+    museums: Int[np.ndarray, " museums"],
+    batch_size: int,
+    source: Source,
+    layout: Layout,
+) -> TowerPlan:
+    """Plans one tower's part; arguments and errors as for `plan_embedding`."""
+    if len(museums) == 0:
+        raise ValueError("expected at least one museum to embed, found none")
+    # Without a recurrence nothing is gained by another order, and the published
+    # channel masking looks at batch-mates: those are then neighbours in the split.
+    steps = counts.steps
+    lengths = {
+        "text": counts.sentences,
+        "scene": np.zeros_like(counts.rooms) if steps is None else steps,
+    }
+    by_length = np.argsort(lengths[tower][museums], kind="stable")
+    place = np.empty(len(museums), np.int32)
+    place[by_length] = np.arange(len(museums), dtype=np.int32)
+    batches = in_batches(museums[by_length], batch_size)
+    planned = counts.plan_shared(batches, layout)
+    return TowerPlan(
+        tower=tower,
+        batches=planned,
+        place=place,
+        feed=source.feed([planned]),
+        capacity=counts.capacity([planned]),
+    )
+
+
+def embed(
+    params: Any,
+    active: Bool[Array, " slots"],
+    plan: EmbeddingPlan,
+    *,
+    graph: nnx.GraphDef[TwoTowers],
+) -> tuple[Float[Array, "slots museums d"], Float[Array, "slots museums d"]]:
+    """Embeds descriptions and museums with the parameters of every run.
+
+    Args:
+      params: with a leading axis of slots.
+      active: runs that are wanted; others may get zeros.
+      plan: which museums.
+      graph: graph definition of the model.
+
+    Returns:
+      Embeddings of descriptions and of museums, in the order of the plan's museums.
+    """
+    text, scene = (
+        embed_tower(params, active, part, plan.layout, graph=graph)
+        for part in (plan.text, plan.scene)
+    )
+    return text, scene
+
+
+def embed_tower(
+    params: Any,
+    active: Bool[Array, " slots"],
+    plan: TowerPlan,
+    layout: Layout,
+    *,
+    graph: nnx.GraphDef[TwoTowers],
+) -> Float[Array, "slots museums d"]:
+    """Embeds what one tower reads; other arguments as for `embed`."""
+    blocks = [
+        _embed_block(
+            params,
+            active,
+            block.batches,
+            block.features,
+            tower=plan.tower,
+            graph=graph,
+            capacity=plan.capacity,
+            layout=layout,
+        )
+        for block in plan.feed.blocks(plan.batches)
+    ]
+    return _ordered(blocks, layout.put(plan.place, EVERYWHERE))
+
+
+@functools.partial(jax.jit, static_argnames=("tower", "graph", "capacity", "layout"))
+def _embed_block(
+    params: Any,
+    active: Bool[Array, " slots"],
+    batches: Batches,
+    features: Features,
+    *,
+    tower: Tower,
+    graph: nnx.GraphDef[TwoTowers],
+    capacity: StaticSizes,
+    layout: Layout,
+) -> Float[Array, "slots data steps batch d"]:
+    method, gather = {
+        "text": (TwoTowers.embed_descriptions, descriptions),
+        "scene": (TwoTowers.embed_scenes, scenes),
+    }[tower]
+
+    def of_device(params, active, batches, features):
+        # These batches are of no run: there is one place for all.
+        batches = jax.tree.map(lambda x: x[0], batches.local())
+        features = features.local()
+
+        def batch(params, x):
+            museums, sentences, sequence = x
+            layouts = packings(sentences, sequence, capacity)
+            gathered = gather(features, museums, layouts, capacity)
+
+            def one(params):
+                return method(nnx.merge(graph, params), gathered)
+
+            return params, jax.vmap(one)(params)
+
+        def group(params, _):
+            xs = (batches.museums, batches.sentences, batches.sequence)
+            return jnp.moveaxis(lax.scan(batch, params, xs)[1], 1, 0)
+
+        embedded = layout.map_groups(group, active, params)
+        return lax.all_gather(embedded, DATA, axis=1)
+
+    return layout.spread(
+        of_device,
+        (BY_RUN, BY_RUN, BY_DEVICE, BY_DEVICE if features.fed else EVERYWHERE),
+        BY_RUN,
+    )(params, active, batches, features)
+
+
+@jax.jit
+def _ordered(blocks: list[Array], place: Int[Array, " museums"]) -> Array:
+    rows = jnp.concatenate(blocks, axis=2)
+    return rows.reshape(rows.shape[0], -1, rows.shape[-1])[:, place]

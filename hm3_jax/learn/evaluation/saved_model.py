@@ -1,0 +1,187 @@
+"""Tests saved models on splits."""
+
+import dataclasses
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Int
+
+from hm3_jax.data.store import FeatureStore
+from hm3_jax.learn.batches.feature_facts import check_features
+from hm3_jax.learn.batches.features import check_sizes
+from hm3_jax.learn.devices.mesh import Layout
+from hm3_jax.learn.evaluation.split import Tested
+from hm3_jax.learn.evaluation.task import Task
+from hm3_jax.learn.saved import checkpoint
+from hm3_jax.learn.saved.checkpoint import Checkpoint
+from hm3_jax.learn.saved.run_folder import write_json
+from hm3_jax.nn.convolution import Masking
+from hm3_jax.nn.strategy import StrategyConfig
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Evaluation:
+    """A model on a split.
+
+    Attributes:
+      strategy: file stem of the strategy.
+      epoch: number of finished epochs of the tested parameters.
+      split: name of the split.
+      dataset_name: of the store.
+      dataset_kind: "real" or "synthetic".
+      ids: of the museums.
+      themes: of the museums, numbers of the store's themes.
+      tested: metrics and embeddings.
+    """
+
+    strategy: str
+    epoch: int
+    split: str
+    dataset_name: str
+    dataset_kind: str
+    ids: Sequence[str]
+    themes: Int[np.ndarray, " museums"]
+    tested: Tested
+
+    def write(self, folder: Path) -> None:
+        """Writes `metrics.json` and `embeddings.npz` into a folder."""
+        np.savez(
+            folder / "embeddings.npz",
+            ids=np.array(self.ids),
+            descriptions=self.tested.descriptions,
+            museums=self.tested.museums,
+        )
+        write_json(folder / "metrics.json", dict(self.tested.metrics))
+
+
+def evaluate_checkpoint(folder: Path, store: FeatureStore, split: str) -> Evaluation:
+    """Evaluates what a run saved, or a converted model, on one split.
+
+    Args:
+      folder: a `try_K` folder, or one made by `convert`.
+      store: features; of the model the checkpoint was trained on.
+      split: name of a split of the store.
+
+    Raises:
+      FileNotFoundError: there is no checkpoint.
+      ValueError: the checkpoint is damaged, the features are of another model, or the
+        store has no such split.
+    """
+    splits = chosen_splits(store, [split])
+    saved = checkpoint.load_model(folder)
+    check_fits(saved, store, str(folder))
+    ((_, evaluation),) = evaluate({str(folder): saved}, store, splits)
+    return evaluation
+
+
+def chosen_splits(store: FeatureStore, names: Sequence[str]) -> list[str]:
+    """Splits that are asked for, each once.
+
+    Args:
+      store: whose splits.
+      names: of splits; "all" alone means all that have museums.
+
+    Raises:
+      ValueError: there is no such split, or no museum in it, or one is named twice.
+    """
+    if list(names) == ["all"]:
+        names = [name for name, museums in store.splits.items() if len(museums)]
+    for name in names:
+        if len(store.splits.get(name, ())) == 0:
+            raise ValueError(
+                f"{store.path}: expected museums in split {name!r}, found splits "
+                + ", ".join(
+                    f"{known} ({len(museums)})"
+                    for known, museums in store.splits.items()
+                )
+            )
+    if len(set(names)) < len(names) or not names:
+        raise ValueError(
+            f"expected splits, each once, found {', '.join(names) or 'none'}"
+        )
+    return list(names)
+
+
+def check_fits(saved: Checkpoint, store: FeatureStore, name: str) -> None:
+    """Refuses features of another model than the one saved was trained on.
+
+    Warns where the model does not know.
+
+    Args:
+      saved: the model.
+      store: features.
+      name: of the checkpoint, for messages.
+
+    Raises:
+      ValueError: they are of another, or lack what the model reads.
+    """
+    try:
+        check_sizes(store, saved.model.config)
+        known = check_features(saved.model, store.feature_facts(), str(store.path))
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
+    if not known:
+        warnings.warn(
+            f"{name} does not say which features it was trained on; only their "
+            "sizes are checked",
+            stacklevel=2,
+        )
+
+
+def evaluate(
+    models: Mapping[str, Checkpoint], store: FeatureStore, splits: Sequence[str]
+) -> Iterator[tuple[str, Evaluation]]:
+    """Evaluates models on splits.
+
+    Models of one strategy follow one another: they share placed features and compiled
+    programs, and no others are held meanwhile.
+
+    Args:
+      models: that `check_fits` let pass, by name.
+      store: features.
+      splits: as `chosen_splits` gave them.
+
+    Yields:
+      Names of models, and what they make of a split; the splits of a model in order.
+
+    Raises:
+      ValueError: an embedding is not finite.
+    """
+    waiting = dict(models)
+    while waiting:
+        config, masking = _kind(next(iter(waiting.values())))
+        task = Task(store, config, masking)
+        of_kind = [
+            name for name, saved in waiting.items() if _kind(saved) == (config, masking)
+        ]
+        for name in of_kind:
+            saved = waiting.pop(name)
+            for split in splits:
+                try:
+                    evaluation = _evaluated(saved, task, split)
+                except ValueError as error:
+                    raise ValueError(f"{name}: {error}") from None
+                yield name, evaluation
+
+
+def _kind(saved: Checkpoint) -> tuple[StrategyConfig, Masking]:
+    return saved.model.config, saved.model.cnn1d_masking
+
+
+def _evaluated(saved: Checkpoint, task: Task, split: str) -> Evaluation:
+    store = task.store
+    layout = Layout.of(1, splits_batches=task.masking == "time")
+    (tested,) = task.split(split, layout).test(saved.model.stacked(), task.graph)
+    museums = store.splits[split]
+    return Evaluation(
+        strategy=task.config.file_stem,
+        epoch=saved.epoch,
+        split=split,
+        dataset_name=store.dataset_name,
+        dataset_kind=store.manifest.kind,
+        ids=[store.ids[i] for i in museums],
+        themes=np.asarray(store.theme_index[museums]),
+        tested=tested,
+    )

@@ -1,0 +1,243 @@
+"""Metrics and losses of a split for several runs at once."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Array, Bool, Float, Int
+
+from hm3_jax.learn.batches.placement import Source
+from hm3_jax.learn.batches.plan import MuseumSizes, in_batches
+from hm3_jax.learn.devices.mesh import BY_RUN, EVERYWHERE, Layout
+from hm3_jax.learn.evaluation.embed import embed, plan_embedding
+from hm3_jax.objective.loss import LossConfig, LossWeights, retrieval_loss
+from hm3_jax.objective.metrics import QueryScores, split_scores, summarise
+from hm3_jax.objective.similarity import cosine_similarity
+
+# Large enough for full speed, small enough for little padding.
+EMBED_BATCH = 64
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Embeddings:
+    """Embeddings of a split under the parameters of every run.
+
+    Attributes:
+      descriptions: float32 (places, museums, d).
+      museums: float32 (places, museums, d).
+      active: runs whose embeddings mean anything, bool (places,).
+    """
+
+    descriptions: Float[Array, "slots museums d"]
+    museums: Float[Array, "slots museums d"]
+    active: Bool[Array, " slots"]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Tested:
+    """What one model makes of a split.
+
+    Attributes:
+      metrics: published keys.
+      descriptions: embeddings, float32 (museums, d).
+      museums: embeddings, float32 (museums, d).
+    """
+
+    metrics: Mapping[str, float]
+    descriptions: Float[np.ndarray, "museums d"]
+    museums: Float[np.ndarray, "museums d"]
+
+
+class Split:
+    """Some museums of a store, planned once and evaluated many times."""
+
+    def __init__(
+        self,
+        source: Source,
+        counts: MuseumSizes,
+        themes: Int[np.ndarray, " all_museums"],
+        museums: Int[np.ndarray, " museums"],
+        name: str,
+        layout: Layout,
+    ):
+        """Plans the batches.
+
+        Args:
+          source: features of the store.
+          counts: of the same features.
+          themes: theme of every museum of the store.
+          museums: numbers of the museums, in the order results are wanted in.
+          name: what messages call the split.
+          layout: of the devices.
+
+        Raises:
+          ValueError: there is no museum.
+        """
+        self._name, self._layout = name, layout
+        # Any numbers are fine: only equality matters.
+        self.themes = np.unique(themes[museums], return_inverse=True)[1].astype(
+            np.int32
+        )
+        self._placed_themes = layout.put(self.themes, EVERYWHERE)
+        self._plan = functools.cache(
+            lambda: plan_embedding(counts, museums, EMBED_BATCH, source, layout)
+        )
+
+    def embed(
+        self, params: Mapping[str, Any], active: Array, graph: nnx.GraphDef
+    ) -> Embeddings:
+        """Embeds descriptions and museums with the parameters of every active run."""
+        return Embeddings(*embed(params, active, self._plan(), graph=graph), active)
+
+    def metrics(self, embeddings: Embeddings) -> list[dict[str, float] | str]:
+        """Retrieval metrics of every slot, published keys, see `retrieval_metrics`.
+
+        Returns:
+          A dictionary for each place (of nothing that means anything where the place
+          is not active), or what is wrong with the place's embeddings: the first row
+          that is not finite.
+        """
+        scores, bad_rows = self._layout.fetch(
+            _score(embeddings, self._placed_themes, layout=self._layout)
+        )
+        return [
+            self._fault(rows)
+            or summarise(*jax.tree.map(lambda x, place=place: x[place], scores))
+            for place, rows in enumerate(bad_rows)
+        ]
+
+    def _fault(self, bad_rows: Int[np.ndarray, " 2"]) -> str:
+        for what, row in zip(("descriptions", "museums"), bad_rows, strict=True):
+            if row >= 0:
+                return (
+                    f"{self._name}: {what}: expected finite embeddings, found row "
+                    f"{row} with NaN, infinity or a length beyond float32"
+                )
+        return ""
+
+    def test(self, params: Mapping[str, Any], graph: nnx.GraphDef) -> list[Tested]:
+        """Embeds the split with some models and scores it.
+
+        Args:
+          params: of the models, on the host, with a leading axis of as many as the
+            layout was made for.
+          graph: graph definition of the models.
+
+        Raises:
+          ValueError: an embedding is not finite; the message names split and row.
+        """
+        count = jax.tree.leaves(params)[0].shape[0]
+        places = np.arange(self._layout.slots(count)) % count
+        filled = jax.tree.map(lambda x: np.asarray(x)[places], params)
+        active = np.arange(len(places)) < count
+        embeddings = self.embed(
+            self._layout.put(filled, BY_RUN), self._layout.put(active, BY_RUN), graph
+        )
+        metrics = self.metrics(embeddings)[:count]
+        descriptions, museums = self._layout.fetch(
+            (embeddings.descriptions, embeddings.museums)
+        )
+        tested = []
+        for place, found in enumerate(metrics):
+            if isinstance(found, str):
+                raise ValueError(found)
+            tested.append(Tested(found, descriptions[place], museums[place]))
+        return tested
+
+    def loss(
+        self,
+        embeddings: Embeddings,
+        batch_size: int,
+        config: LossConfig,
+        weights: LossWeights,
+        keys: Array,
+    ) -> Float[np.ndarray, " slots"]:
+        """Mean loss over the split's batches, with the training loss's settings.
+
+        Args:
+          embeddings: of this split.
+          batch_size: museums of a batch, in the order of the split; the last batch may
+            be smaller.
+          config: structure of the loss.
+          weights: margins and second weight of every run.
+          keys: random key of every run, for losses that draw.
+        """
+        batches = in_batches(np.arange(len(self.themes), dtype=np.int32), batch_size)
+        losses = _batch_losses(
+            embeddings,
+            self._placed_themes,
+            self._layout.put(batches, EVERYWHERE),
+            weights,
+            keys,
+            config=config,
+            layout=self._layout,
+        )
+        return np.asarray(self._layout.fetch(losses))
+
+
+@functools.partial(jax.jit, static_argnames="layout")
+def _score(
+    embeddings: Embeddings, themes: Int[Array, " museums"], *, layout: Layout
+) -> tuple[tuple[QueryScores, QueryScores], Int[Array, "slots 2"]]:
+    """Scores of every query of every run, and rows that are not finite or -1."""
+
+    def bad_row(rows):
+        # One number a row finds NaN, infinity, and lengths beyond float32.
+        bad = ~jnp.isfinite(jnp.sum(jnp.square(rows), axis=1))
+        return jnp.where(bad.any(), jnp.argmax(bad), -1)
+
+    def one(descriptions, museums, themes):
+        scores = split_scores(descriptions, museums, themes, side_by_side=layout.vector)
+        return scores, jnp.stack([bad_row(descriptions), bad_row(museums)])
+
+    def of_device(embeddings, themes):
+        def group(of_runs, _):
+            each: Callable[..., Any] = jax.vmap(one, in_axes=(0, 0, None))
+            return each(*of_runs, themes)
+
+        return layout.map_groups(
+            group,
+            embeddings.active,
+            (embeddings.descriptions, embeddings.museums),
+        )
+
+    return layout.spread(of_device, (BY_RUN, EVERYWHERE), BY_RUN)(embeddings, themes)
+
+
+@functools.partial(jax.jit, static_argnames=("config", "layout"))
+def _batch_losses(embeddings, themes, batches, weights, keys, *, config, layout):
+    def one_run(text, scene, weights, key, themes, batches):
+        def one_batch(museums, step):
+            valid = museums >= 0
+            chosen = jnp.where(valid, museums, 0)
+            similarity = cosine_similarity(text[chosen], scene[chosen], valid)
+            key_of_batch = jax.random.fold_in(key, step)
+            return retrieval_loss(
+                similarity, themes[chosen], valid, config, weights, key_of_batch
+            )[0]
+
+        steps = jnp.arange(batches.shape[0], dtype=jnp.int32)
+        return jnp.mean(jax.lax.map(lambda x: one_batch(*x), (batches, steps)))
+
+    def of_device(embeddings, weights, keys, themes, batches):
+        def group(of_runs, _):
+            axes = (0, 0, 0, 0, None, None)
+            each: Callable[..., Any] = jax.vmap(one_run, in_axes=axes)
+            return each(*of_runs, themes, batches)
+
+        return layout.map_groups(
+            group,
+            embeddings.active,
+            (embeddings.descriptions, embeddings.museums, weights, keys),
+        )
+
+    specs = (BY_RUN, BY_RUN, BY_RUN, EVERYWHERE, EVERYWHERE)
+    return layout.spread(of_device, specs, BY_RUN)(
+        embeddings, weights, keys, themes, batches
+    )

@@ -1,0 +1,88 @@
+"""One strategy on one store: what all of its runs share."""
+
+import numpy as np
+from flax import nnx
+from jax.sharding import Mesh
+
+from hm3_jax.data.store import FeatureStore
+from hm3_jax.learn.batches.features import Features, check_sizes, load_features
+from hm3_jax.learn.batches.placement import DataPlacement, Source, place
+from hm3_jax.learn.batches.plan import MuseumSizes
+from hm3_jax.learn.devices.mesh import Layout
+from hm3_jax.learn.evaluation.split import Split
+from hm3_jax.learn.model import graph_of
+from hm3_jax.nn.convolution import Masking
+from hm3_jax.nn.strategy import StrategyConfig
+from hm3_jax.nn.towers import TwoTowers
+
+
+class Task:
+    """A strategy's features, placed once for all of its runs."""
+
+    def __init__(
+        self,
+        store: FeatureStore,
+        config: StrategyConfig,
+        masking: Masking = "time",
+        placement: DataPlacement = "auto",
+    ):
+        """Maps the features; places nothing yet.
+
+        Args:
+          store: open store.
+          config: strategy.
+          masking: of the 1-D CNN.
+          placement: where the features are to lie.
+
+        Raises:
+          ValueError: the store does not serve the strategy.
+        """
+        self.store, self.config = store, config
+        self.masking: Masking = masking
+        self._placement: DataPlacement = placement
+        self._features: Features = load_features(store, config)
+        self.counts = MuseumSizes.of(self._features)
+        self._sources: dict[Mesh, Source] = {}
+        self._splits: dict[tuple[str, Layout], Split] = {}
+
+    @property
+    def graph(self) -> nnx.GraphDef[TwoTowers]:
+        """Graph definition of the strategy's models."""
+        return graph_of(self.config, self.masking)
+
+    def source(self, layout: Layout) -> Source:
+        """The features, placed for the devices of a layout when first asked."""
+        if layout.mesh not in self._sources:
+            self._sources[layout.mesh] = place(self._features, layout, self._placement)
+        return self._sources[layout.mesh]
+
+    def split(self, name: str, layout: Layout) -> Split:
+        """A split of the store, planned for a layout when first asked.
+
+        Raises:
+          ValueError: it has no museums.
+        """
+        if (name, layout) not in self._splits:
+            self._splits[name, layout] = Split(
+                self.source(layout),
+                self.counts,
+                np.asarray(self._features.themes),
+                self.store.splits[name],
+                f"{self.store.path}, split {name}",
+                layout,
+            )
+        return self._splits[name, layout]
+
+
+def check_store(store: FeatureStore, config: StrategyConfig) -> None:
+    """Refuses a store that a strategy cannot be trained on; cheap.
+
+    Raises:
+      ValueError: features or a split are missing, or of another size.
+    """
+    check_sizes(store, config)
+    for name in ("train", "val", "test"):
+        if len(store.splits.get(name, ())) == 0:
+            raise ValueError(
+                f"{store.path}: expected museums in split {name}, found none"
+            )

@@ -1,0 +1,160 @@
+"""Runs: trainings of one strategy that may share a program, and what each one is."""
+
+import dataclasses
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from hm3_jax.data.store import FeatureStore
+from hm3_jax.learn.batches.feature_facts import check_features
+from hm3_jax.learn.model import Model
+from hm3_jax.learn.saved.run_folder import read_json, write_json
+from hm3_jax.learn.settings import TrainSettings
+from hm3_jax.nn.strategy import StrategyConfig, to_json
+
+_RECORD = "run.json"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Run:
+    """One try of one strategy with some settings.
+
+    Attributes:
+      experiment: name of the experiment it belongs to.
+      settings: of the experiment.
+      attempt: number of the try, from 1.
+      folder: of the try.
+    """
+
+    experiment: str
+    settings: TrainSettings
+    attempt: int
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """What messages and its companions call it."""
+        return "/".join((self.experiment, *self.folder.parts[-2:]))
+
+    def path_to(self, other: "Run") -> str:
+        """Folder of another run, seen from this one's."""
+        return os.path.relpath(other.folder, self.folder)
+
+
+def programs(runs: Iterable[Run]) -> list[list[Run]]:
+    """Runs by what can train as one program, in the order of their first."""
+    together: dict[tuple[Any, ...], list[Run]] = {}
+    for run in runs:
+        together.setdefault(run.settings.program, []).append(run)
+    return list(together.values())
+
+
+@dataclasses.dataclass(frozen=True)
+class RunRecord:
+    """`run.json` of a try: what must be the same for it to go on.
+
+    Attributes:
+      strategy: published JSON.
+      settings: of the run, and its try.
+      dataset_name: of the store.
+      features: what they come from, by kind.
+      features_checksum: of the store's manifest, which has the checksum of every file.
+      together: folders of the runs of its program, in order and seen from its own
+        (so that an experiment may be moved); the last bits of a run's numbers depend on
+        them.
+      jax_version: of the JAX that trained it.
+    """
+
+    strategy: Mapping[str, Any]
+    settings: Mapping[str, Any]
+    dataset_name: str
+    features: Mapping[str, Any]
+    features_checksum: str
+    together: list[str]
+    jax_version: str
+
+    @classmethod
+    def of(
+        cls,
+        run: Run,
+        config: StrategyConfig,
+        store: FeatureStore,
+        together: Iterable[Run],
+    ) -> "RunRecord":
+        """What is about to be trained."""
+        return cls(
+            strategy=to_json(config),
+            settings={**dataclasses.asdict(run.settings), "try": run.attempt},
+            dataset_name=store.dataset_name,
+            features=store.feature_facts(),
+            features_checksum=store.manifest.checksum,
+            together=[run.path_to(other) for other in together],
+            jax_version=jax.__version__,
+        )
+
+    @classmethod
+    def read(cls, folder: Path) -> "RunRecord | None":
+        """Reads a try's record.
+
+        Returns:
+          The record, None where there is none.
+
+        Raises:
+          ValueError: there is something else.
+        """
+        path = folder / _RECORD
+        if not path.exists():
+            return None
+        try:
+            return cls(**read_json(path))
+        except TypeError as error:
+            raise ValueError(
+                f"{path}: expected the record of a run, found {error}"
+            ) from None
+
+    def write(self, folder: Path) -> None:
+        """Writes it into a try's folder."""
+        write_json(folder / _RECORD, dataclasses.asdict(self))
+
+    def check(self, wanted: "RunRecord", config: StrategyConfig, folder: Path) -> None:
+        """Refuses to go on with something else.
+
+        Args:
+          wanted: what is about to be trained.
+          config: its strategy.
+          folder: of the try, for messages.
+
+        Raises:
+          ValueError: strategy, settings or features differ; the difference is named.
+        """
+        for name, before, now in (
+            *_changes(self.strategy, wanted.strategy),
+            *_changes(self.settings, wanted.settings),
+            ("dataset_name", self.dataset_name, wanted.dataset_name),
+        ):
+            if before != now:
+                raise ValueError(
+                    f"{folder}: the run there has {name} {before!r}, asked is {now!r}"
+                )
+        trained = Model(config, "time", {}, self.features)
+        check_features(trained, wanted.features, wanted.dataset_name)
+        if self.features_checksum != wanted.features_checksum:
+            raise ValueError(
+                f"{folder}: the run there has features with checksum "
+                f"{self.features_checksum[:12]}, those given have "
+                f"{wanted.features_checksum[:12]}: same data set, other contents"
+            )
+
+
+def _changes(
+    before: Mapping[str, Any], now: Mapping[str, Any]
+) -> Iterable[tuple[str, Any, Any]]:
+    for name in sorted(before.keys() | now.keys()):
+        old, new = before.get(name), now.get(name)
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            yield from _changes(old, new)
+        else:
+            yield name, old, new

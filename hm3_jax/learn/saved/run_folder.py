@@ -1,0 +1,190 @@
+"""Files of an experiment: `EXPERIMENT/STRATEGY/try_K`, in the published form."""
+
+import dataclasses
+import datetime
+import json
+import os
+import uuid
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+from jaxtyping import Int
+
+from hm3_jax.files.durable import sync
+from hm3_jax.learn.evaluation.split import Tested
+from hm3_jax.learn.settings import TrainSettings
+from hm3_jax.nn.strategy import StrategyConfig, to_json
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class TryResult:
+    """What the test of one try gave.
+
+    Attributes:
+      attempt: number of the try, from 1.
+      epoch: number of finished epochs of the tested parameters.
+      tested: metrics and embeddings.
+    """
+
+    attempt: int
+    epoch: int
+    tested: Tested
+
+
+def try_folder(strategy_folder: Path, attempt: int) -> Path:
+    """Folder of a try, counted from 1."""
+    return strategy_folder / f"try_{attempt}"
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes a JSON file whole or not at all.
+
+    Raises:
+      OSError: the disk did not take it; a file that was there before still is.
+    """
+    _write_whole(path, json.dumps(value, indent=1) + "\n")
+
+
+def _write_whole(path: Path, text: str) -> None:
+    # Always the same name: what a kill leaves of it, the next write takes away.
+    temporary = path.with_name(f".{path.name}.partial")
+    try:
+        temporary.write_text(text)
+        sync(temporary)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    sync(path.parent)
+
+
+def read_json(path: Path) -> Any:
+    """Reads a JSON file.
+
+    Raises:
+      FileNotFoundError: there is none.
+      ValueError: it is not JSON.
+    """
+    try:
+        return json.loads(path.read_text())
+    except ValueError as error:  # not JSON, or not even text
+        raise ValueError(f"{path}: expected JSON, found {error}") from None
+
+
+def write_strategy(folder: Path, config: StrategyConfig) -> None:
+    """Writes `strategy.json`."""
+    write_json(folder / "strategy.json", to_json(config))
+
+
+class MetricsLog:
+    """`metrics.jsonl` of a try: one line an epoch, nothing that depends on time."""
+
+    def __init__(self, folder: Path, finished_epochs: int):
+        """Opens the log, dropping what was written after the given epoch.
+
+        Raises:
+          ValueError: it has fewer epochs.
+        """
+        self._path = folder / "metrics.jsonl"
+        text = self._path.read_text() if self._path.exists() else ""
+        lines = text.splitlines(keepends=True)
+        if len(lines) < finished_epochs:
+            raise ValueError(
+                f"{self._path}: expected the lines of {finished_epochs} finished "
+                f"epochs, found {len(lines)}"
+            )
+        kept = "".join(lines[:finished_epochs])
+        if kept != text or not self._path.exists():
+            # Whole, as a kill while it is rewritten would lose finished epochs.
+            _write_whole(self._path, kept)
+
+    def write(self, line: Mapping[str, Any]) -> None:
+        """Appends one epoch; it withstands a kill, and a power cut after `flush`."""
+        with self._path.open("a") as file:
+            file.write(json.dumps(line) + "\n")
+
+    def flush(self) -> None:
+        """Puts what was written on the disk: to be called before a checkpoint counts.
+
+        Raises:
+          OSError: the disk did not take it.
+        """
+        sync(self._path)
+
+
+def write_test(
+    strategy_folder: Path,
+    results: Sequence[TryResult],
+    ids: Sequence[str],
+    themes: Int[np.ndarray, " museums"],
+) -> None:
+    """Writes each try's `test_metrics.json` and the strategy's `test_output.json`.
+
+    Args:
+      strategy_folder: of the strategy.
+      results: of every try.
+      ids: of the tested museums.
+      themes: of the tested museums, numbers of the store's themes. Those are sorted,
+        so the numbers are the release's.
+    """
+    for result in results:
+        write_json(
+            try_folder(strategy_folder, result.attempt) / "test_metrics.json",
+            {"epoch": result.epoch, "metrics": dict(result.tested.metrics)},
+        )
+    output = [
+        {
+            "n_try": result.attempt,
+            # As few digits as tell a float32 from others: half of a float64's.
+            "output_description_test": result.tested.descriptions,
+            "output_pov_test": result.tested.museums,
+            "output_categories": themes.tolist(),
+            "ids_list": list(ids),
+            "metrics": dict(result.tested.metrics),
+        }
+        for result in results
+    ]
+    # Millions of numbers: json would take longer than the test did.
+    text = orjson.dumps(output, option=orjson.OPT_SERIALIZE_NUMPY).decode()
+    _write_whole(strategy_folder / "test_output.json", text + "\n")
+
+
+def write_experiment(
+    folder: Path,
+    *,
+    name: str,
+    description: str,
+    tags: Sequence[str],
+    settings: TrainSettings,
+    run: Mapping[str, Any],
+) -> None:
+    """Writes `experiment.json`, keeping the uid and other strategies of one there.
+
+    Args:
+      folder: of the experiment.
+      name: of the experiment.
+      description: free text.
+      tags: free words.
+      settings: shared by all runs.
+      run: what there is to say of one strategy.
+    """
+    path = folder / "experiment.json"
+    before = read_json(path) if path.exists() else {"uid": uuid.uuid4().hex, "runs": []}
+    runs = {of_before["base_name"]: of_before for of_before in before["runs"]}
+    runs[run["base_name"]] = run
+    write_json(
+        path,
+        {
+            "name": name,
+            "uid": before["uid"],
+            "description": description,
+            "tags": list(tags),
+            "written": datetime.datetime.now(datetime.UTC).isoformat(
+                timespec="seconds"
+            ),
+            "settings": dataclasses.asdict(settings),
+            "runs": list(runs.values()),
+        },
+    )

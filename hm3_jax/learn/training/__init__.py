@@ -1,0 +1,1 @@
+"""Runs through their epochs: what is compiled, saved, logged and stopped."""

@@ -1,0 +1,249 @@
+"""Trains runs of one strategy as one program, and tests what was saved of each."""
+
+import time
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from hm3_jax.learn.devices import processes
+from hm3_jax.learn.devices.mesh import Layout
+from hm3_jax.learn.devices.run_slots import RunSlots
+from hm3_jax.learn.evaluation.task import Task
+from hm3_jax.learn.model import draw_params
+from hm3_jax.learn.saved import checkpoint
+from hm3_jax.learn.saved.run import Run, RunRecord
+from hm3_jax.learn.saved.run_folder import TryResult
+from hm3_jax.learn.settings import Execution
+from hm3_jax.learn.training import state
+from hm3_jax.learn.training.graceful_stop import GracefulStop
+from hm3_jax.learn.training.program import PARAMETERS, Program, keys_of
+from hm3_jax.learn.training.run_logs import EpochReport, RunEpoch, RunLogs
+from hm3_jax.learn.training.saved_runs import check_folders, evaluate_saved
+from hm3_jax.learn.training.state import TrainingState, has_ended
+from hm3_jax.learn.training.stopping import Progress
+from hm3_jax.tracking.following import NOBODY, Follower
+
+
+class NonFiniteLossError(ArithmeticError):
+    """The loss of a step, or an embedding after an epoch, was NaN or infinite."""
+
+
+class StoppedError(Exception):
+    """Training was asked to stop, and everything is saved."""
+
+
+class Trainer:
+    """Some runs of one strategy on one store, trained together."""
+
+    def __init__(self, task: Task, runs: Sequence[Run], execution: Execution):
+        """Takes note; plans, compiles and writes nothing.
+
+        Args:
+          task: strategy and store.
+          runs: with equal `settings.program`.
+          execution: how to carry them out.
+        """
+        self._task, self._runs, self._execution = task, tuple(runs), execution
+        layout = Layout.of(
+            len(runs),
+            execution.devices(),
+            # The published masking looks at all batch-mates.
+            splits_batches=task.masking == "time",
+        )
+        self._first = RunSlots.of(range(len(runs)), layout)
+        self._programs: dict[RunSlots, Program] = {}
+        self._epochs = max(run.settings.epochs for run in runs)
+
+    def run(
+        self,
+        *,
+        resume: bool = False,
+        listener: Callable[[EpochReport], None] = lambda report: None,
+        follower: Follower = NOBODY,
+        stop: GracefulStop | None = None,
+    ) -> list[TryResult | None]:
+        """Trains, then tests what was saved.
+
+        Args:
+          resume: go on from the checkpoints below the folders, if there are any.
+          listener: called after every epoch.
+          follower: told of every run, its epochs and its test.
+          stop: asked after every epoch.
+
+        Returns:
+          The test of every run; None of one that has failed.
+
+        Raises:
+          NonFiniteLossError: names epoch and step, and the last epoch saved.
+          DoesNotFitError: fewer runs at once may fit.
+          FileExistsError: there is a run already and `resume` is False.
+          ValueError: the run that is there has other settings or features.
+          StoppedError: `stop` was requested.
+        """
+        check_folders(self._task, self._runs, resume=resume)
+        current = self._start()
+        # All have read what there is to go on from, before it is changed.
+        if not processes.same_for_all(repr(current.progress)):
+            raise ValueError(
+                f"{self._runs[0].folder.parent}: expected every process to find the "
+                "same checkpoints there, found others in some: do all hosts share that "
+                "file system?"
+            )
+        logs = self._logs(current, follower) if processes.is_writer() else None
+        saved_at, recorded = time.monotonic(), False
+        while active := self._active(current):
+            current = self._epoch(current, active, logs, listener)
+            ended = [n for n in active if self._has_ended(n, current)]
+            going_on = [n for n in active if n not in ended]
+            stopping = processes.any_of_them(stop is not None and stop.requested)
+            waited = time.monotonic() - saved_at
+            due = processes.of_writer(waited >= self._execution.save_every_seconds)
+            if stopping or due:
+                ended += going_on
+                saved_at = time.monotonic()
+            if not recorded and processes.is_writer():
+                # Not before: now it is known that these runs fit together.
+                for run in self._runs:
+                    record = RunRecord.of(
+                        run, self._task.config, self._task.store, self._runs
+                    )
+                    record.write(run.folder)
+                recorded = True
+            if ended:
+                if logs is not None:
+                    logs.flush()
+                state.save(self._runs, sorted(ended), current, self._task)
+                if stop is not None and set(ended) == set(active):
+                    stop.saved = f"epoch {current.epoch} of {self._runs[0].name}"
+            if stopping:
+                processes.wait_for_all("everything is saved")
+                raise StoppedError(f"stopped after epoch {current.epoch}")
+        processes.wait_for_all("everything is saved")
+        results = evaluate_saved(self._task, self._runs, current, self._first.layout)
+        if logs is not None:
+            logs.tested(results)
+        return results
+
+    def _has_ended(self, number: int, current: TrainingState) -> bool:
+        return has_ended(self._runs[number], current.progress[number])
+
+    def _active(self, current: TrainingState) -> list[int]:
+        """Runs that take another epoch."""
+        every = range(len(self._runs))
+        return [number for number in every if not self._has_ended(number, current)]
+
+    def _start(self) -> TrainingState:
+        masking = self._task.masking
+        runs = [self._runs[number] for number in self._first.stand_ins]
+        keys = keys_of(runs, PARAMETERS, 0)
+        params = jax.device_get(draw_params(self._task.config, masking, keys))
+        start = state.fresh(self._runs, self._first, params)
+        return state.load(self._runs, start, self._task)
+
+    def _logs(self, current: TrainingState, follower: Follower) -> RunLogs:
+        state.forget_later(self._runs, current)
+        finished = [progress.epoch for progress in current.progress]
+        return RunLogs(self._task, self._runs, finished, follower)
+
+    def _program(self, slots: RunSlots) -> Program:
+        if slots not in self._programs:
+            self._programs[slots] = Program(self._task, self._runs, slots)
+        return self._programs[slots]
+
+    def _epoch(
+        self,
+        current: TrainingState,
+        active: Sequence[int],
+        logs: RunLogs | None,
+        listener: Callable[[EpochReport], None],
+    ) -> TrainingState:
+        epoch = current.epoch
+        # Also those that ended later than this epoch before an interruption.
+        present = [
+            number
+            for number, progress in enumerate(current.progress)
+            if number in active or progress.begun > epoch
+        ]
+        current = current.moved(current.slots.compacted(present))
+        slots = current.slots
+        program = self._program(slots)
+        hyper = program.hyper(active, epoch)
+        begin = time.perf_counter()
+        state, steps = program.train(current.state, hyper, epoch)
+        trained = time.perf_counter()
+        scores = program.score(state, hyper, epoch)
+        scored = time.perf_counter()
+        speed = {
+            "museums_per_second": len(active) * program.museums / (trained - begin),
+            "runs": len(active),
+            "train_seconds": trained - begin,
+            "score_seconds": scored - trained,
+        }
+        losses, norms = np.asarray(steps.loss), np.asarray(steps.gradient_norm)
+        progress = list(current.progress)
+        came_to: dict[int, RunEpoch] = {}
+        for number in active:
+            run, place = self._runs[number], slots.runs.index(number)
+            val_metrics, train_metrics = scores.val[place], scores.train[place]
+            failure = _failure(losses[place], (val_metrics, train_metrics), epoch)
+            if failure is not None:
+                if logs is not None:
+                    logs.failed(number, epoch, failure)
+                progress[number] = self._put_aside(number, current, failure)
+                continue
+            assert not isinstance(val_metrics, str) and not isinstance(
+                train_metrics, str
+            )
+            came_to[number] = RunEpoch(
+                losses[place],
+                norms[place],
+                program.themes(number, epoch),
+                float(scores.val_loss[place]),
+                train_metrics,
+                val_metrics,
+            )
+            if logs is not None:
+                logs.write(number, epoch, came_to[number], speed)
+            progress[number] = current.progress[number].after_epoch(
+                run.settings, val_metrics, came_to[number].val_loss
+            )
+        if logs is not None:
+            listener(self._report(epoch, came_to, speed["museums_per_second"]))
+        return current.after_epoch(state, tuple(progress))
+
+    def _report(
+        self, epoch: int, came_to: Mapping[int, RunEpoch], museums_per_second: float
+    ) -> EpochReport:
+        return EpochReport(
+            epoch=epoch + 1,
+            epochs=self._epochs,
+            runs=[self._runs[number].name for number in came_to],
+            train_loss=[of_run.train_loss for of_run in came_to.values()],
+            val_loss=[of_run.val_loss for of_run in came_to.values()],
+            val_metrics=[dict(of_run.val) for of_run in came_to.values()],
+            museums_per_second=museums_per_second,
+        )
+
+    def _put_aside(self, number: int, current: TrainingState, failure: str) -> Progress:
+        """Notes that a run has failed, or ends the training of all."""
+        run = self._runs[number]
+        epochs = checkpoint.saved_epochs(run.folder, "last")
+        saved = f"epoch {epochs[-1]} is saved" if epochs else "no epoch was saved"
+        message = f"{run.name}: {failure}; {saved} in {run.folder}"
+        if not self._execution.keep_going:
+            raise NonFiniteLossError(message)
+        warnings.warn(message, stacklevel=2)
+        return current.progress[number].failed(failure)
+
+
+def _failure(losses: np.ndarray, metrics: tuple[Any, Any], epoch: int) -> str | None:
+    """What went wrong with a run in an epoch (from 0), None if nothing did."""
+    wrong = ~np.isfinite(losses)
+    if wrong.any():
+        step = int(wrong.argmax())
+        return f"loss became {losses[step]} in epoch {epoch + 1}, step {step + 1}"
+    faults = [fault for fault in metrics if isinstance(fault, str)]
+    return f"{faults[0]} after epoch {epoch + 1}" if faults else None

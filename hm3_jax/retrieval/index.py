@@ -1,0 +1,205 @@
+"""An open index.
+
+`retrieval.index_format` has the layout, `retrieval.index_writer` makes and
+changes one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from hm3_jax.files.arrays import map_array
+from hm3_jax.files.facts import FileFacts, check_sizes, file_facts
+from hm3_jax.retrieval.index_format import ARRAYS, MANIFEST, MUSEUM_IDS, IndexManifest
+from hm3_jax.retrieval.museums import Museums
+from hm3_jax.retrieval.query_text import check_theme
+
+# Files up to this size are read and compared with their checksums when an index is
+# opened; larger ones would make that slow.
+_CHECKED_BYTES = 2**24
+# Between reading a manifest and opening its files, an index may change.
+_ATTEMPTS = 5
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Index:
+    """An open index; all arrays are read-only and mapped from its files.
+
+    It stays usable, as it was, when the index on the disk is changed.
+
+    Attributes:
+        path: The index's folder.
+        manifest: What it says about itself.
+        museums: The museums.
+        map: A place for each museum on a map of the collection, within -1 and 1.
+        files: Contents of the small files that the builder added, by name.
+    """
+
+    path: Path
+    manifest: IndexManifest
+    museums: Museums
+    map: Float[np.ndarray, "museums 2"]
+    files: Mapping[str, bytes]
+
+    @functools.cached_property
+    def _rows(self) -> dict[str, int]:
+        return {name: row for row, name in enumerate(self.museums.ids)}
+
+    def row(self, museum: str) -> int:
+        """The row of the museum with this id.
+
+        Raises:
+            ValueError: If the index has no such museum.
+        """
+        row = self._rows.get(museum)
+        if row is None:
+            raise ValueError(
+                f"expected the id of a museum in the index, found {museum!r}"
+            )
+        return row
+
+    def theme(self, name: str) -> int:
+        """The number of a theme.
+
+        Raises:
+            ValueError: As `check_theme`.
+        """
+        themes = self.manifest.themes
+        return themes.index(check_theme(name, themes))
+
+
+def open_index(path: str | os.PathLike[str]) -> Index:
+    """Opens an index without reading its vectors.
+
+    Files are mapped, their presence, sizes and shapes checked, and the checksums of
+    small ones; `verify_index` compares all of them.
+
+    Args:
+        path: The index's folder.
+
+    Raises:
+        FileNotFoundError: If there is no index, or a file of it is missing.
+        ValueError: If a file is damaged, or the index is of a newer format.
+    """
+    path = Path(path)
+    for attempt in range(_ATTEMPTS):
+        manifest = read_manifest(path)
+        try:
+            return _open(path, manifest)
+        except FileNotFoundError:
+            last = attempt == _ATTEMPTS - 1
+            if last or read_manifest(path).generation == manifest.generation:
+                raise
+    raise AssertionError  # the last attempt returned or raised
+
+
+def read_manifest(path: Path) -> IndexManifest:
+    """The manifest of the index at `path`; raises as `open_index`."""
+    file = path / MANIFEST
+    if not file.is_file():
+        raise FileNotFoundError(
+            f"{path}: expected an index made by build_index, found no {MANIFEST} there"
+        )
+    try:
+        text = file.read_bytes().decode()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{file}: expected UTF-8 text, found {error}") from None
+    return IndexManifest.from_json(text, file)
+
+
+def verify_index(index: Index) -> None:
+    """Compares every byte of an index with the checksums in its manifest.
+
+    Raises:
+        ValueError: If a file has changed; the message names it.
+    """
+    folder = index.path / index.manifest.generation
+    for name, facts in index.manifest.files.items():
+        _check_content(folder / name, facts)
+
+
+def _open(path: Path, manifest: IndexManifest) -> Index:
+    folder = path / manifest.generation
+    check_sizes(folder, manifest.files)
+    for name, facts in manifest.files.items():
+        if facts.bytes <= _CHECKED_BYTES:
+            _check_content(folder / name, facts)
+    try:
+        counts = manifest.counts
+        museums, rooms, details = (
+            counts[name] for name in ("museums", "rooms", "details")
+        )
+        shapes = {
+            "vectors": ((museums, manifest.size), np.float32),
+            "theme_index": ((museums,), np.int32),
+            "room_offsets": ((museums + 1,), np.int64),
+            "rooms": ((rooms, manifest.size), np.float16),
+            "details": ((details,), np.uint8),
+            "details_offsets": ((museums + 1,), np.int64),
+            "map": ((museums, 2), np.float32),
+        }
+        arrays = {
+            name: _map_array(folder, manifest, name, *shapes[name]) for name in ARRAYS
+        }
+        places = arrays.pop("map")
+        known = {MUSEUM_IDS, *(f"{name}.npy" for name in ARRAYS)}
+        return Index(
+            path=path,
+            manifest=manifest,
+            museums=Museums(
+                ids=_lines(folder / MUSEUM_IDS, museums),
+                themes=manifest.themes,
+                **arrays,
+            ),
+            map=places,
+            files={
+                name: (folder / name).read_bytes()
+                for name in manifest.files
+                if name not in known
+            },
+        )
+    except KeyError as error:
+        raise ValueError(
+            f"{path / MANIFEST}: expected an entry for {error}, found none"
+        ) from None
+
+
+def _check_content(file: Path, facts: FileFacts) -> None:
+    found = file_facts(file)
+    if found != facts:
+        raise ValueError(
+            f"{file}: damaged: expected SHA-256 {facts.sha256}, found {found.sha256}"
+        )
+
+
+def _lines(file: Path, count: int) -> tuple[str, ...]:
+    lines = tuple(file.read_bytes().decode().split("\n")[:-1])
+    if len(lines) != count:
+        raise ValueError(f"{file}: expected {count} lines, found {len(lines)}")
+    return lines
+
+
+def _map_array(
+    folder: Path,
+    manifest: IndexManifest,
+    name: str,
+    shape: tuple[int, ...],
+    dtype: type[np.generic],
+) -> np.ndarray:
+    file = folder / f"{name}.npy"
+    if file.name not in manifest.files:
+        raise KeyError(file.name)
+    array = map_array(file)
+    if array.shape != shape or array.dtype != dtype:
+        raise ValueError(
+            f"{file}: expected {np.dtype(dtype)} of shape {shape}, found {array.dtype} "
+            f"of shape {array.shape}"
+        )
+    return array

@@ -1,0 +1,128 @@
+"""What every request goes through: limits, counting, and headers for browsers."""
+
+from __future__ import annotations
+
+import logging
+import time
+from urllib.parse import unquote_to_bytes
+
+import orjson
+from fastapi import HTTPException
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from hm3_jax.retrieval.server.measures import Measures
+from hm3_jax.retrieval.server.queries import MOST_BYTES
+
+HEADERS = {
+    # Scripts, styles and pictures of this server only, and none written into the page.
+    "content-security-policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+        "connect-src 'self'; base-uri 'none'; form-action 'self'; "
+        "frame-ancestors 'none'"
+    ),
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "same-origin",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "camera=(), geolocation=(), microphone=()",
+}
+
+_LOG = logging.getLogger(__name__)
+_FAILED = "the server could not answer this; its log says why"
+_TOO_LARGE = f"request body: expected at most {MOST_BYTES} bytes, found more"
+_NO_TEXT = "address: expected UTF-8 text, found other bytes"
+
+
+class Frame:
+    """ASGI middleware around the whole app."""
+
+    def __init__(self, app: ASGIApp, measures: Measures):
+        """Wraps an app."""
+        self._app = app
+        self._measures = measures
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handles one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        status = 500
+        started_answering = False
+
+        async def send_on(message: Message) -> None:
+            nonlocal started_answering, status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                started_answering = True
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers[name] = value
+                # Otherwise browsers may guess, and mix files of two versions.
+                headers.setdefault("cache-control", "no-cache")
+            await send(message)
+
+        if scope["method"] == "HEAD":
+            # Answered as GET; the server leaves the body out.
+            scope = {**scope, "method": "GET"}
+        try:
+            if _declared_length(scope) > MOST_BYTES:
+                await _refuse(send_on, 413, _TOO_LARGE)
+                return
+            if not _is_text(scope["query_string"]):
+                await _refuse(send_on, 422, _NO_TEXT)
+                return
+            await self._app(scope, _Limited(receive), send_on)
+        except Exception:
+            # Left to others, this would end the connection, and with it requests that
+            # the client has sent on it meanwhile.
+            _LOG.exception("%s %s failed", scope["method"], scope["path"])
+            if started_answering:
+                raise
+            await _refuse(send_on, 500, _FAILED)
+        finally:
+            # A route's pattern, not the address: names would be without end.
+            route = getattr(scope.get("route"), "path", "other")
+            self._measures.request(route, status, time.perf_counter() - started)
+
+
+class _Limited:
+    """Receives a body up to its limit, also where no length was declared."""
+
+    def __init__(self, receive: Receive):
+        self._receive = receive
+        self._bytes = 0
+
+    async def __call__(self) -> Message:
+        message = await self._receive()
+        self._bytes += len(message.get("body", b""))
+        if self._bytes > MOST_BYTES:
+            raise HTTPException(413, _TOO_LARGE)
+        return message
+
+
+def _declared_length(scope: Scope) -> int:
+    declared = Headers(scope=scope).get("content-length", "0")
+    return int(declared) if declared.isdecimal() else 0
+
+
+def _is_text(query_string: bytes) -> bool:
+    # What reads parameters later puts a question mark for bytes that are none.
+    try:
+        unquote_to_bytes(query_string).decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+async def _refuse(send: Send, status: int, line: str) -> None:
+    body = orjson.dumps({"error": line})
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(body)).encode()),
+    ]
+    if status == 413:  # its body is not read
+        headers.append((b"connection", b"close"))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

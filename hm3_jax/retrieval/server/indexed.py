@@ -1,0 +1,273 @@
+"""An index as a collection that the server can serve."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from hm3_jax.retrieval.exact import Search
+from hm3_jax.retrieval.index import Index
+from hm3_jax.retrieval.server.collection import (
+    Answer,
+    Hit,
+    Map,
+    Museum,
+    Query,
+    Room,
+    Theme,
+)
+
+_KINDS = ("views", "images", "videos")
+# Characters of a description that a hit has, and those of an example at most.
+_EXCERPT = 160
+_EXAMPLE = 80
+_EXAMPLES = 3
+
+
+class EmbeddedText(Protocol):
+    """A text as `EmbedTexts` returns it; vectors have length 1."""
+
+    @property
+    def sentences(self) -> Sequence[str]:
+        """What the text was cut into."""
+        ...
+
+    @property
+    def vector(self) -> Float[np.ndarray, " d"]:
+        """Of the text."""
+        ...
+
+    @property
+    def without(self) -> Float[np.ndarray, "sentences d"] | None:
+        """Of the text without each of its sentences; None where there is only one."""
+        ...
+
+
+EmbedTexts = Callable[[Sequence[str]], Sequence[EmbeddedText]]
+"""Embeds texts together; ValueError if one of them says nothing."""
+
+
+class IndexCollection:
+    """The museums of an index, with what a museum list adds about them."""
+
+    def __init__(
+        self,
+        index: Index,
+        embed: EmbedTexts,
+        search: Search,
+        listed: Callable[[str], Mapping[str, Any]] = lambda museum: {},
+    ):
+        """Joins the parts.
+
+        Args:
+            index: The museums.
+            embed: Embeds queries as the index's model does.
+            search: Finds museums of the index.
+            listed: What else is known about a museum, in the form of the index's
+                details; it replaces what the index says.
+        """
+        self._index, self._embed, self._search = index, embed, search
+        self._listed = listed
+        museums = index.museums
+        counts = np.bincount(museums.theme_index, minlength=len(museums.themes))
+        self._themes = [
+            Theme(name, int(number))
+            for name, number in zip(museums.themes, counts, strict=True)
+        ]
+
+    @property
+    def themes(self) -> Sequence[Theme]:
+        """The themes, sorted by name."""
+        return self._themes
+
+    @property
+    def examples(self) -> Sequence[str]:
+        """A few short texts to search for; none where no description is known."""
+        return self._examples
+
+    @functools.cached_property
+    def _examples(self) -> list[str]:
+        found: list[str] = []
+        # Museums spread evenly over the collection, more than are needed, since not
+        # all may have a description.
+        for row in np.linspace(0, len(self) - 1, 8 * _EXAMPLES).astype(int):
+            said = self._facts(int(row)).get("description", [])
+            short = [text for text in said if text.strip() and len(text) <= _EXAMPLE]
+            # The longest says most.
+            if short and (text := max(short, key=len)) not in found:
+                found.append(text)
+            if len(found) == _EXAMPLES:
+                break
+        return found
+
+    def __len__(self) -> int:
+        """Number of museums."""
+        return len(self._index.museums)
+
+    def __contains__(self, museum: str) -> bool:
+        """Whether there is a museum with this id."""
+        try:
+            self._index.row(museum)
+        except ValueError:
+            return False
+        return True
+
+    def search(self, queries: Sequence[Query]) -> list[Answer | ValueError]:
+        """Answers queries together; a ValueError for each that has no answer."""
+        asked = self._embed_queries(queries)
+        good = [i for i, what in enumerate(asked) if not isinstance(what, ValueError)]
+        if not good:
+            return [what for what in asked if isinstance(what, ValueError)]
+        found = self._search.search(
+            np.stack([self._vector(asked[i]) for i in good]),
+            # One more, because a museum is the one most like itself.
+            max(queries[i].top_k for i in good) + 1,
+            [self._theme_numbers(queries[i]) for i in good],
+        )
+        answers = {
+            i: self._answer(asked[i], hits.scores, hits.rows, queries[i].top_k)
+            for i, hits in zip(good, found, strict=True)
+        }
+        return [
+            what if isinstance(what, ValueError) else answers[i]
+            for i, what in enumerate(asked)
+        ]
+
+    def museum(self, museum: str) -> Museum:
+        """The museum with this id; ValueError if there is none."""
+        row = self._index.row(museum)
+        facts = self._facts(row)
+        x, y = self._index.map[row].tolist()
+        return Museum(
+            museum,
+            self._title(row),
+            self._theme(row),
+            x,
+            y,
+            facts.get("description", []),
+            [
+                Room(counts={kind: room.get(kind, 0) for kind in _KINDS})
+                for room in facts.get("rooms", [])
+            ],
+        )
+
+    def map(self, most: int) -> Map:
+        """Places of at most so many museums, spread evenly over the collection."""
+        museums, places = self._index.museums, self._index.map
+        rows = np.linspace(0, len(museums) - 1, min(most, len(museums))).astype(int)
+        return Map(
+            [museums.ids[int(row)] for row in rows],
+            [self._title(int(row)) for row in rows],
+            museums.theme_index[rows].tolist(),
+            # More digits than a screen has points would only take longer.
+            np.round(places[rows, 0].astype(float), 4).tolist(),
+            np.round(places[rows, 1].astype(float), 4).tolist(),
+        )
+
+    def _embed_queries(
+        self, queries: Sequence[Query]
+    ) -> list[EmbeddedText | int | ValueError]:
+        """What each query is compared by: a text, or the row of a museum."""
+        texts = [query.text for query in queries if query.text is not None]
+        embedded = iter(self._embed_each(texts))
+        return [
+            self._index.row(query.like or "") if query.text is None else next(embedded)
+            for query in queries
+        ]
+
+    def _embed_each(self, texts: Sequence[str]) -> list[EmbeddedText | ValueError]:
+        """Embeds texts together; one by one where one of them is at fault."""
+        if not texts:
+            return []
+        try:
+            return list(self._embed(texts))
+        except ValueError as error:
+            if len(texts) == 1:
+                return [error]
+        return [one for text in texts for one in self._embed_each([text])]
+
+    def _vector(
+        self, asked: EmbeddedText | int | ValueError
+    ) -> Float[np.ndarray, " d"]:
+        if isinstance(asked, ValueError):
+            raise asked
+        if isinstance(asked, int):
+            return self._index.museums.vectors[asked]
+        return asked.vector
+
+    def _answer(
+        self,
+        asked: EmbeddedText | int | ValueError,
+        scores: Float[np.ndarray, " hits"],
+        rows: Int[np.ndarray, " hits"],
+        top_k: int,
+    ) -> Answer:
+        text = None if isinstance(asked, int | ValueError) else asked
+        best = [
+            (float(score), int(row))
+            for score, row in zip(scores, rows, strict=True)
+            if row != asked
+        ][:top_k]
+        vector = self._vector(asked)
+        return Answer(
+            [] if text is None else list(text.sentences),
+            [self._hit(score, row, vector, text) for score, row in best],
+        )
+
+    def _theme_numbers(self, query: Query) -> list[int] | None:
+        return None if query.theme is None else [self._index.theme(query.theme)]
+
+    def _theme(self, row: int) -> str:
+        museums = self._index.museums
+        return museums.themes[museums.theme_index[row]]
+
+    def _title(self, row: int) -> str:
+        return self._facts(row).get("title") or self._index.museums.ids[row]
+
+    def _facts(self, row: int) -> dict[str, Any]:
+        museums = self._index.museums
+        return {**museums.detail(row), **self._listed(museums.ids[row])}
+
+    def _hit(
+        self,
+        score: float,
+        row: int,
+        query: Float[np.ndarray, " d"],
+        text: EmbeddedText | None,
+    ) -> Hit:
+        museums = self._index.museums
+        if text is None:
+            sentences = []
+        elif text.without is None:
+            sentences = [score]
+        else:
+            sentences = (score - text.without @ museums.vectors[row]).tolist()
+        x, y = self._index.map[row].tolist()
+        return Hit(
+            museums.ids[row],
+            self._title(row),
+            self._theme(row),
+            score,
+            x,
+            y,
+            sentences,
+            (score - museums.rooms_of(row) @ query).tolist(),
+            excerpt=_beginning(self._facts(row).get("description", [])),
+        )
+
+
+def _beginning(sentences: Sequence[str]) -> str:
+    """The first sentences, as many as fit; part of the first if it is long."""
+    text = ""
+    for sentence in sentences:
+        longer = f"{text} {sentence}".strip()
+        if len(longer) > _EXCERPT:
+            break
+        text = longer
+    if not text and sentences:
+        return f"{sentences[0][:_EXCERPT].rsplit(' ', 1)[0]}…"
+    return text

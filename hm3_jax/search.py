@@ -1,0 +1,93 @@
+r"""Finds the museums of an index that show what a text describes.
+
+A hit's line has its score (the cosine of the two vectors), its id and its theme; below
+it stand the sentences of the query and the rooms of the museum that carried the match:
+by how much the score would be smaller without them. --json prints all of it for
+programs.
+
+--like searches with a museum of the index in place of a text.
+
+--backend=milvus lets Milvus, to which build_index --uri has copied the index, find the
+museums; the results are the same.
+
+  python -m hm3_jax.search --index=INDEX --top_k=5 \
+    --query="A baroque museum. In the first room, an angel stands before a harbour."
+"""
+
+import dataclasses
+import json
+from pathlib import Path
+
+from absl import flags
+
+from hm3_jax.app.searching import SearchSettings, lines_of, search
+from hm3_jax.cli import frame, milvus_flags
+from hm3_jax.learn.devices.compilation_cache import keep_compiled_programs
+from hm3_jax.retrieval.server.collection import Query
+
+_INDEX = flags.DEFINE_string("index", None, "Index made by build_index.", required=True)
+_QUERY = flags.DEFINE_string("query", None, "What to see, in one or more sentences.")
+_QUERY_FILE = flags.DEFINE_string("query_file", None, "File with the query, UTF-8.")
+_LIKE = flags.DEFINE_string("like", None, "Id of a museum to find similar ones of.")
+_TOP_K = flags.DEFINE_integer("top_k", 10, "How many museums to find.")
+_THEME = flags.DEFINE_string("theme", None, "Search in this theme only.")
+_JSON = flags.DEFINE_bool("json", False, "Print JSON.")
+_BACKEND = flags.DEFINE_enum(
+    "backend", "exact", ["exact", "milvus"], "What finds the museums."
+)
+_PRETRAINED = flags.DEFINE_string(
+    "pretrained",
+    None,
+    "Weights of the text encoder (tag, file or folder), if not where the index's facts "
+    "say.",
+)
+_DEVICE = flags.DEFINE_string(
+    "device", "auto", "Device of an encoder of PyTorch, such as cpu or cuda:0."
+)
+flags.adopt_module_key_flags(milvus_flags)
+
+
+def main() -> None:
+    """Reads the flags and prints what was found."""
+    settings = SearchSettings(
+        index=Path(_INDEX.value),
+        query=_query(),
+        milvus=milvus_flags.given_milvus(_BACKEND.value),
+        pretrained=_PRETRAINED.value,
+        device=_DEVICE.value,
+    )
+    keep_compiled_programs()
+    answer = search(settings)
+    if _JSON.value:
+        print(json.dumps(dataclasses.asdict(answer), indent=1, ensure_ascii=False))
+    else:
+        print("\n".join(lines_of(answer)))
+
+
+def _query() -> Query:
+    given = [flag for flag in (_QUERY, _QUERY_FILE, _LIKE) if flag.present]
+    if len(given) != 1:
+        found = " and ".join(f"--{flag.name}" for flag in given) or "none of them"
+        raise ValueError(f"expected --query, --query_file or --like, found {found}")
+    if _LIKE.present:
+        for flag in (_PRETRAINED, _DEVICE):
+            if flag.present:
+                raise ValueError(
+                    f"--{flag.name} is for the encoder of a text, found --like"
+                )
+        return Query(_TOP_K.value, like=_LIKE.value, theme=_THEME.value)
+    text = _QUERY.value
+    if _QUERY_FILE.value is not None:
+        text = _read(Path(_QUERY_FILE.value))
+    return Query(_TOP_K.value, text=text, theme=_THEME.value)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_bytes().decode()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: expected UTF-8 text, found {error}") from None
+
+
+if __name__ == "__main__":
+    frame.run(main)

@@ -1,0 +1,164 @@
+"""Conversions of every strategy: bits there and back, and what torch makes of them."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from hm3_jax.app.conversion import Conversion, Form, convert
+from hm3_jax.app.models import load_checkpoint
+from hm3_jax.interop.torch_weights import from_torch
+from hm3_jax.learn.model import Model
+from hm3_jax.learn.saved import checkpoint
+from hm3_jax.learn.saved.checkpoint import Checkpoint
+from hm3_jax.nn.convolution import Masking
+from hm3_jax.nn.strategy import ConvConfig
+from tests import golden_data
+from tests.learn import small
+
+FACTS = {
+    "sentences": {"feature_size": 24, "model": "ViT-B-32", "details": {"gap": 0.7}},
+    "views": {"feature_size": 24, "model": "ViT-B-32", "weights": None},
+}
+
+
+def ours(stem: str, masking: Masking = "time") -> Checkpoint:
+    """A model as training would end with it: no weight is that of the release."""
+    config = golden_data.strategy(stem)
+    state = golden_data.arrays(stem)
+    released = from_torch(
+        {k.removeprefix("param/"): v for k, v in state.items() if "param/" in k}, config
+    )
+    rng = np.random.default_rng(len(stem))
+    params = jax.tree.map(
+        lambda x: rng.uniform(-0.6, 0.6, x.shape).astype(np.float32), released
+    )
+    settings = dataclasses.asdict(small.SETTINGS) | {"try": 2, "lr": 1 / 3}
+    return Checkpoint(
+        Model(config, masking, params, FACTS),
+        epoch=7,
+        optimizer={"count": np.int32(3)},
+        progress={"epoch": 7},
+        settings=settings,
+    )
+
+
+def to(source: Path, source_form: Form, output: Path, output_form: Form, **more):
+    convert(
+        Conversion(
+            source=str(source),
+            source_form=source_form,
+            output=output,
+            output_form=output_form,
+            **more,
+        )
+    )
+    return output
+
+
+def same_bits(found: Model, wanted: Model) -> None:
+    assert found.config == wanted.config
+    assert found.cnn1d_masking == wanted.cnn1d_masking
+    bits = [
+        jax.tree.map(lambda x: (x.dtype, x.shape, x.tobytes()), m.params)
+        for m in (found, wanted)
+    ]
+    assert bits[0] == bits[1]
+
+
+@pytest.mark.filterwarnings("ignore:.*this 1-D CNN masks time")
+@pytest.mark.parametrize("stem", golden_data.STRATEGIES)
+def test_there_and_back_every_bit_is_the_same(tmp_path, stem):
+    saved = ours(stem)
+    checkpoint.save(tmp_path / "ours", "best", saved)
+    released = to(tmp_path / "ours", "orbax", tmp_path / "released", "pytorch")
+    back = to(released, "pytorch", tmp_path / "back", "orbax", cnn1d_masking="time")
+    found = checkpoint.load_model(back)
+    same_bits(found.model, saved.model)
+    # The release's form has no place for them.
+    assert found.model.feature_facts is None and found.settings is None
+
+    shared = to(tmp_path / "ours", "orbax", tmp_path / "shared", "shared")
+    again = to(shared, "shared", tmp_path / "again", "orbax")
+    for found in (load_checkpoint(shared), load_checkpoint(again)):
+        same_bits(found.model, saved.model)
+        assert found.model.feature_facts == FACTS
+        assert found.settings == saved.settings
+        assert (found.epoch, found.optimizer, found.progress) == (7, None, None)
+    for name in ("config.json", "model.safetensors"):
+        assert (shared / name).read_bytes() == (released / name).read_bytes()
+    from_shared = to(shared, "shared", tmp_path / "from_shared", "pytorch")
+    assert small.contents(from_shared) == small.contents(released)
+
+
+@pytest.mark.parametrize("masking", ["time", "channels"])
+def test_the_masking_is_kept(tmp_path, masking, recwarn):
+    saved = ours("rnn_cnn1d", masking)
+    checkpoint.save(tmp_path / "ours", "best", saved)
+    shared = to(tmp_path / "ours", "orbax", tmp_path / "shared", "shared")
+    again = to(shared, "shared", tmp_path / "again", "orbax")
+    assert isinstance(saved.model.config.museum, ConvConfig)
+    for folder in (shared, again):
+        assert load_checkpoint(folder).model.cnn1d_masking == masking
+    assert len(recwarn) == (masking == "time")
+
+
+@pytest.mark.filterwarnings("ignore:.*this 1-D CNN masks time")
+@pytest.mark.parametrize("stem", golden_data.STRATEGIES)
+def test_torch_embeds_alike(tmp_path, stem):
+    torch = pytest.importorskip("torch")
+    from tests.interop.torch_towers import TwoTowers
+
+    saved = ours(stem)
+    checkpoint.save(tmp_path / "ours", "best", saved)
+    released = to(tmp_path / "ours", "orbax", tmp_path / "released", "pytorch")
+    model = TwoTowers(released)
+    descriptions, museums = golden_museums()
+    wanted = [
+        torch.stack([model.description(sentences) for sentences in descriptions]),
+        torch.stack([model.museum(rooms) for rooms in museums]),
+    ]
+    found = golden_data.embeddings(saved.model.config, saved.model.params)
+    for ours_, theirs in zip(found, wanted, strict=True):
+        assert np.abs(theirs.numpy()).max() > 0.1
+        np.testing.assert_allclose(ours_, theirs.numpy(), rtol=0, atol=1e-5)
+
+
+def golden_museums():
+    """The golden museums, each apart: sentences, and items of each of its rooms."""
+    import torch
+
+    arrays = golden_data.arrays("museums")
+
+    def sets(rows: str, lengths: str):
+        return torch.from_numpy(arrays[rows]).split(arrays[lengths].tolist())
+
+    columns = {
+        "views": sets("povs", "povs_per_room"),
+        "images": sets("images", "images_per_room"),
+        "videos": sets("videos", "videos_per_room"),
+    }
+    rooms = iter(
+        dict(zip(columns, of_room, strict=True))
+        for of_room in zip(*columns.values(), strict=True)
+    )
+    museums = [[next(rooms) for _ in range(count)] for count in arrays["rooms"]]
+    return sets("desc", "desc_len"), museums
+
+
+def test_what_is_shared_is_in_one_file_of_json(tmp_path):
+    checkpoint.save(tmp_path / "ours", "best", ours("rnn_rnn"))
+    shared = to(tmp_path / "ours", "orbax", tmp_path / "shared", "shared")
+    assert sorted(path.name for path in shared.iterdir()) == [
+        "README.md",
+        "config.json",
+        "hm3_jax.json",
+        "model.safetensors",
+    ]
+    facts = json.loads((shared / "hm3_jax.json").read_text())
+    assert facts["format_version"] == 1 and facts["origin"] is None
+    for path in shared.iterdir():
+        assert path.stat().st_mode & 0o777 == shared.stat().st_mode & 0o666

@@ -1,0 +1,139 @@
+"""A small collection with answers known beforehand, and servers to ask."""
+
+import contextlib
+import threading
+import time
+from collections.abc import Iterator, Sequence
+
+import uvicorn
+
+from hm3_jax.retrieval.server.app import DEFAULT_QUEUEING, Queueing, make_app
+from hm3_jax.retrieval.server.collection import (
+    Answer,
+    Collection,
+    Hit,
+    Map,
+    Museum,
+    Query,
+    Room,
+    Theme,
+)
+from hm3_jax.retrieval.server.pictures import Pictures
+from hm3_jax.retrieval.server.run import address_of, listen
+
+THEMES = ("landscape", "marine", "portrait")
+WORDS = ("harbour", "storm", "king", "meadow", "lantern", "queen")
+
+
+class WordCollection:
+    """Museum i shows words i and i + 1; a score is the share of words it shows."""
+
+    def __init__(self, museums: int = 30, slow: float = 0.0):
+        self.ids = [f"museum-{i:02d}" for i in range(museums)]
+        self.slow = slow
+        self.calls: list[int] = []
+
+    @property
+    def themes(self) -> list[Theme]:
+        return [
+            Theme(name, len(self.ids[number :: len(THEMES)]))
+            for number, name in enumerate(THEMES)
+        ]
+
+    @property
+    def examples(self) -> list[str]:
+        return [f"A {word}." for word in WORDS[:2]]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __contains__(self, museum: str) -> bool:
+        return museum in self.ids
+
+    def shows(self, row: int) -> set[str]:
+        return {WORDS[row % len(WORDS)], WORDS[(row + 1) % len(WORDS)]}
+
+    def search(self, queries: Sequence[Query]) -> list[Answer | ValueError]:
+        self.calls.append(len(queries))
+        time.sleep(self.slow)
+        return [self.answer(query) for query in queries]
+
+    def answer(self, query: Query) -> Answer | ValueError:
+        if query.text is None:
+            like = self.ids.index(str(query.like))
+            sentences, words = [], self.shows(like)
+        else:
+            if "crash" in query.text:
+                raise RuntimeError("a fault in the search")
+            if "unreachable" in query.text:
+                raise ConnectionError("http://10.0.0.1:19530: Milvus: no answer")
+            if query.text.isdigit():
+                return ValueError("expected words, found digits only")
+            like, words = None, set(query.text.lower().strip(".").split())
+            sentences = [part.strip() for part in query.text.split(".") if part.strip()]
+        scored = sorted(
+            (-len(words & self.shows(row)) / len(words), row)
+            for row in range(len(self.ids))
+            if row != like and query.theme in (None, THEMES[row % len(THEMES)])
+        )
+        hits = [
+            Hit(
+                museum.id,
+                museum.title,
+                museum.theme,
+                -score,
+                museum.x,
+                museum.y,
+                [-score / (i + 1) for i in range(len(sentences))],
+                [0.1, 0.3, -0.05],
+            )
+            for score, row in scored[: query.top_k]
+            for museum in [self.museum(self.ids[row])]
+        ]
+        return Answer(sentences, hits)
+
+    def museum(self, museum: str) -> Museum:
+        row = self.ids.index(museum)
+        return Museum(
+            museum,
+            f"Museum of {' and '.join(sorted(self.shows(row)))}, number {row}",
+            THEMES[row % len(THEMES)],
+            (row % 6) / 3 - 0.9,
+            (row // 6) / 3 - 0.9,
+            [f"One sees a {word}." for word in sorted(self.shows(row))],
+            [Room(counts={"views": 2, "images": 1, "videos": 0})] * 3,
+        )
+
+    def map(self, most: int) -> Map:
+        museums = [self.museum(museum) for museum in self.ids[:most]]
+        return Map(
+            [museum.id for museum in museums],
+            [museum.title for museum in museums],
+            [THEMES.index(museum.theme) for museum in museums],
+            [museum.x for museum in museums],
+            [museum.y for museum in museums],
+        )
+
+
+@contextlib.contextmanager
+def served(
+    collection: Collection,
+    pictures: Pictures | None = None,
+    queueing: Queueing = DEFAULT_QUEUEING,
+    port: int = 0,
+) -> Iterator[str]:
+    """A real server in a thread; gives its address."""
+    listening = listen("127.0.0.1", port)
+    app = make_app(collection, pictures, queueing)
+    server = uvicorn.Server(uvicorn.Config(app, log_level="critical", lifespan="on"))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+    thread.start()
+    try:
+        while not server.started:
+            assert thread.is_alive()
+            time.sleep(0.01)
+        yield address_of(listening)
+    finally:
+        server.should_exit = True
+        thread.join()
+        listening.close()

@@ -1,0 +1,152 @@
+"""The HTTP server when something fails, many ask at once, or it is stopped."""
+
+import concurrent.futures
+import contextlib
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+from hm3_jax.retrieval.server.app import Queueing
+from hm3_jax.retrieval.server.run import listen
+from tests.retrieval.serving import WordCollection, served
+
+
+def test_a_fault_is_no_traceback_and_not_the_end(client: httpx.Client) -> None:
+    answer = client.get("/api/search", params={"query": "crash"})
+    assert answer.status_code == 500
+    assert answer.json() == {
+        "error": "the server could not answer this; its log says why"
+    }
+    assert client.get("/api/search", params={"query": "king"}).status_code == 200
+
+
+def test_an_unreachable_backend_is_503_and_recovers(
+    client: httpx.Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    answer = client.get("/api/search", params={"query": "unreachable"})
+    assert answer.status_code == 503
+    assert answer.json() == {
+        "error": "what searches for this server cannot be reached; try again later"
+    }
+    assert answer.headers["retry-after"] == "10"
+    assert [record.message for record in caplog.records if record.exc_info is None] == [
+        "http://10.0.0.1:19530: Milvus: no answer"
+    ]
+    assert client.get("/api/search", params={"query": "king"}).status_code == 200
+
+
+def test_200_connections_at_once_are_answered_together() -> None:
+    collection = WordCollection(slow=0.01)
+    start = threading.Barrier(200)
+
+    def ask(url: str) -> int:
+        with httpx.Client(base_url=url, timeout=30) as client:
+            start.wait()
+            answer = client.get("/api/search", params={"query": "king queen"})
+        assert len(answer.json()["hits"]) == 10
+        return answer.status_code
+
+    with (
+        served(collection) as url,
+        concurrent.futures.ThreadPoolExecutor(200) as threads,
+    ):
+        statuses = list(threads.map(ask, [url] * 200))
+    assert statuses == [200] * 200
+    assert sum(collection.calls) == 200
+    assert max(collection.calls) <= 64
+    assert len(collection.calls) < 100
+
+
+def test_clients_that_dawdle_or_go_away_hold_nobody_up() -> None:
+    collection = WordCollection(slow=0.01)
+    line = b"GET /api/search?query=king HTTP/1.1\r\nHost: here\r\n"
+    with contextlib.ExitStack() as stack:
+        url = stack.enter_context(served(collection))
+        address = (httpx.URL(url).host, httpx.URL(url).port or 80)
+        for _ in range(100):
+            slow = stack.enter_context(socket.create_connection(address, timeout=10))
+            slow.sendall(line + b"X-")
+        for _ in range(100):
+            with socket.create_connection(address, timeout=10) as gone:
+                gone.sendall(line + b"\r\n")
+        with httpx.Client(base_url=url, timeout=30) as client:
+            answer = client.get("/api/search", params={"query": "storm"})
+            assert answer.status_code == 200
+            waiting = client.get("/metrics").text
+    assert "hm3_waiting_queries 0.0" in waiting.splitlines()
+
+
+def test_a_port_in_use_is_named() -> None:
+    with listen("127.0.0.1", 0) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(ValueError, match=f"127.0.0.1, port {port}: Address alread"):
+            listen("127.0.0.1", port)
+
+
+def test_a_full_queue_is_503_and_recovers() -> None:
+    collection = WordCollection(slow=0.5)
+    queueing = Queueing(largest=1, limit=2)
+
+    def ask(client: httpx.Client) -> httpx.Response:
+        return client.get("/api/search", params={"query": "king"})
+
+    with (
+        served(collection, queueing=queueing) as url,
+        httpx.Client(base_url=url, timeout=30) as client,
+        concurrent.futures.ThreadPoolExecutor(8) as threads,
+    ):
+        answers = list(threads.map(ask, [client] * 8))
+        refused = [answer for answer in answers if answer.status_code == 503]
+        assert {answer.status_code for answer in answers} == {200, 503}
+        assert refused[0].json() == {"error": "the server is busy; try again"}
+        assert refused[0].headers["retry-after"] == "1"
+        assert ask(client).status_code == 200
+
+
+_SLOW_SERVER = """
+from hm3_jax.retrieval.server.app import make_app
+from hm3_jax.retrieval.server.run import address_of, listen, run
+from tests.retrieval.serving import WordCollection
+
+listening = listen("127.0.0.1", 0)
+print(address_of(listening), flush=True)
+run(make_app(WordCollection(slow=1.0)), listening)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_what_was_asked_is_answered_before_the_end(
+    repository: Path, number: signal.Signals
+) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", _SLOW_SERVER],
+        cwd=repository,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    try:
+        url = process.stdout.readline().strip()
+        with (
+            httpx.Client(base_url=url, timeout=30) as client,
+            concurrent.futures.ThreadPoolExecutor(1) as thread,
+        ):
+            assert client.get("/healthz").status_code == 200
+            query = {"query": "king"}
+            asked = thread.submit(client.get, "/api/search", params=query)
+            time.sleep(0.3)
+            process.send_signal(number)
+            assert len(asked.result().json()["hits"]) == 10
+        assert process.communicate(timeout=20) == ("", "")
+        assert process.returncode == 0
+    finally:
+        process.kill()
+        process.communicate()

@@ -88,7 +88,7 @@ def epoch_ours(store: str) -> dict[str, float]:
     ]
     capacity = counts.capacity(epochs)
     keys = jax.random.split(jax.random.key(0), 1)
-    state = fresh_state(draw_params(config, "time", keys))
+    state = fresh_state(draw_params(config, keys))
 
     def scalar(value: float):
         return jax.device_put(np.full(1, value, np.float32))
@@ -112,7 +112,7 @@ def epoch_ours(store: str) -> dict[str, float]:
             hyper,
             placed,
             features,
-            graph=graph_of(config, "time"),
+            graph=graph_of(config),
             capacity=capacity,
             loss_config=LossConfig(),
             layout=layout,

@@ -26,7 +26,7 @@ from absl import flags
 from hm3_jax.app import conversion
 from hm3_jax.app.sharing import Push
 from hm3_jax.cli import frame
-from hm3_jax.nn.convolution import Masking
+from hm3_jax.nn.strategy import Masking
 
 _FROM = flags.DEFINE_enum(
     "from", None, conversion.FORMS, "Form of --input.", required=True

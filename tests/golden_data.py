@@ -15,8 +15,7 @@ from hm3_jax.learn.batches.plan import MuseumSizes
 from hm3_jax.learn.devices.mesh import Layout
 from hm3_jax.learn.evaluation.embed import embed, plan_embedding
 from hm3_jax.learn.model import graph_of, stack_params
-from hm3_jax.nn.convolution import Masking
-from hm3_jax.nn.strategy import StrategyConfig, load_strategy
+from hm3_jax.nn.strategy import Masking, StrategyConfig, load_strategy
 
 GOLDEN = Path(__file__).parent / "golden"
 STRATEGIES = sorted(
@@ -79,11 +78,13 @@ def embeddings(
     padding: float = np.nan,
 ) -> list[np.ndarray]:
     """What a model makes of the golden descriptions and of the museums."""
-    stacked = stack_params(config, masking, [params])
+    stacked = stack_params(config.masked(masking), [params])
     layout = Layout.of(1, jax.devices()[:1], vector=1)
     source = OnDevice(features(config, padding), layout)
     plan = plan_embedding(counts(config), np.arange(12), batch_size, source, layout)
-    out = embed(stacked, jnp.ones(1, bool), plan, graph=graph_of(config, masking))
+    out = embed(
+        stacked, jnp.ones(1, bool), plan, graph=graph_of(config.masked(masking))
+    )
     return [np.asarray(x[0]) for x in out]
 
 

@@ -13,8 +13,7 @@ from hm3_jax.interop import hub
 from hm3_jax.interop.release_folder import write_release_folder
 from hm3_jax.learn.saved import checkpoint
 from hm3_jax.learn.saved.checkpoint import Checkpoint
-from hm3_jax.nn.convolution import Masking
-from hm3_jax.nn.strategy import ConvConfig
+from hm3_jax.nn.strategy import ConvConfig, Masking
 
 Form = Literal["pytorch", "orbax", "shared"]
 FORMS = list(get_args(Form))
@@ -95,7 +94,8 @@ def _write(asked: Conversion, folder: Path, saved: Checkpoint) -> str | None:
             write_release_folder(asked.output, model.config, model.params)
         case "shared":
             where = share(saved, folder, asked.output, asked.push)
-    if isinstance(model.config.museum, ConvConfig) and model.cnn1d_masking == "time":
+    museum = model.config.museum
+    if isinstance(museum, ConvConfig) and museum.masking == "time":
         warnings.warn(
             f"{asked.source}: this 1-D CNN masks time; the published release masks "
             "channels and will embed the same museums otherwise",

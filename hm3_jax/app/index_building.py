@@ -167,7 +167,7 @@ def _facts(saved: Checkpoint, store: FeatureStore) -> IndexFacts:
     return IndexFacts(
         model={
             "strategy": to_json(model.config),
-            "cnn1d_masking": model.cnn1d_masking,
+            "cnn1d_masking": model.config.cnn1d_masking,
             "parameters_sha256": _checksum(model.params),
         },
         encoder=encoder_facts(store),

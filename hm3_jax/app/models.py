@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import cast, get_args
+from typing import cast
 
 from hm3_jax.interop import hub
 from hm3_jax.interop.release_folder import CONFIG_FILE, read_release_folder
@@ -12,7 +12,7 @@ from hm3_jax.interop.shared_folder import read_shared_folder
 from hm3_jax.learn.model import Model
 from hm3_jax.learn.saved import checkpoint
 from hm3_jax.learn.saved.checkpoint import Checkpoint
-from hm3_jax.nn.convolution import Masking
+from hm3_jax.nn.strategy import Masking
 
 CHECKPOINT_HELP = (
     "A try_K folder, one that convert made with --to=orbax or --to=shared, or "
@@ -81,13 +81,11 @@ def load_shared(folder: Path) -> Checkpoint:
         FileNotFoundError: As `read_shared_folder`.
     """
     config, params, facts = read_shared_folder(folder)
-    masking = facts.cnn1d_masking
-    if masking not in get_args(Masking):
-        raise ValueError(
-            f"{folder / FACTS_FILE}: expected cnn1d_masking to be one of "
-            f"{', '.join(get_args(Masking))}, found {masking!r}"
-        )
-    model = Model(config, cast(Masking, masking), params, facts.feature_facts)
+    try:
+        config = config.masked(cast(Masking, facts.cnn1d_masking))
+    except ValueError as error:
+        raise ValueError(f"{folder / FACTS_FILE}: {error}") from None
+    model = Model(config, params, facts.feature_facts)
     return Checkpoint(model, epoch=facts.epoch, settings=facts.settings)
 
 
@@ -100,4 +98,6 @@ def load_release(folder: Path, masking: Masking) -> Checkpoint:
     """
     config, params = read_release_folder(folder)
     # What its features came from, the release does not write down.
-    return Checkpoint(Model(config, masking, params, feature_facts=None), epoch=0)
+    return Checkpoint(
+        Model(config.masked(masking), params, feature_facts=None), epoch=0
+    )

@@ -61,7 +61,7 @@ def share(
     """
     model = saved.model
     facts = SharedFacts(
-        cnn1d_masking=model.cnn1d_masking,
+        cnn1d_masking=model.config.cnn1d_masking,
         epoch=saved.epoch,
         feature_facts=model.feature_facts,
         settings=saved.settings,

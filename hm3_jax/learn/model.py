@@ -14,7 +14,6 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from hm3_jax.nn.convolution import Masking
 from hm3_jax.nn.strategy import StrategyConfig
 from hm3_jax.nn.towers import TwoTowers
 
@@ -25,21 +24,19 @@ class Model:
 
     Attributes:
       config: strategy.
-      cnn1d_masking: masking of the 1-D CNN, see `nn.convolution`.
       params: nested dictionary of float32 arrays.
       feature_facts: what the features it was trained on come from, by kind; None where
         that is not known (a converted checkpoint).
     """
 
     config: StrategyConfig
-    cnn1d_masking: Masking
     params: Mapping[str, Any]
     feature_facts: Mapping[str, Any] | None
 
     @property
     def graph(self) -> nnx.GraphDef[TwoTowers]:
         """Graph definition, to merge with `state`."""
-        return graph_of(self.config, self.cnn1d_masking)
+        return graph_of(self.config)
 
     def stacked(self) -> dict[str, Any]:
         """Parameters as those of one run (leading axis 1), checked and on the device.
@@ -47,35 +44,30 @@ class Model:
         Raises:
           ValueError: parameters are missing, unknown or of a wrong shape.
         """
-        return stack_params(self.config, self.cnn1d_masking, [self.params])
+        return stack_params(self.config, [self.params])
 
 
 @functools.cache
-def _abstract(config: StrategyConfig, masking: Masking):
-    return nnx.eval_shape(
-        lambda: TwoTowers(config, cnn1d_masking=masking, rngs=nnx.Rngs(0))
-    )
+def _abstract(config: StrategyConfig):
+    return nnx.eval_shape(lambda: TwoTowers(config, rngs=nnx.Rngs(0)))
 
 
-def graph_of(config: StrategyConfig, masking: Masking) -> nnx.GraphDef[TwoTowers]:
+def graph_of(config: StrategyConfig) -> nnx.GraphDef[TwoTowers]:
     """Graph definition of a strategy; equal for equal arguments."""
-    return nnx.graphdef(_abstract(config, masking))
+    return nnx.graphdef(_abstract(config))
 
 
 # Drawing runs once, but its many small random streams take long to optimise.
 @functools.partial(
     jax.jit,
-    static_argnames=("config", "masking"),
+    static_argnames="config",
     compiler_options={"xla_backend_optimization_level": 1},
 )
-def draw_params(
-    config: StrategyConfig, masking: Masking, keys: jax.Array
-) -> dict[str, Any]:
+def draw_params(config: StrategyConfig, keys: jax.Array) -> dict[str, Any]:
     """Initial parameters of several runs.
 
     Args:
       config: strategy.
-      masking: of the 1-D CNN.
       keys: random key of each run.
 
     Returns:
@@ -83,21 +75,21 @@ def draw_params(
     """
 
     def draw(key):
-        model = TwoTowers(config, cnn1d_masking=masking, rngs=nnx.Rngs(params=key))
+        model = TwoTowers(config, rngs=nnx.Rngs(params=key))
         return nnx.to_pure_dict(nnx.state(model, nnx.Param))
 
     return jax.vmap(draw)(keys)
 
 
 def stack_params(
-    config: StrategyConfig, masking: Masking, runs: Sequence[Mapping[str, Any]]
+    config: StrategyConfig, runs: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
     """Parameters with a leading axis of runs from those of each run.
 
     Raises:
       ValueError: parameters are missing, unknown or of a wrong shape.
     """
-    state = nnx.state(_abstract(config, masking), nnx.Param)
+    state = nnx.state(_abstract(config), nnx.Param)
     wanted = _flat_shapes(nnx.to_pure_dict(state))
     for params in runs:
         found = _flat_shapes(params)

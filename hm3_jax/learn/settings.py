@@ -8,7 +8,7 @@ from typing import Any
 import jax
 
 from hm3_jax.learn.batches.placement import DataPlacement
-from hm3_jax.nn.convolution import Masking
+from hm3_jax.nn.strategy import Masking
 from hm3_jax.objective.loss import LossConfig, LossWeights, decay_second_weight
 
 _SCORES = {

@@ -1,7 +1,6 @@
 """1-D convolution over a sequence (HM3's `OneDimensionalCNN`)."""
 
 from collections.abc import Mapping
-from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -13,8 +12,6 @@ from hm3_jax.nn.layers import Linear, SequenceConv
 from hm3_jax.nn.packing import Packing
 from hm3_jax.nn.strategy import ConvConfig
 
-Masking = Literal["time", "channels"]
-
 
 class ConvEncoder(nnx.Module):
     """Mean over the steps of `relu(conv(step))` for each kind, kinds concatenated.
@@ -24,19 +21,16 @@ class ConvEncoder(nnx.Module):
     Parameters: one `SequenceConv` for each input kind under the kind's name, and `out`.
     """
 
-    def __init__(
-        self, config: ConvConfig, *, masking: Masking = "time", rngs: nnx.Rngs
-    ):
+    def __init__(self, config: ConvConfig, *, rngs: nnx.Rngs):
         """Draws the parameters.
 
         Args:
-          config: sizes and input kinds.
-          masking: "time" leaves padded steps out. "channels" does what the published
-            release does, for its checkpoints only: see `_published_mean`.
+          config: sizes, input kinds and masking; for "channels" see
+            `_published_mean`.
           rngs: source of randomness.
         """
         self.kinds = tuple(config.kinds)
-        self.masking = masking
+        self.masking = config.masking
         for kind, in_size in config.kinds.items():
             conv = SequenceConv(in_size, config.channels, config.kernel_size, rngs=rngs)
             setattr(self, kind, conv)

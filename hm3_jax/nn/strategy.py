@@ -21,6 +21,7 @@ from hm3_jax.nn.strategy_name import (
 )
 from hm3_jax.nn.strategy_parts import (
     ConvConfig,
+    Masking,
     MuseumConfig,
     PoolConfig,
     RecurrentConfig,
@@ -33,6 +34,7 @@ __all__ = [
     "STRATEGY_NAMES",
     "Cell",
     "ConvConfig",
+    "Masking",
     "Museum",
     "MuseumConfig",
     "NameParts",

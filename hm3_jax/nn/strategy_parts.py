@@ -6,9 +6,12 @@ parts must agree on. So a configuration that exists can be built into towers.
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Literal, get_args
 
 from hm3_jax.nn import strategy_name
 from hm3_jax.nn.strategy_name import Cell
+
+Masking = Literal["time", "channels"]
 
 
 def check_size(label: str, value: object) -> int:
@@ -130,12 +133,15 @@ class ConvConfig:
         channels: Channels of each kind's convolution.
         kernel_size: Steps under the kernel; odd, so that zero padding keeps the length.
         out_size: Features after the last linear layer.
+        masking: "time" leaves padded steps out. "channels" is what the published
+            release does, for its checkpoints; its files do not say it.
     """
 
     kinds: Mapping[str, int] = dataclasses.field(hash=False)
     channels: int
     kernel_size: int
     out_size: int
+    masking: Masking = "time"
 
     def __post_init__(self) -> None:
         """Orders the kinds and checks the sizes."""
@@ -144,6 +150,11 @@ class ConvConfig:
         check_size("out_size", self.out_size)
         if check_size("kernel_size", self.kernel_size) % 2 == 0:
             raise ValueError(f"kernel_size must be odd, found {self.kernel_size}")
+        if self.masking not in get_args(Masking):
+            raise ValueError(
+                f"cnn1d_masking must be one of {', '.join(get_args(Masking))}, found "
+                f"{self.masking!r}"
+            )
 
     @property
     def concatenated_size(self) -> int:
@@ -253,6 +264,18 @@ class StrategyConfig:
                 f"(desc_output_feature_size) but the scene tower into "
                 f"{self.museum.vector_size}"
             )
+
+    @property
+    def cnn1d_masking(self) -> Masking:
+        """Masking of the 1-D CNN; "time" where there is none."""
+        return self.museum.masking if isinstance(self.museum, ConvConfig) else "time"
+
+    def masked(self, masking: Masking) -> "StrategyConfig":
+        """The same strategy with another masking of its 1-D CNN, if it has one."""
+        if not isinstance(self.museum, ConvConfig):
+            return self
+        museum = dataclasses.replace(self.museum, masking=masking)
+        return dataclasses.replace(self, museum=museum)
 
     @property
     def flat(self) -> bool:

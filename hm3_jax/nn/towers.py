@@ -7,7 +7,7 @@ import jax
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
-from hm3_jax.nn.convolution import ConvEncoder, Masking
+from hm3_jax.nn.convolution import ConvEncoder
 from hm3_jax.nn.packing import Packing
 from hm3_jax.nn.pooling import SetPool
 from hm3_jax.nn.ragged import Ragged, merge_sets
@@ -88,22 +88,15 @@ class ByRoomTower(nnx.Module):
 class TwoTowers(nnx.Module):
     """Text tower and scene tower of one strategy, into one space."""
 
-    def __init__(
-        self,
-        config: StrategyConfig,
-        *,
-        cnn1d_masking: Masking = "time",
-        rngs: nnx.Rngs,
-    ):
+    def __init__(self, config: StrategyConfig, *, rngs: nnx.Rngs):
         """Draws the parameters of both towers.
 
         Args:
           config: the strategy.
-          cnn1d_masking: see `ConvEncoder`.
           rngs: source of randomness; its `params` stream is used.
         """
         self.text = RecurrentEncoder(config.text, rngs=rngs)
-        museum = _encoder(config.museum, cnn1d_masking, rngs)
+        museum = _encoder(config.museum, rngs)
         if config.room is None:
             self.scene = FlatTower(museum)
         else:
@@ -118,11 +111,11 @@ class TwoTowers(nnx.Module):
         return self.scene(batch)
 
 
-def _encoder(config: MuseumConfig, masking: Masking, rngs: nnx.Rngs) -> Encoder:
+def _encoder(config: MuseumConfig, rngs: nnx.Rngs) -> Encoder:
     match config:
         case RecurrentConfig():
             return RecurrentEncoder(config, rngs=rngs)
         case ConvConfig():
-            return ConvEncoder(config, masking=masking, rngs=rngs)
+            return ConvEncoder(config, rngs=rngs)
         case PoolConfig():
             return SetPool(config, rngs=rngs)

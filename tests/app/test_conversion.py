@@ -14,8 +14,7 @@ from hm3_jax.interop.torch_weights import from_torch
 from hm3_jax.learn.model import Model
 from hm3_jax.learn.saved import checkpoint
 from hm3_jax.learn.saved.checkpoint import Checkpoint
-from hm3_jax.nn.convolution import Masking
-from hm3_jax.nn.strategy import ConvConfig
+from hm3_jax.nn.strategy import ConvConfig, Masking
 from tests import golden_data
 from tests.learn import small
 
@@ -38,7 +37,7 @@ def ours(stem: str, masking: Masking = "time") -> Checkpoint:
     )
     settings = dataclasses.asdict(small.SETTINGS) | {"try": 2, "lr": 1 / 3}
     return Checkpoint(
-        Model(config, masking, params, FACTS),
+        Model(config.masked(masking), params, FACTS),
         epoch=7,
         optimizer={"count": np.int32(3)},
         progress={"epoch": 7},
@@ -61,7 +60,6 @@ def to(source: Path, source_form: Form, output: Path, output_form: Form, **more)
 
 def same_bits(found: Model, wanted: Model) -> None:
     assert found.config == wanted.config
-    assert found.cnn1d_masking == wanted.cnn1d_masking
     bits = [
         jax.tree.map(lambda x: (x.dtype, x.shape, x.tobytes()), m.params)
         for m in (found, wanted)
@@ -102,7 +100,7 @@ def test_the_masking_is_kept(tmp_path, masking, recwarn):
     again = to(shared, "shared", tmp_path / "again", "orbax")
     assert isinstance(saved.model.config.museum, ConvConfig)
     for folder in (shared, again):
-        assert load_checkpoint(folder).model.cnn1d_masking == masking
+        assert load_checkpoint(folder).model.config.cnn1d_masking == masking
     assert len(recwarn) == (masking == "time")
 
 

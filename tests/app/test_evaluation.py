@@ -41,8 +41,8 @@ BY_ROOM = StrategyConfig(
 
 def save_model(folder: Path, config: StrategyConfig, seed: int, facts) -> None:
     """A model that nobody trained; ranks are ranks all the same."""
-    params = draw_params(config, "time", jax.random.split(jax.random.key(seed), 1))
-    model = Model(config, "time", take_run(params, 0), facts)
+    params = draw_params(config, jax.random.split(jax.random.key(seed), 1))
+    model = Model(config, take_run(params, 0), facts)
     checkpoint.save(folder, "last", Checkpoint(model, epoch=3))
 
 
@@ -284,9 +284,9 @@ def damaged(folder: Path, store: FeatureStore, where: Path) -> Path:
 
 
 def not_finite(folder: Path, store: FeatureStore, where: Path) -> Path:
-    params = draw_params(FLAT, "time", jax.random.split(jax.random.key(1), 1))
+    params = draw_params(FLAT, jax.random.split(jax.random.key(1), 1))
     params = jax.tree.map(lambda x: np.full_like(x[0], np.nan), params)
-    model = Model(FLAT, "time", params, store.feature_facts())
+    model = Model(FLAT, params, store.feature_facts())
     checkpoint.save(where / "bad", "last", Checkpoint(model, epoch=1))
     return where / "bad"
 

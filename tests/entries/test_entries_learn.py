@@ -168,7 +168,7 @@ def test_divergence_is_a_failure_of_the_run_not_of_its_input():
 def saved(tmp_path, store) -> Path:
     """A checkpoint that is refused before its parameters are looked at."""
     facts = open_store(store).feature_facts()
-    model = Model(small.FLAT, "time", {"text": np.zeros(3, np.float32)}, facts)
+    model = Model(small.FLAT, {"text": np.zeros(3, np.float32)}, facts)
     checkpoint.save(tmp_path / "try_1", "last", Checkpoint(model, epoch=1))
     return tmp_path / "try_1"
 

@@ -40,8 +40,8 @@ QUERY = "A portrait museum. In the first room, a crimson vase lies beside a mirr
 
 def save_model(folder: Path, seed: int, store: FeatureStore) -> None:
     """A model that nobody trained; ranks are ranks all the same."""
-    params = draw_params(STRATEGY, "time", jax.random.split(jax.random.key(seed), 1))
-    model = Model(STRATEGY, "time", take_run(params, 0), store.feature_facts())
+    params = draw_params(STRATEGY, jax.random.split(jax.random.key(seed), 1))
+    model = Model(STRATEGY, take_run(params, 0), store.feature_facts())
     checkpoint.save(folder, "last", Checkpoint(model, epoch=3))
 
 

@@ -64,8 +64,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory, clip_folder: Path) -> Path:
     write_lines(path / "museums.jsonl", lines)
     run(path / "museums.jsonl", path / "store", clip_folder, dtype="float16")
     store = open_store(path / "store")
-    params = draw_params(STRATEGY, "time", jax.random.split(jax.random.key(1), 1))
-    model = Model(STRATEGY, "time", take_run(params, 0), store.feature_facts())
+    params = draw_params(STRATEGY, jax.random.split(jax.random.key(1), 1))
+    model = Model(STRATEGY, take_run(params, 0), store.feature_facts())
     checkpoint.save(path / "model", "last", Checkpoint(model, epoch=1))
     build(Source(path / "model", str(path / "store"), ("test",)), path / "index")
     return path

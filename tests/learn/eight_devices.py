@@ -59,7 +59,7 @@ def take_20_steps(
         for epoch in range(EPOCHS)
     ]
     keys = jax.random.split(jax.random.key(0), 1)
-    params = jax.device_get(draw_params(config, "time", keys))
+    params = jax.device_get(draw_params(config, keys))
     state = fresh_state(layout.put(params, BY_RUN))
     placed = layout.put(features, EVERYWHERE)
     losses, norms = [], []
@@ -79,7 +79,7 @@ def take_20_steps(
             hyper,
             layout.put(batches, BY_DEVICE),
             placed,
-            graph=graph_of(config, "time"),
+            graph=graph_of(config),
             capacity=counts.capacity(planned),
             loss_config=loss,
             layout=layout,

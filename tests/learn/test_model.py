@@ -14,11 +14,11 @@ KEYS = jax.random.split(jax.random.key(3), 2)
 
 @pytest.fixture(scope="module")
 def drawn():
-    return draw_params(small.BY_ROOM, "time", KEYS)
+    return draw_params(small.BY_ROOM, KEYS)
 
 
 def test_runs_are_drawn_by_their_keys_alone(drawn):
-    turned = draw_params(small.BY_ROOM, "time", KEYS[::-1])
+    turned = draw_params(small.BY_ROOM, KEYS[::-1])
     for run in (0, 1):
         jax.tree.map(
             np.testing.assert_array_equal,
@@ -47,7 +47,7 @@ def test_parameters_are_drawn_as_torch_draws_them(drawn):
 
 def test_stacking_and_taking_are_inverse(drawn):
     runs = [take_run(drawn, run) for run in (0, 1)]
-    stacked = stack_params(small.BY_ROOM, "time", runs)
+    stacked = stack_params(small.BY_ROOM, runs)
     jax.tree.map(np.testing.assert_array_equal, stacked, drawn)
 
 
@@ -74,7 +74,7 @@ def of_another_shape(params):
 def test_parameters_that_do_not_fit_are_named(drawn, change, wanted):
     params = take_run(drawn, 0)
     change(params)
-    model = Model(small.BY_ROOM, "time", params, None)
+    model = Model(small.BY_ROOM, params, None)
     with pytest.raises(ValueError) as raised:
         model.stacked()
     assert f"do not fit {small.BY_ROOM.name}: {wanted}" in str(raised.value)

@@ -87,8 +87,10 @@ def test_padding_changes_neither_values_nor_gradients(encoder):
         config = PoolConfig(kinds=kinds, size=4, out_size=4)
         model = SetPool(config, rngs=nnx.Rngs(0))
     else:
-        config = ConvConfig(kinds=kinds, channels=4, kernel_size=3, out_size=3)
-        model = ConvEncoder(config, masking=encoder, rngs=nnx.Rngs(0))
+        config = ConvConfig(
+            kinds=kinds, channels=4, kernel_size=3, out_size=3, masking=encoder
+        )
+        model = ConvEncoder(config, rngs=nnx.Rngs(0))
     graph, params = nnx.split(model, nnx.Param)
 
     def loss(params, batch):

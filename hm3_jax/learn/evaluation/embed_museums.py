@@ -28,7 +28,7 @@ def embed_museums(
     Returns:
       float32, not normalised, in the order given.
     """
-    layout = Layout.of(1, splits_batches=model.cnn1d_masking == "time")
+    layout = Layout.of(1, splits_batches=model.config.cnn1d_masking == "time")
     counts, source = MuseumSizes.of(features), place(features, layout, "auto")
     plan = plan_tower("scene", counts, museums, EMBED_BATCH, source, layout)
     params = layout.put(jax.tree.map(np.asarray, model.stacked()), BY_RUN)

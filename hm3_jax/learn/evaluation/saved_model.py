@@ -17,8 +17,6 @@ from hm3_jax.learn.evaluation.task import Task
 from hm3_jax.learn.saved import checkpoint
 from hm3_jax.learn.saved.checkpoint import Checkpoint
 from hm3_jax.learn.saved.run_folder import write_json
-from hm3_jax.nn.convolution import Masking
-from hm3_jax.nn.strategy import StrategyConfig
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -151,11 +149,9 @@ def evaluate(
     """
     waiting = dict(models)
     while waiting:
-        config, masking = _kind(next(iter(waiting.values())))
-        task = Task(store, config, masking)
-        of_kind = [
-            name for name, saved in waiting.items() if _kind(saved) == (config, masking)
-        ]
+        config = next(iter(waiting.values())).model.config
+        task = Task(store, config)
+        of_kind = [n for n, saved in waiting.items() if saved.model.config == config]
         for name in of_kind:
             saved = waiting.pop(name)
             for split in splits:
@@ -166,13 +162,9 @@ def evaluate(
                 yield name, evaluation
 
 
-def _kind(saved: Checkpoint) -> tuple[StrategyConfig, Masking]:
-    return saved.model.config, saved.model.cnn1d_masking
-
-
 def _evaluated(saved: Checkpoint, task: Task, split: str) -> Evaluation:
     store = task.store
-    layout = Layout.of(1, splits_batches=task.masking == "time")
+    layout = Layout.of(1, splits_batches=task.splits_batches)
     (tested,) = task.split(split, layout).test(saved.model.stacked(), task.graph)
     museums = store.splits[split]
     return Evaluation(

@@ -11,7 +11,6 @@ from hm3_jax.learn.batches.plan import MuseumSizes
 from hm3_jax.learn.devices.mesh import Layout
 from hm3_jax.learn.evaluation.split import Split
 from hm3_jax.learn.model import graph_of
-from hm3_jax.nn.convolution import Masking
 from hm3_jax.nn.strategy import StrategyConfig
 from hm3_jax.nn.towers import TwoTowers
 
@@ -23,7 +22,6 @@ class Task:
         self,
         store: FeatureStore,
         config: StrategyConfig,
-        masking: Masking = "time",
         placement: DataPlacement = "auto",
     ):
         """Maps the features; places nothing yet.
@@ -31,14 +29,12 @@ class Task:
         Args:
           store: open store.
           config: strategy.
-          masking: of the 1-D CNN.
           placement: where the features are to lie.
 
         Raises:
           ValueError: the store does not serve the strategy.
         """
         self.store, self.config = store, config
-        self.masking: Masking = masking
         self._placement: DataPlacement = placement
         self._features: Features = load_features(store, config)
         self.counts = MuseumSizes.of(self._features)
@@ -48,7 +44,12 @@ class Task:
     @property
     def graph(self) -> nnx.GraphDef[TwoTowers]:
         """Graph definition of the strategy's models."""
-        return graph_of(self.config, self.masking)
+        return graph_of(self.config)
+
+    @property
+    def splits_batches(self) -> bool:
+        """Whether devices may share a batch: the published masking looks at it all."""
+        return self.config.cnn1d_masking == "time"
 
     def source(self, layout: Layout) -> Source:
         """The features, placed for the devices of a layout when first asked."""

@@ -82,7 +82,7 @@ def save(folder: Path, slot: Slot, checkpoint: Checkpoint) -> None:
     meta = {
         "format_version": FORMAT_VERSION,
         "strategy": to_json(model.config),
-        "cnn1d_masking": model.cnn1d_masking,
+        "cnn1d_masking": model.config.cnn1d_masking,
         "feature_facts": model.feature_facts,
         "progress": checkpoint.progress,
         "settings": checkpoint.settings,
@@ -221,8 +221,9 @@ def load(
             f"{where}: expected the state of the optimiser, found parameters only"
         )
     model = Model(
-        config=parse_strategy(meta["strategy"], str(where)),
-        cnn1d_masking=meta["cnn1d_masking"],
+        config=parse_strategy(meta["strategy"], str(where)).masked(
+            meta["cnn1d_masking"]
+        ),
         params=arrays["params"],
         feature_facts=meta["feature_facts"],
     )

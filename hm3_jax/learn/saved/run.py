@@ -139,7 +139,7 @@ class RunRecord:
                 raise ValueError(
                     f"{folder}: the run there has {name} {before!r}, asked is {now!r}"
                 )
-        trained = Model(config, "time", {}, self.features)
+        trained = Model(config, {}, self.features)
         check_features(trained, wanted.features, wanted.dataset_name)
         if self.features_checksum != wanted.features_checksum:
             raise ValueError(

@@ -192,8 +192,8 @@ def _run_strategy(
         listeners.strategy(config, sum(map(len, runs)))
     results: dict[Run, TryResult | None] = {}
     for program in programs(itertools.chain.from_iterable(runs)):
-        masking = program[0].settings.cnn1d_masking
-        task = Task(store, config, masking, execution.data_placement)
+        trained = config.masked(program[0].settings.cnn1d_masking)
+        task = Task(store, trained, execution.data_placement)
         results |= run_program(
             task, program, listeners.epoch, follower, execution, resume, stop
         )
@@ -225,8 +225,7 @@ def _write(
 
 def _check_masking(experiment: Experiment) -> None:
     masking = experiment.settings.cnn1d_masking
-    convolutions = [isinstance(c.museum, ConvConfig) for c in experiment.strategies]
-    if masking != "time" and not any(convolutions):
+    if all(c.masked(masking).cnn1d_masking != masking for c in experiment.strategies):
         raise ValueError(
             f"cnn1d_masking {masking} has no effect on strategies without a 1-D CNN: "
             + ", ".join(config.file_stem for config in experiment.strategies)

@@ -90,9 +90,7 @@ def _saved(
     """Parameters that were saved of some runs, stacked, and their epochs."""
     if processes.is_writer():
         saved = [checkpoint.load_model(run.folder) for run in runs]
-        params = stack_params(
-            task.config, task.masking, [found.model.params for found in saved]
-        )
+        params = stack_params(task.config, [found.model.params for found in saved])
         epochs = np.array([found.epoch for found in saved], np.int32)
     else:
         # A network's file system may not show here yet what was just written.

@@ -134,7 +134,7 @@ def save(
     facts = task.store.feature_facts()
 
     def model(params: Mapping[str, Any], place: int) -> Model:
-        return Model(task.config, task.masking, take_run(params, place), facts)
+        return Model(task.config, take_run(params, place), facts)
 
     saves = []
     for number in chosen:
@@ -213,7 +213,7 @@ def load(runs: Sequence[Run], start: TrainingState, task: Task) -> TrainingState
 
     def placed(params: Mapping[int, Mapping[str, Any]]) -> Any:
         rows = [params[n] for n in of_slots]
-        return slots.layout.put(stack_params(task.config, task.masking, rows), BY_RUN)
+        return slots.layout.put(stack_params(task.config, rows), BY_RUN)
 
     params = placed({n: found.model.params for n, found in loaded.items()})
     optimizers = [loaded[n].optimizer for n in of_slots]

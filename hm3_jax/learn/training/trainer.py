@@ -50,8 +50,7 @@ class Trainer:
         layout = Layout.of(
             len(runs),
             execution.devices(),
-            # The published masking looks at all batch-mates.
-            splits_batches=task.masking == "time",
+            splits_batches=task.splits_batches,
         )
         self._first = RunSlots.of(range(len(runs)), layout)
         self._programs: dict[RunSlots, Program] = {}
@@ -136,10 +135,9 @@ class Trainer:
         return [number for number in every if not self._has_ended(number, current)]
 
     def _start(self) -> TrainingState:
-        masking = self._task.masking
         runs = [self._runs[number] for number in self._first.stand_ins]
         keys = keys_of(runs, PARAMETERS, 0)
-        params = jax.device_get(draw_params(self._task.config, masking, keys))
+        params = jax.device_get(draw_params(self._task.config, keys))
         start = state.fresh(self._runs, self._first, params)
         return state.load(self._runs, start, self._task)
 

@@ -18,7 +18,7 @@ MUSEUMS = np.random.default_rng(0).permutation(small.MUSEUMS)[:14]
 
 @pytest.fixture(scope="module")
 def params():
-    return draw_params(small.BY_ROOM, "time", jax.random.split(jax.random.key(1), 2))
+    return draw_params(small.BY_ROOM, jax.random.split(jax.random.key(1), 2))
 
 
 LAYOUT = small.one_device(2)
@@ -33,7 +33,7 @@ def source(features):
 def embedded(source, counts, params):
     def embedded(museums, batch_size, active=(True, True)):
         plan = plan_embedding(counts, museums, batch_size, source, LAYOUT)
-        graph = graph_of(small.BY_ROOM, "time")
+        graph = graph_of(small.BY_ROOM)
         return jax.device_get(embed(params, jnp.array(active), plan, graph=graph))
 
     return embedded

@@ -16,8 +16,8 @@ STRATEGIES = [small.BY_ROOM, small.FLAT, small.CONVOLUTION]
 
 
 def model_of(config) -> Model:
-    params = draw_params(config, "time", jax.random.split(jax.random.key(2), 1))
-    return Model(config, "time", take_run(params, 0), None)
+    params = draw_params(config, jax.random.split(jax.random.key(2), 1))
+    return Model(config, take_run(params, 0), None)
 
 
 @pytest.mark.parametrize("config", STRATEGIES, ids=lambda config: config.name)

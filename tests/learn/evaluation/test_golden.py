@@ -82,7 +82,7 @@ def test_training(stem, loss):
             hyper,
             batches,
             golden_data.features(config),
-            graph=graph_of(config, "time"),
+            graph=graph_of(config),
             capacity=counts.capacity(planned),
             loss_config=LossConfig(uses_themes=themes, within_theme=themes),
             layout=layout,

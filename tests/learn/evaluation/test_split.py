@@ -112,12 +112,12 @@ def test_metrics_are_those_of_the_embeddings(store, split, embeddings):
 
 def test_models_are_tested_on_the_museums_of_the_split(store, features, counts):
     chosen = store.splits["test"]
-    params = draw_params(small.BY_ROOM, "time", jax.random.split(jax.random.key(1), 2))
+    params = draw_params(small.BY_ROOM, jax.random.split(jax.random.key(1), 2))
     split = split_of(store, features, counts, "test", 2)
-    graph = graph_of(small.BY_ROOM, "time")
+    graph = graph_of(small.BY_ROOM)
     both = split.embed(params, jnp.ones(2, bool), graph)
     # Fewer models than the split is planned for will do.
-    alone = Model(small.BY_ROOM, "time", take_run(params, 1), None).stacked()
+    alone = Model(small.BY_ROOM, take_run(params, 1), None).stacked()
     (last,), (_, same) = split.test(alone, graph), split.test(params, graph)
     for tested in (last, same):
         np.testing.assert_allclose(tested.descriptions, both.descriptions[1], atol=1e-6)

@@ -19,7 +19,7 @@ LAYOUT = small.one_device(1)
 
 @pytest.fixture(scope="module")
 def params():
-    return draw_params(small.BY_ROOM, "time", jax.random.split(jax.random.key(1), 1))
+    return draw_params(small.BY_ROOM, jax.random.split(jax.random.key(1), 1))
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def described(store):
 def wanted(features, counts, params):
     source = OnDevice(features, LAYOUT)
     plan = plan_embedding(counts, np.arange(small.MUSEUMS), 64, source, LAYOUT)
-    graph = graph_of(small.BY_ROOM, "time")
+    graph = graph_of(small.BY_ROOM)
     return np.asarray(embed(params, jnp.ones(1, bool), plan, graph=graph)[0])[0]
 
 

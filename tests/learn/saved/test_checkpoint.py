@@ -26,7 +26,7 @@ def parameters(seed: int = 0) -> dict[str, Any]:
 
 def model(seed: int = 0, **changes: Any) -> Model:
     facts = {kind: dataclasses.asdict(f) for kind, f in small.facts().items()}
-    plain = Model(small.BY_ROOM, "time", parameters(seed), facts)
+    plain = Model(small.BY_ROOM, parameters(seed), facts)
     return dataclasses.replace(plain, **changes)
 
 
@@ -60,7 +60,7 @@ def test_what_is_loaded_is_what_was_saved(saved):
     same(found.optimizer, FULL.optimizer)
     assert found.epoch == 3
     assert found.model.config == small.BY_ROOM
-    assert found.model.cnn1d_masking == "time"
+    assert found.model.config.cnn1d_masking == "time"
     assert found.model.feature_facts == FULL.model.feature_facts
     assert (found.progress, found.settings) == (FULL.progress, FULL.settings)
 
@@ -70,13 +70,13 @@ def test_the_optimizer_is_left_alone_unless_asked_for(saved):
 
 
 def test_a_converted_model_knows_little(tmp_path):
-    converted = model(config=small.CONVOLUTION, cnn1d_masking="channels")
+    converted = model(config=small.CONVOLUTION.masked("channels"))
     converted = dataclasses.replace(converted, feature_facts=None)
     checkpoint.save(tmp_path, "best", Checkpoint(converted, epoch=0))
     found = checkpoint.load_model(tmp_path)
     assert (found.epoch, found.progress, found.settings) == (0, None, None)
     assert found.model.feature_facts is None
-    assert found.model.cnn1d_masking == "channels"
+    assert found.model.config.cnn1d_masking == "channels"
 
 
 def test_the_best_epoch_is_preferred_and_the_newest_of_a_kind(tmp_path):

@@ -30,7 +30,7 @@ RATES = (0.01, 0.01, 0.005)
 MARGINS = np.array([0.25, 0.3], np.float32)
 WITHIN = np.array([0.15, 0.05], np.float32)
 SECOND = np.array([0.2, 0.6], np.float32)
-GRAPH = graph_of(small.BY_ROOM, "time")
+GRAPH = graph_of(small.BY_ROOM)
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def batches(store) -> list[np.ndarray]:
 
 @pytest.fixture(scope="module")
 def initial() -> Any:
-    return draw_params(small.BY_ROOM, "time", jax.random.split(jax.random.key(0), 2))
+    return draw_params(small.BY_ROOM, jax.random.split(jax.random.key(0), 2))
 
 
 def hyper(epoch: int, runs: slice = slice(None), active=(True, True)) -> EpochInputs:

@@ -68,10 +68,10 @@ def epoch_ours(store: str) -> dict[str, float]:
     from hm3_jax.learn.batches.features import load_features
     from hm3_jax.learn.batches.plan import MuseumSizes, epoch_batches
     from hm3_jax.learn.devices.mesh import BY_DEVICE, EVERYWHERE, Layout
-    from hm3_jax.learn.model import draw_params, graph_of
+    from hm3_jax.learn.model import draw_params, ModelSpec
     from hm3_jax.learn.training.epoch import EpochInputs, fresh_state, train_epoch
     from hm3_jax.nn.strategy import load_strategy
-    from hm3_jax.objective.loss import LossConfig, LossWeights
+    from hm3_jax.objective.triplet import TripletLoss, TripletWeights
 
     opened, config = open_store(store), load_strategy(STRATEGY)
     layout = Layout.of(1, jax.devices()[:1])
@@ -95,7 +95,7 @@ def epoch_ours(store: str) -> dict[str, float]:
 
     hyper = EpochInputs(
         lr=scalar(LEARNING_RATE),
-        loss=LossWeights(
+        loss=TripletWeights(
             margin=scalar(0.25),
             within_theme_margin=scalar(0.15),
             second_component_weight=scalar(0.5),
@@ -112,9 +112,9 @@ def epoch_ours(store: str) -> dict[str, float]:
             hyper,
             placed,
             features,
-            graph=graph_of(config),
+            spec=ModelSpec(config),
             capacity=capacity,
-            loss_config=LossConfig(),
+            loss=TripletLoss(),
             layout=layout,
         )
         losses = np.asarray(steps.loss)

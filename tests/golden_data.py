@@ -14,7 +14,7 @@ from hm3_jax.learn.batches.placement import OnDevice
 from hm3_jax.learn.batches.plan import MuseumSizes
 from hm3_jax.learn.devices.mesh import Layout
 from hm3_jax.learn.evaluation.embed import embed, plan_embedding
-from hm3_jax.learn.model import graph_of, stack_params
+from hm3_jax.learn.model import ModelSpec, stack_params
 from hm3_jax.nn.strategy import Masking, StrategyConfig, load_strategy
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -83,7 +83,7 @@ def embeddings(
     source = OnDevice(features(config, padding), layout)
     plan = plan_embedding(counts(config), np.arange(12), batch_size, source, layout)
     out = embed(
-        stacked, jnp.ones(1, bool), plan, graph=graph_of(config.masked(masking))
+        stacked, jnp.ones(1, bool), plan, spec=ModelSpec(config.masked(masking))
     )
     return [np.asarray(x[0]) for x in out]
 

@@ -1,6 +1,6 @@
 """A trained or fresh model: its strategy, parameters and where its features come from.
 
-Runs that train together share one graph and stack their parameters; this module goes
+Runs that train together share one structure and stack their parameters; this module goes
 between that form and the plain nested dictionaries that are saved and converted.
 """
 
@@ -16,6 +16,10 @@ from flax import nnx
 
 from hm3_jax.nn.strategy import StrategyConfig
 from hm3_jax.nn.towers import TwoTowers
+from hm3_jax.objective.similarity import CosineScores, Scores
+
+SCORES, LOSS = "scores", "loss"
+"""Names of parameters that are not the towers'."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,9 +38,9 @@ class Model:
     feature_facts: Mapping[str, Any] | None
 
     @property
-    def graph(self) -> nnx.GraphDef[TwoTowers]:
-        """Graph definition, to merge with `state`."""
-        return graph_of(self.config)
+    def spec(self) -> "ModelSpec":
+        """Structure, to use with the parameters."""
+        return ModelSpec(self.config)
 
     def stacked(self) -> dict[str, Any]:
         """Parameters as those of one run (leading axis 1), checked and on the device.
@@ -52,9 +56,30 @@ def _abstract(config: StrategyConfig):
     return nnx.eval_shape(lambda: TwoTowers(config, rngs=nnx.Rngs(0)))
 
 
-def graph_of(config: StrategyConfig) -> nnx.GraphDef[TwoTowers]:
-    """Graph definition of a strategy; equal for equal arguments."""
-    return nnx.graphdef(_abstract(config))
+@dataclasses.dataclass(frozen=True)
+class ModelSpec:
+    """Structure of a model: what makes vectors of its parameters, and scores of those.
+
+    Hashable, for `static_argnames`; equal for equal strategies. The parameters of a
+    model are one nested dictionary: those of the towers by name, those of the scores
+    under `SCORES` where they have some, and while it trains, those of the loss under
+    `LOSS`.
+
+    Attributes:
+      config: the strategy.
+    """
+
+    config: StrategyConfig
+
+    @property
+    def scores(self) -> Scores:
+        """Scores between what the towers make of descriptions and museums."""
+        return CosineScores()
+
+    def towers(self, params: Mapping[str, Any]) -> TwoTowers:
+        """The towers with their parameters, without axes in front."""
+        own = {name: x for name, x in params.items() if name not in (SCORES, LOSS)}
+        return nnx.merge(nnx.graphdef(_abstract(self.config)), own)
 
 
 # Drawing runs once, but its many small random streams take long to optimise.
@@ -64,7 +89,7 @@ def graph_of(config: StrategyConfig) -> nnx.GraphDef[TwoTowers]:
     compiler_options={"xla_backend_optimization_level": 1},
 )
 def draw_params(config: StrategyConfig, keys: jax.Array) -> dict[str, Any]:
-    """Initial parameters of several runs.
+    """Initial parameters of several runs, those of the loss aside.
 
     Args:
       config: strategy.
@@ -76,21 +101,33 @@ def draw_params(config: StrategyConfig, keys: jax.Array) -> dict[str, Any]:
 
     def draw(key):
         model = TwoTowers(config, rngs=nnx.Rngs(params=key))
-        return nnx.to_pure_dict(nnx.state(model, nnx.Param))
+        return {**nnx.to_pure_dict(nnx.state(model, nnx.Param)), **_of_scores(config)}
 
     return jax.vmap(draw)(keys)
 
 
+def _of_scores(config: StrategyConfig) -> dict[str, Any]:
+    own = ModelSpec(config).scores.parameters()
+    return {SCORES: own} if own else {}
+
+
 def stack_params(
-    config: StrategyConfig, runs: Sequence[Mapping[str, Any]]
+    config: StrategyConfig,
+    runs: Sequence[Mapping[str, Any]],
+    losses: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
     """Parameters with a leading axis of runs from those of each run.
+
+    Args:
+      config: strategy.
+      runs: parameters of each model.
+      losses: of each run's loss, for runs that go on training.
 
     Raises:
       ValueError: parameters are missing, unknown or of a wrong shape.
     """
     state = nnx.state(_abstract(config), nnx.Param)
-    wanted = _flat_shapes(nnx.to_pure_dict(state))
+    wanted = _flat_shapes({**nnx.to_pure_dict(state), **_of_scores(config)})
     for params in runs:
         found = _flat_shapes(params)
         if found != wanted:
@@ -103,6 +140,8 @@ def stack_params(
                 f"parameters do not fit {config.name}: {wrong} is expected "
                 f"{_shape(wanted.get(wrong))}, found {_shape(found.get(wrong))}"
             )
+    if any(losses):
+        runs = [{**run, LOSS: own} for run, own in zip(runs, losses, strict=True)]
     return stack(runs)
 
 

@@ -9,7 +9,7 @@ import jax
 
 from hm3_jax.learn.batches.placement import DataPlacement
 from hm3_jax.nn.strategy import Masking
-from hm3_jax.objective.loss import LossConfig, LossWeights, decay_second_weight
+from hm3_jax.objective.triplet import TripletLoss, TripletWeights, decay_second_weight
 
 _SCORES = {
     "-r1": "R@1",
@@ -134,9 +134,9 @@ class TrainSettings:
         self.loss_weights(0)  # checks margins and weight
 
     @property
-    def loss_config(self) -> LossConfig:
+    def loss_config(self) -> TripletLoss:
         """Structure of the loss."""
-        return LossConfig(
+        return TripletLoss(
             uses_themes=self.use_categories_in_loss,
             within_theme=self.loss_within_category_margin is not None,
             filter_out_hard_negatives=self.filter_out_hard_negatives,
@@ -144,7 +144,7 @@ class TrainSettings:
             with_replacement=self.allow_sampling_replacement_of_new_positives,
         )
 
-    def loss_weights(self, epoch: int) -> LossWeights:
+    def loss_weights(self, epoch: int) -> TripletWeights:
         """Numbers of the loss in an epoch (from 0), as Python floats and bools."""
         weight = 0.5 if self.loss_config.has_second_component else 0.0
         if self.second_loss_component_weight is not None:
@@ -156,7 +156,7 @@ class TrainSettings:
         margins: dict[str, Any] = {"margin": self.loss_margin}
         if self.loss_within_category_margin is not None:
             margins["within_theme_margin"] = self.loss_within_category_margin
-        checked = LossWeights.checked(second_component_weight=weight, **margins)
+        checked = TripletWeights.checked(second_component_weight=weight, **margins)
         return dataclasses.replace(
             checked,
             uses_themes=self.use_categories_in_loss,

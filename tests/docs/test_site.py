@@ -47,9 +47,9 @@ def test_the_site_is_built_without_warnings(
     guides = {f"docs/{path.stem}.html" for path in (repository / "docs").glob("*.md")}
     assert guides | {"index.html", "docs/tour.html", "commands/train.html"} <= pages
     loss = (site / "reference/objective/loss.html").read_text()
-    assert 'id="hm3_jax.objective.loss.retrieval_loss"' in loss
+    assert 'id="hm3_jax.objective.triplet.retrieval_loss"' in loss
     # A class in a signature is a link to its page.
-    assert 'href="#hm3_jax.objective.loss.LossConfig"' in loss
+    assert 'href="#hm3_jax.objective.triplet.TripletLoss"' in loss
     tour = (site / "docs/tour.html").read_text()
     pictures = re.findall(r'src="(tour_files/[^"]*\.png)"', tour)
     assert len(pictures) == 4

@@ -19,26 +19,26 @@ from hm3_jax.learn.batches import placement
 from hm3_jax.learn.batches.features import load_features
 from hm3_jax.learn.batches.plan import MuseumSizes, epoch_batches
 from hm3_jax.learn.devices.mesh import BY_DEVICE, BY_RUN, EVERYWHERE, Layout
-from hm3_jax.learn.model import draw_params, graph_of
+from hm3_jax.learn.model import draw_params, ModelSpec
 from hm3_jax.learn.settings import Execution
 from hm3_jax.learn.training.epoch import EpochInputs, fresh_state, train_epoch
 from hm3_jax.nn.strategy import StrategyConfig
-from hm3_jax.objective.loss import LossConfig, LossWeights
+from hm3_jax.objective.triplet import TripletLoss, TripletWeights
 from tests.learn import small
 
 BATCH = 13  # in shares of two: the last device gets a single museum
 EPOCHS = 5  # of four steps, the last with three museums
 LOSSES = {
-    "by_room": (small.BY_ROOM, LossConfig(uses_themes=True, within_theme=True)),
+    "by_room": (small.BY_ROOM, TripletLoss(uses_themes=True, within_theme=True)),
     "flat_cnn": (
         small.CONVOLUTION,
-        LossConfig(uses_themes=True, new_positive_samples=2),
+        TripletLoss(uses_themes=True, new_positive_samples=2),
     ),
 }
 
 
 def take_20_steps(
-    store: FeatureStore, config: StrategyConfig, loss: LossConfig, devices: int
+    store: FeatureStore, config: StrategyConfig, loss: TripletLoss, devices: int
 ) -> tuple[Any, np.ndarray, np.ndarray]:
     """Trains one run on all museums, each batch split over the devices.
 
@@ -66,7 +66,7 @@ def take_20_steps(
     for epoch, batches in enumerate(planned):
         hyper = EpochInputs(
             lr=jnp.full(1, 0.01, jnp.float32),
-            loss=LossWeights(
+            loss=TripletWeights(
                 margin=jnp.full(1, 0.25, jnp.float32),
                 within_theme_margin=jnp.full(1, 0.15, jnp.float32),
                 second_component_weight=jnp.full(1, 0.4, jnp.float32),
@@ -79,9 +79,9 @@ def take_20_steps(
             hyper,
             layout.put(batches, BY_DEVICE),
             placed,
-            graph=graph_of(config),
+            spec=ModelSpec(config),
             capacity=counts.capacity(planned),
-            loss_config=loss,
+            loss=loss,
             layout=layout,
         )
         losses.append(np.asarray(layout.fetch(of_epoch.loss))[0])

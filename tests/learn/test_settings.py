@@ -6,7 +6,7 @@ import math
 import pytest
 
 from hm3_jax.learn.settings import BEST_STRATEGIES, TrainSettings
-from hm3_jax.objective.loss import LossConfig, LossWeights
+from hm3_jax.objective.triplet import TripletLoss, TripletWeights
 
 THEMES = {"use_categories_in_loss": True}
 SECOND = {**THEMES, "loss_within_category_margin": 0.1}
@@ -143,7 +143,7 @@ def test_published_defaults():
     settings = TrainSettings()
     assert settings.learning_rate(26) == 1e-3
     assert settings.learning_rate(27) == 0.75e-3
-    assert settings.loss_config == LossConfig()
+    assert settings.loss_function == TripletLoss()
     assert settings.loss_weights(0).margin == 0.25
     assert TrainSettings(**SECOND).loss_weights(9).second_component_weight == 0.5
 
@@ -176,7 +176,7 @@ def test_the_loss_is_that_of_the_flags():
         filter_out_hard_negatives=True,
         loss_margin=0.3,
     )
-    assert settings.loss_config == LossConfig(
+    assert settings.loss_function == TripletLoss(
         uses_themes=True,
         new_positive_samples=3,
         with_replacement=True,
@@ -184,12 +184,12 @@ def test_the_loss_is_that_of_the_flags():
     )
     assert settings.loss_weights(0).margin == 0.3
     within = TrainSettings(**SECOND)
-    assert within.loss_config == LossConfig(uses_themes=True, within_theme=True)
-    assert within.loss_weights(0) == LossWeights(
+    assert within.loss_config == TripletLoss(uses_themes=True, within_theme=True)
+    assert within.loss_weights(0) == TripletWeights(
         within_theme_margin=0.1, uses_themes=True, filter_out_hard_negatives=False
     )
     # Beside runs that have a second component, one that has none weighs it with 0.
-    assert TrainSettings().loss_weights(3) == LossWeights(
+    assert TrainSettings().loss_weights(3) == TripletWeights(
         second_component_weight=0.0, uses_themes=False, filter_out_hard_negatives=False
     )
 

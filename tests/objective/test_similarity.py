@@ -5,7 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hm3_jax.objective.similarity import cosine_similarity, unit_vectors
+from hm3_jax.objective.similarity import CosineScores, unit_vectors
+
+cosine_similarity = CosineScores()
 
 
 def test_cosine_agrees_with_float64() -> None:

@@ -130,7 +130,7 @@ def embed(
     active: Bool[Array, " slots"],
     plan: EmbeddingPlan,
     *,
-    graph: nnx.GraphDef[TwoTowers],
+    spec: ModelSpec,
 ) -> tuple[Float[Array, "slots museums d"], Float[Array, "slots museums d"]]:
     """Embeds descriptions and museums with the parameters of every run.
 
@@ -138,13 +138,13 @@ def embed(
       params: with a leading axis of slots.
       active: runs that are wanted; others may get zeros.
       plan: which museums.
-      graph: graph definition of the model.
+      spec: structure of the model.
 
     Returns:
       Embeddings of descriptions and of museums, in the order of the plan's museums.
     """
     text, scene = (
-        embed_tower(params, active, part, plan.layout, graph=graph)
+        embed_tower(params, active, part, plan.layout, spec=spec)
         for part in (plan.text, plan.scene)
     )
     return text, scene
@@ -156,7 +156,7 @@ def embed_tower(
     plan: TowerPlan,
     layout: Layout,
     *,
-    graph: nnx.GraphDef[TwoTowers],
+    spec: ModelSpec,
 ) -> Float[Array, "slots museums d"]:
     """Embeds what one tower reads; other arguments as for `embed`."""
     blocks = [
@@ -166,7 +166,7 @@ def embed_tower(
             block.batches,
             block.features,
             tower=plan.tower,
-            graph=graph,
+            spec=spec,
             capacity=plan.capacity,
             layout=layout,
         )
@@ -175,7 +175,7 @@ def embed_tower(
     return _ordered(blocks, layout.put(plan.place, EVERYWHERE))
 
 
-@functools.partial(jax.jit, static_argnames=("tower", "graph", "capacity", "layout"))
+@functools.partial(jax.jit, static_argnames=("tower", "spec", "capacity", "layout"))
 def _embed_block(
     params: Any,
     active: Bool[Array, " slots"],
@@ -183,7 +183,7 @@ def _embed_block(
     features: Features,
     *,
     tower: Tower,
-    graph: nnx.GraphDef[TwoTowers],
+    spec: ModelSpec,
     capacity: StaticSizes,
     layout: Layout,
 ) -> Float[Array, "slots data steps batch d"]:
@@ -203,7 +203,7 @@ def _embed_block(
             gathered = gather(features, museums, layouts, capacity)
 
             def one(params):
-                return method(nnx.merge(graph, params), gathered)
+                return method(spec.towers(params), gathered)
 
             return params, jax.vmap(one)(params)
 

@@ -33,7 +33,7 @@ def embed_museums(
     plan = plan_tower("scene", counts, museums, EMBED_BATCH, source, layout)
     params = layout.put(jax.tree.map(np.asarray, model.stacked()), BY_RUN)
     active = layout.put(np.ones(1, bool), BY_RUN)
-    embedded = embed_tower(params, active, plan, layout, graph=model.graph)
+    embedded = embed_tower(params, active, plan, layout, spec=model.spec)
     return layout.fetch(embedded)[0]
 
 

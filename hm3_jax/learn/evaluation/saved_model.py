@@ -165,7 +165,7 @@ def evaluate(
 def _evaluated(saved: Checkpoint, task: Task, split: str) -> Evaluation:
     store = task.store
     layout = Layout.of(1, splits_batches=task.splits_batches)
-    (tested,) = task.split(split, layout).test(saved.model.stacked(), task.graph)
+    (tested,) = task.split(split, layout).test(saved.model.stacked(), task.spec)
     museums = store.splits[split]
     return Evaluation(
         strategy=task.config.file_stem,

@@ -15,9 +15,8 @@ from hm3_jax.learn.batches.placement import Source
 from hm3_jax.learn.batches.plan import MuseumSizes, in_batches
 from hm3_jax.learn.devices.mesh import BY_RUN, EVERYWHERE, Layout
 from hm3_jax.learn.evaluation.embed import embed, plan_embedding
-from hm3_jax.objective.loss import LossConfig, LossWeights, retrieval_loss
+from hm3_jax.objective.loss import Loss
 from hm3_jax.objective.metrics import QueryScores, split_scores, summarise
-from hm3_jax.objective.similarity import cosine_similarity
 
 # Large enough for full speed, small enough for little padding.
 EMBED_BATCH = 64
@@ -90,10 +89,10 @@ class Split:
         )
 
     def embed(
-        self, params: Mapping[str, Any], active: Array, graph: nnx.GraphDef
+        self, params: Mapping[str, Any], active: Array, spec: ModelSpec
     ) -> Embeddings:
         """Embeds descriptions and museums with the parameters of every active run."""
-        return Embeddings(*embed(params, active, self._plan(), graph=graph), active)
+        return Embeddings(*embed(params, active, self._plan(), spec=spec), active)
 
     def metrics(self, embeddings: Embeddings) -> list[dict[str, float] | str]:
         """Retrieval metrics of every slot, published keys, see `retrieval_metrics`.
@@ -121,13 +120,13 @@ class Split:
                 )
         return ""
 
-    def test(self, params: Mapping[str, Any], graph: nnx.GraphDef) -> list[Tested]:
+    def test(self, params: Mapping[str, Any], spec: ModelSpec) -> list[Tested]:
         """Embeds the split with some models and scores it.
 
         Args:
           params: of the models, on the host, with a leading axis of as many as the
             layout was made for.
-          graph: graph definition of the models.
+          spec: structure of the models.
 
         Raises:
           ValueError: an embedding is not finite; the message names split and row.
@@ -154,8 +153,8 @@ class Split:
         self,
         embeddings: Embeddings,
         batch_size: int,
-        config: LossConfig,
-        weights: LossWeights,
+        config: TripletLoss,
+        weights: TripletWeights,
         keys: Array,
     ) -> Float[np.ndarray, " slots"]:
         """Mean loss over the split's batches, with the training loss's settings.

@@ -10,7 +10,7 @@ from hm3_jax.learn.batches.placement import DataPlacement, Source, place
 from hm3_jax.learn.batches.plan import MuseumSizes
 from hm3_jax.learn.devices.mesh import Layout
 from hm3_jax.learn.evaluation.split import Split
-from hm3_jax.learn.model import graph_of
+from hm3_jax.learn.model import ModelSpec
 from hm3_jax.nn.strategy import StrategyConfig
 from hm3_jax.nn.towers import TwoTowers
 
@@ -42,9 +42,9 @@ class Task:
         self._splits: dict[tuple[str, Layout], Split] = {}
 
     @property
-    def graph(self) -> nnx.GraphDef[TwoTowers]:
-        """Graph definition of the strategy's models."""
-        return graph_of(self.config)
+    def spec(self) -> ModelSpec:
+        """Structure of the strategy's models."""
+        return ModelSpec(self.config)
 
     @property
     def splits_batches(self) -> bool:

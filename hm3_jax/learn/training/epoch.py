@@ -8,12 +8,11 @@ is computed. The features are shared.
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping
-from typing import Any, cast
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
-from flax import nnx
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
@@ -21,12 +20,9 @@ from hm3_jax.learn.batches.features import Features
 from hm3_jax.learn.batches.gather import descriptions, scenes
 from hm3_jax.learn.batches.plan import Batches, Packings, StaticSizes, packings
 from hm3_jax.learn.devices.mesh import BY_DEVICE, BY_RUN, DATA, EVERYWHERE, Layout
-from hm3_jax.nn.towers import TwoTowers
-from hm3_jax.objective.loss import LossConfig, LossWeights, retrieval_loss
-from hm3_jax.objective.similarity import cosine_similarity
-
-# torch.optim.Adam's defaults, which the published runs use.
-_ADAM = optax.scale_by_adam(b1=0.9, b2=0.999, eps=1e-8)
+from hm3_jax.learn.model import LOSS, SCORES, ModelSpec
+from hm3_jax.learn.training.optimizer import Optimizer, Rates
+from hm3_jax.objective.loss import Loss
 
 
 @jax.tree_util.register_dataclass
@@ -35,7 +31,8 @@ class ParamState:
     """What an epoch changes; every array has a leading axis of slots.
 
     Attributes:
-      params: nested dictionary of the parameters of both towers.
+      params: nested dictionary of the parameters: those of both towers, of the scores
+        and of the loss, see `learn.model`.
       optimizer: step count, first and second moments of Adam.
     """
 
@@ -49,14 +46,14 @@ class EpochInputs:
     """What an epoch is told; every array has a leading axis of slots.
 
     Attributes:
-      lr: learning rate of this epoch.
-      loss: margins and weight of the second component.
+      rates: of the optimiser.
+      loss: numbers of the loss, of its kind.
       key: random key of the epoch, for losses that draw.
       active: False for runs that must not change any more.
     """
 
-    lr: Float[Array, " slots"]
-    loss: LossWeights
+    rates: Rates
+    loss: Any
     key: Array
     active: Bool[Array, " slots"]
 
@@ -82,13 +79,12 @@ def fresh_state(params: Mapping[str, Any]) -> ParamState:
     Args:
       params: parameters with a leading axis of slots.
     """
-    optimizer = cast(optax.ScaleByAdamState, jax.vmap(_ADAM.init)(params))
-    return ParamState(params, optimizer)
+    return ParamState(params, jax.vmap(Optimizer().init)(params))
 
 
 @functools.partial(
     jax.jit,
-    static_argnames=("graph", "capacity", "loss_config", "layout"),
+    static_argnames=("spec", "capacity", "loss", "layout", "optimizer"),
     donate_argnames="state",
 )
 def train_epoch(
@@ -98,10 +94,11 @@ def train_epoch(
     features: Features,
     first_step: Int[Array, ""] | int = 0,
     *,
-    graph: nnx.GraphDef[TwoTowers],
+    spec: ModelSpec,
     capacity: StaticSizes,
-    loss_config: LossConfig,
+    loss: Loss,
     layout: Layout,
+    optimizer: Optimizer = Optimizer(),
 ) -> tuple[ParamState, Steps]:
     """Takes one optimiser step for each batch, in order.
 
@@ -114,46 +111,42 @@ def train_epoch(
       batches: as `MuseumSizes.plan` spreads them over the same layout.
       features: of all museums, or fed for these batches.
       first_step: number of batches of this epoch that were taken before.
-      graph: graph definition of the model.
+      spec: structure of the model.
       capacity: holds every batch, see `MuseumSizes.capacity`.
-      loss_config: structure of the loss.
+      loss: structure of the loss.
       layout: of the devices.
+      optimizer: structure of the optimiser.
 
     Returns:
       New state, and what the steps came to.
     """
     shares = layout.data_devices
 
-    def loss_of(params, museums, layouts, weights, key, features):
-        model = nnx.merge(graph, params)
-        loss = _batch_loss(
-            model,
+    def loss_of(params, museums, packing, numbers, key, features):
+        value = _batch_loss(
+            spec,
+            params,
             features,
             museums,
-            layouts,
+            packing,
             capacity,
-            loss_config,
-            weights,
+            loss,
+            numbers,
             key,
             shares,
         )
         # Every device has the whole loss: its gradient comes from all of them.
-        return loss / shares, loss
+        return value / shares, value
 
-    def one_step(params, optimizer, hyper, museums, layouts, step, features):
+    def one_step(params, moments, hyper, museums, packing, step, features):
         key = jax.random.fold_in(hyper.key, step)
-        grads, loss = jax.grad(loss_of, has_aux=True)(
-            params, museums, layouts, hyper.loss, key, features
+        grads, value = jax.grad(loss_of, has_aux=True)(
+            params, museums, packing, hyper.loss, key, features
         )
         if shares > 1:
             grads = lax.psum(grads, DATA)
-        # Optax raises a float to the power of an integer step count.
-        with jax.numpy_dtype_promotion("standard"):
-            updates, new_optimizer = _ADAM.update(grads, optimizer)
-        updates = jax.tree.map(lambda u: -hyper.lr * u, updates)
-        params = cast(Mapping[str, Any], optax.apply_updates(params, updates))
-        came_to = Steps(loss, _norm(grads))
-        return params, cast(optax.ScaleByAdamState, new_optimizer), came_to
+        params, moments = optimizer.step(params, grads, moments, hyper.rates)
+        return params, moments, Steps(value, _norm(grads))
 
     def of_device(state, hyper, batches, features, first_step):
         batches, features = batches.local(), features.local()
@@ -165,7 +158,7 @@ def train_epoch(
 
             def step(carry, x):
                 step, museums, sentences, sequence = x
-                params, optimizer, came_to = steps_of_group(
+                params, moments, came_to = steps_of_group(
                     *carry,
                     hyper,
                     museums,
@@ -173,10 +166,10 @@ def train_epoch(
                     step,
                     features,
                 )
-                return (params, optimizer), came_to
+                return (params, moments), came_to
 
             steps = first_step + jnp.arange(museums.shape[1], dtype=jnp.int32)
-            (params, optimizer), of_steps = lax.scan(
+            (params, moments), of_steps = lax.scan(
                 step,
                 (state.params, state.optimizer),
                 (steps, jnp.moveaxis(museums, 1, 0), *of_group),
@@ -184,7 +177,7 @@ def train_epoch(
             trained = jax.tree.map(
                 jax.vmap(jnp.where),
                 jax.tree.map(lambda _: hyper.active, state),
-                ParamState(params, optimizer),
+                ParamState(params, moments),
                 state,
             )
             return trained, jax.tree.map(jnp.transpose, of_steps)
@@ -223,25 +216,26 @@ def _norm(grads: Mapping[str, Any]) -> Float[Array, ""]:
 
 
 def _batch_loss(
-    model: TwoTowers,
+    spec: ModelSpec,
+    params: Mapping[str, Any],
     features: Features,
     museums: Int[Array, " share"],
-    layouts: Packings,
+    packing: Packings,
     capacity: StaticSizes,
-    loss_config: LossConfig,
-    weights: LossWeights,
+    loss: Loss,
+    numbers: Any,
     key: Array,
     shares: int,
 ) -> Float[Array, ""]:
     """Loss of the batch that this device has a share of; free places take no part."""
-    text = model.embed_descriptions(descriptions(features, museums, layouts, capacity))
-    scene = model.embed_scenes(scenes(features, museums, layouts, capacity))
+    towers = spec.towers(params)
+    text = towers.embed_descriptions(descriptions(features, museums, packing, capacity))
+    scene = towers.embed_scenes(scenes(features, museums, packing, capacity))
     valid = museums >= 0
     themes = features.themes[jnp.where(valid, museums, 0)]
     if shares > 1:
         text, scene, valid, themes = lax.all_gather(
             (text, scene, valid, themes), DATA, tiled=True
         )
-    similarity = cosine_similarity(text, scene, valid)
-    loss, _ = retrieval_loss(similarity, themes, valid, loss_config, weights, key)
-    return loss
+    scores = spec.scores(text, scene, valid, params.get(SCORES, {}))
+    return loss(scores, themes, valid, numbers, key, params.get(LOSS, {}))

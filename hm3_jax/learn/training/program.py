@@ -18,7 +18,7 @@ from hm3_jax.learn.evaluation.split import EMBED_BATCH, Embeddings
 from hm3_jax.learn.evaluation.task import Task
 from hm3_jax.learn.saved.run import Run
 from hm3_jax.learn.training.epoch import EpochInputs, ParamState, Steps, train_epoch
-from hm3_jax.objective.loss import LossConfig
+from hm3_jax.objective.triplet import TripletLoss
 
 # Of the free memory, what a program may be planned to take.
 _MEMORY_SHARE = 0.9
@@ -66,8 +66,8 @@ class Program:
         """
         self._task, self._runs, self._slots = task, runs, slots
         self._batch_size = runs[0].settings.batch_size
-        self._loss_config = LossConfig.covering(
-            [run.settings.loss_config for run in runs]
+        self._loss_config = TripletLoss.covering(
+            [run.settings.loss_function for run in runs]
         )
         counts, layout = task.counts, slots.layout
         source = task.source(layout)
@@ -182,7 +182,7 @@ class Program:
                 block.batches,
                 block.features,
                 jax.device_put(np.int32(0)),
-                graph=self._task.graph,
+                spec=self._task.spec,
                 capacity=self._capacity,
                 loss_config=self._loss_config,
                 layout=layout,
@@ -205,7 +205,7 @@ class Program:
         keys = self._keys(VAL_LOSS, epoch)
         with jax.transfer_guard("disallow"):
             both = embed(
-                state.params, hyper.active, self._embedding, graph=self._task.graph
+                state.params, hyper.active, self._embedding, spec=self._task.spec
             )
             train, val = (
                 Embeddings(descriptions, museums, hyper.active)

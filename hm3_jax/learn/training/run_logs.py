@@ -77,7 +77,7 @@ class RunEpoch:
             "epoch": epoch + 1,
             "lr": settings.learning_rate(epoch),
             "second_loss_component_weight": (
-                weight if settings.loss_config.has_second_component else None
+                weight if settings.loss_function.has_second_component else None
             ),
             "train_loss": self.train_loss,
             "val_loss": self.val_loss,

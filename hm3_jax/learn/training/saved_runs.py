@@ -77,7 +77,7 @@ def evaluate_saved(
         return [None] * len(runs)
     params, epochs = _saved([runs[n] for n in sound], task, current)
     spread = Layout.of(len(sound), list(layout.mesh.devices.flat), vector=layout.vector)
-    tested = task.split("test", spread).test(params, task.graph)
+    tested = task.split("test", spread).test(params, task.spec)
     results: list[TryResult | None] = [None] * len(runs)
     for number, epoch, result in zip(sound, epochs, tested, strict=True):
         results[number] = TryResult(runs[number].attempt, int(epoch), result)

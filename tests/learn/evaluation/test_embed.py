@@ -9,7 +9,7 @@ from hm3_jax.learn.batches.placement import OnDevice
 from hm3_jax.learn.batches.plan import EMPTY
 from hm3_jax.learn.evaluation.embed import embed, plan_embedding
 from hm3_jax.learn.evaluation.split import EMBED_BATCH
-from hm3_jax.learn.model import draw_params, graph_of
+from hm3_jax.learn.model import draw_params, ModelSpec
 from tests.learn import small
 
 # A split's own order is the easy case.
@@ -33,8 +33,8 @@ def source(features):
 def embedded(source, counts, params):
     def embedded(museums, batch_size, active=(True, True)):
         plan = plan_embedding(counts, museums, batch_size, source, LAYOUT)
-        graph = graph_of(small.BY_ROOM)
-        return jax.device_get(embed(params, jnp.array(active), plan, graph=graph))
+        spec = ModelSpec(small.BY_ROOM)
+        return jax.device_get(embed(params, jnp.array(active), plan, spec=spec))
 
     return embedded
 

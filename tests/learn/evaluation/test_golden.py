@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from hm3_jax.interop.torch_weights import from_torch, to_torch
-from hm3_jax.learn.model import graph_of, stack, take_run
+from hm3_jax.learn.model import ModelSpec, stack, take_run
 from hm3_jax.learn.training.epoch import EpochInputs, fresh_state, train_epoch
-from hm3_jax.objective.loss import LossConfig, LossWeights
+from hm3_jax.objective.triplet import TripletLoss, TripletWeights
 from tests import golden_data
 from tests.learn import small
 
@@ -69,7 +69,7 @@ def test_training(stem, loss):
     for epoch, batches in enumerate(planned):
         hyper = EpochInputs(
             lr=jnp.full(1, 5e-3 * 0.75 ** (epoch // 4), jnp.float32),
-            loss=LossWeights(
+            loss=TripletWeights(
                 margin=jnp.full(1, 0.25, jnp.float32),
                 within_theme_margin=jnp.full(1, 0.15, jnp.float32),
                 second_component_weight=jnp.full(1, 0.05, jnp.float32),
@@ -82,9 +82,9 @@ def test_training(stem, loss):
             hyper,
             batches,
             golden_data.features(config),
-            graph=graph_of(config),
+            spec=ModelSpec(config),
             capacity=counts.capacity(planned),
-            loss_config=LossConfig(uses_themes=themes, within_theme=themes),
+            loss=TripletLoss(uses_themes=themes, within_theme=themes),
             layout=layout,
         )
         losses.append(np.asarray(of_epoch.loss[0]))

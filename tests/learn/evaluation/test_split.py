@@ -9,9 +9,9 @@ import pytest
 
 from hm3_jax.learn.batches.placement import OnDevice
 from hm3_jax.learn.evaluation.split import Embeddings, Split
-from hm3_jax.learn.model import Model, draw_params, graph_of, take_run
+from hm3_jax.learn.model import Model, draw_params, ModelSpec, take_run
 from hm3_jax.learn.settings import TrainSettings
-from hm3_jax.objective.loss import LossWeights
+from hm3_jax.objective.triplet import TripletWeights
 from hm3_jax.objective.metrics import retrieval_metrics
 from tests.learn import small
 
@@ -85,13 +85,13 @@ def numpy_loss(embeddings: Embeddings, run: int, themes, settings: TrainSettings
 )
 def test_the_loss_is_that_of_the_training(split, embeddings, settings, batch_size):
     settings = TrainSettings(**settings, batch_size=batch_size)
-    weights = LossWeights(
+    weights = TripletWeights(
         margin=jnp.asarray(MARGINS),
         within_theme_margin=jnp.asarray(WITHIN),
         second_component_weight=jnp.asarray(SECOND),
     )
     keys = jax.random.split(jax.random.key(0), RUNS)
-    found = split.loss(embeddings, batch_size, settings.loss_config, weights, keys)
+    found = split.loss(embeddings, batch_size, settings.loss_function, weights, keys)
     wanted = [
         numpy_loss(embeddings, run, split.themes, settings) for run in range(RUNS)
     ]
@@ -114,11 +114,11 @@ def test_models_are_tested_on_the_museums_of_the_split(store, features, counts):
     chosen = store.splits["test"]
     params = draw_params(small.BY_ROOM, jax.random.split(jax.random.key(1), 2))
     split = split_of(store, features, counts, "test", 2)
-    graph = graph_of(small.BY_ROOM)
-    both = split.embed(params, jnp.ones(2, bool), graph)
+    spec = ModelSpec(small.BY_ROOM)
+    both = split.embed(params, jnp.ones(2, bool), spec)
     # Fewer models than the split is planned for will do.
     alone = Model(small.BY_ROOM, take_run(params, 1), None).stacked()
-    (last,), (_, same) = split.test(alone, graph), split.test(params, graph)
+    (last,), (_, same) = split.test(alone, spec), split.test(params, spec)
     for tested in (last, same):
         np.testing.assert_allclose(tested.descriptions, both.descriptions[1], atol=1e-6)
         np.testing.assert_allclose(tested.museums, both.museums[1], atol=1e-6)
@@ -128,7 +128,7 @@ def test_models_are_tested_on_the_museums_of_the_split(store, features, counts):
 
     spoilt = jax.tree.map(lambda x: x.at[1].set(jnp.nan), params)
     with pytest.raises(ValueError, match="^split test: descriptions: .* found row 0"):
-        split.test(spoilt, graph)
+        split.test(spoilt, spec)
 
 
 def test_an_embedding_that_is_not_finite_names_the_split(split, embeddings):

@@ -11,7 +11,7 @@ from hm3_jax.learn.batches.placement import OnDevice
 from hm3_jax.learn.evaluation import text_tower
 from hm3_jax.learn.evaluation.embed import embed, plan_embedding
 from hm3_jax.learn.evaluation.text_tower import TextTower
-from hm3_jax.learn.model import draw_params, graph_of, take_run
+from hm3_jax.learn.model import draw_params, ModelSpec, take_run
 from tests.learn import small
 
 LAYOUT = small.one_device(1)
@@ -37,8 +37,8 @@ def described(store):
 def wanted(features, counts, params):
     source = OnDevice(features, LAYOUT)
     plan = plan_embedding(counts, np.arange(small.MUSEUMS), 64, source, LAYOUT)
-    graph = graph_of(small.BY_ROOM)
-    return np.asarray(embed(params, jnp.ones(1, bool), plan, graph=graph)[0])[0]
+    spec = ModelSpec(small.BY_ROOM)
+    return np.asarray(embed(params, jnp.ones(1, bool), plan, spec=spec)[0])[0]
 
 
 @pytest.mark.parametrize("together", [1, 5, 42])

@@ -14,14 +14,14 @@ from flax import nnx
 from hm3_jax.learn.batches.features import Column, Features
 from hm3_jax.learn.batches.gather import descriptions, scenes
 from hm3_jax.learn.batches.plan import EMPTY, MuseumSizes, epoch_batches, packings
-from hm3_jax.learn.model import draw_params, graph_of, take_run
+from hm3_jax.learn.model import draw_params, ModelSpec, take_run
 from hm3_jax.learn.training.epoch import (
     EpochInputs,
     ParamState,
     fresh_state,
     train_epoch,
 )
-from hm3_jax.objective.loss import LossWeights
+from hm3_jax.objective.triplet import TripletWeights
 from tests.learn import small
 
 EPOCHS = 3
@@ -30,7 +30,7 @@ RATES = (0.01, 0.01, 0.005)
 MARGINS = np.array([0.25, 0.3], np.float32)
 WITHIN = np.array([0.15, 0.05], np.float32)
 SECOND = np.array([0.2, 0.6], np.float32)
-GRAPH = graph_of(small.BY_ROOM)
+SPEC = ModelSpec(small.BY_ROOM)
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def initial() -> Any:
 def hyper(epoch: int, runs: slice = slice(None), active=(True, True)) -> EpochInputs:
     return EpochInputs(
         lr=jnp.full(2, RATES[epoch], jnp.float32)[runs],
-        loss=LossWeights(
+        loss=TripletWeights(
             margin=jnp.asarray(MARGINS[runs]),
             within_theme_margin=jnp.asarray(WITHIN[runs]),
             second_component_weight=jnp.asarray(SECOND[runs]),
@@ -80,9 +80,9 @@ def train(
             hyper(epoch, runs, active),
             of_epoch,
             features,
-            graph=GRAPH,
+            spec=SPEC,
             capacity=counts.capacity(planned),
-            loss_config=small.SETTINGS.loss_config,
+            loss=small.SETTINGS.loss_function,
             layout=layout,
         )
         losses.append(np.asarray(of_steps.loss))
@@ -120,7 +120,7 @@ def mean_hinge(similarity, margin, mask):
 @functools.partial(jax.jit, static_argnames="capacity")
 def embed_one(params, features, batch, capacity):
     """Description and museum of a batch of one."""
-    model = nnx.merge(GRAPH, params)
+    model = SPEC.towers(params)
     museums = batch.museums
     layouts = packings(batch.sentences, batch.sequence, capacity)
     text = model.embed_descriptions(descriptions(features, museums, layouts, capacity))

@@ -18,7 +18,7 @@ from hm3_jax.learn.model import stack, take_run
 from hm3_jax.learn.saved import checkpoint
 from hm3_jax.learn.settings import Execution
 from hm3_jax.learn.training.epoch import EpochInputs, ParamState, train_epoch
-from hm3_jax.objective.loss import LossWeights
+from hm3_jax.objective.triplet import TripletWeights
 from hm3_jax.objective.metrics import retrieval_metrics
 from tests import golden_data
 from tests.learn import small
@@ -73,7 +73,7 @@ def test_an_epoch_is_given_its_own_rate_weight_and_order(
         ]
         for epoch in (2, 3)
     )
-    weights = LossWeights(
+    weights = TripletWeights(
         margin=jnp.full(2, 0.25, jnp.float32),
         within_theme_margin=jnp.full(2, 0.15, jnp.float32),
         second_component_weight=jnp.full(2, 0.2 * 0.5**2, jnp.float32),
@@ -98,18 +98,18 @@ def test_an_epoch_is_given_its_own_rate_weight_and_order(
         EpochInputs(jnp.full(2, 0.12, jnp.float32), weights, keys, jnp.ones(2, bool)),
         planned,
         features,
-        graph=before[0].model.graph,
+        spec=before[0].model.spec,
         capacity=counts.capacity([planned]),
-        loss_config=small.SETTINGS.loss_config,
+        loss=small.SETTINGS.loss_function,
         layout=layout,
     )
     losses = np.asarray(steps.loss)
     source, themes = OnDevice(features, layout), features.themes
     val = Split(source, counts, themes, store.splits["val"], "val", layout)
     val_losses = val.loss(
-        val.embed(state.params, jnp.ones(2, bool), before[0].model.graph),
+        val.embed(state.params, jnp.ones(2, bool), before[0].model.spec),
         small.BATCH,
-        small.SETTINGS.loss_config,
+        small.SETTINGS.loss_function,
         weights,
         keys,
     )

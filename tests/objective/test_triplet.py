@@ -12,14 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hm3_jax.objective.loss import (
-    LossConfig,
-    LossWeights,
+from hm3_jax.objective.triplet import (
+    TripletLoss,
+    TripletWeights,
     decay_second_weight,
-    retrieval_loss,
 )
 from hm3_jax.objective.positives import draw_positives
-from hm3_jax.objective.similarity import cosine_similarity
+from hm3_jax.objective.similarity import CosineScores
 
 CASES = json.loads(
     (Path(__file__).resolve().parent.parent / "golden" / "loss.json").read_text()
@@ -29,19 +28,25 @@ CASES = json.loads(
 @functools.partial(jax.jit, static_argnames="config")
 def value_and_gradient(similarity, themes, valid, config, weights, key=None):
     return jax.value_and_grad(
-        lambda s: retrieval_loss(s, themes, valid, config, weights, key), has_aux=True
+        lambda s: config(s, themes, valid, weights, key)
     )(similarity)
 
 
-def settings_of(case: dict) -> tuple[LossConfig, LossWeights]:
-    config = LossConfig(
+def second_of(similarity, themes, valid, config, weights, key=None):
+    """The second component, unweighted."""
+    alone = dataclasses.replace(weights, second_component_weight=1.0)
+    return config(similarity, themes, valid, alone, key)
+
+
+def settings_of(case: dict) -> tuple[TripletLoss, TripletWeights]:
+    config = TripletLoss(
         uses_themes=case["uses_categories"],
         within_theme="within_category_margin" in case,
         filter_out_hard_negatives=case.get("filter_out_hard_negatives", False),
     )
     first, second = case.get("loss_components_weights", (0.5, 0.5))
     assert first == 1 - second
-    weights = LossWeights(
+    weights = TripletWeights(
         margin=case.get("margin", 0.25),
         within_theme_margin=case.get("within_category_margin", 0.0),
         second_component_weight=second,
@@ -64,7 +69,7 @@ def test_published_value_and_gradient(case: dict, golden: Path) -> None:
     themes = jnp.asarray(arrays[f"cat{case['case']}"], jnp.int32)
     valid = jnp.ones(len(themes), bool)
     config, weights = settings_of(case)
-    (loss, terms), gradient = value_and_gradient(
+    loss, gradient = value_and_gradient(
         similarity, themes, valid, config, weights
     )
     expected, expected_gradient = golden_value(case, arrays)
@@ -84,10 +89,9 @@ def test_published_value_and_gradient(case: dict, golden: Path) -> None:
         expected, expected_gradient = (
             share * part for part in golden_value(alone, arrays)
         )
-        assert terms.second == 0
+        assert second_of(similarity, themes, valid, config, weights) == 0
     np.testing.assert_allclose(loss, expected, atol=1e-6, rtol=0)
     np.testing.assert_allclose(gradient, expected_gradient, atol=1e-6, rtol=0)
-    assert terms.museums == len(themes)
 
 
 @functools.partial(jax.jit, static_argnames="config")
@@ -126,7 +130,7 @@ def oracle_component(s, margin, keep, positives, hard_filter) -> float:
     return sum(halves) / 2
 
 
-def oracle(s, c, valid, config: LossConfig, weights: LossWeights, draws=None) -> float:
+def oracle(s, c, valid, config: TripletLoss, weights: TripletWeights, draws=None) -> float:
     rows = np.flatnonzero(valid)
     s, c = s[np.ix_(rows, rows)].astype(np.float64), c[rows]
     hard = config.filter_out_hard_negatives
@@ -168,7 +172,7 @@ def oracle(s, c, valid, config: LossConfig, weights: LossWeights, draws=None) ->
 
 
 CONFIGS = [
-    LossConfig(filter_out_hard_negatives=hard, **others)
+    TripletLoss(filter_out_hard_negatives=hard, **others)
     for hard in (False, True)
     for others in (
         {},
@@ -193,32 +197,31 @@ def test_loss_is_the_double_loop_whatever_the_padding_holds(config, data) -> Non
     present = valid[:, None] & valid[None, :]
     s = np.where(present, s, data.draw(st.sampled_from([np.nan, np.inf, -1e38])))
     margins = st.sampled_from([0.0, 0.125, 0.25, 0.3, 2.5])
-    weights = LossWeights(
+    weights = TripletWeights(
         margin=data.draw(margins),
         within_theme_margin=data.draw(margins),
         second_component_weight=data.draw(st.sampled_from([0.0, 0.05, 0.5, 1.0])),
     )
     key = jax.random.key(int(rng.integers(1000)))
     draws = jax.device_get(draws_of(key, c, valid, config))
-    (loss, terms), gradient = value_and_gradient(
+    loss, gradient = value_and_gradient(
         jnp.asarray(s), jnp.asarray(c), jnp.asarray(valid), config, weights, key
     )
     expected = oracle(s, c, valid, config, weights, draws)
     np.testing.assert_allclose(loss, expected, atol=2e-6, rtol=0)
-    assert terms.museums == valid.sum()
     gradient = np.asarray(gradient)
     assert not gradient[~present].any()
     assert np.isfinite(gradient).all()
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=str)
-def test_gradient_is_the_slope_of_the_double_loop(config: LossConfig) -> None:
+def test_gradient_is_the_slope_of_the_double_loop(config: TripletLoss) -> None:
     rng = np.random.default_rng(5)
     size = 6
     s = rng.uniform(-1, 1, (size, size)).astype(np.float32)
     c = np.array([0, 1, 0, 0, 1, 2], np.int32)
     valid = np.array([True, True, True, True, True, False])
-    weights = LossWeights(second_component_weight=0.3)
+    weights = TripletWeights(second_component_weight=0.3)
     key = jax.random.key(3)
     draws = jax.device_get(draws_of(key, c, valid, config))
     _, gradient = value_and_gradient(
@@ -248,13 +251,13 @@ def batch(size: int = 12, seed: int = 0):
 
 
 @pytest.mark.parametrize("config", CONFIGS[3:], ids=str)
-def test_padding_a_batch_changes_nothing(config: LossConfig) -> None:
+def test_padding_a_batch_changes_nothing(config: TripletLoss) -> None:
     s, c, valid = batch()
     key = jax.random.key(9)
-    weights = LossWeights()
-    (loss, _), gradient = value_and_gradient(s, c, valid, config, weights, key)
+    weights = TripletWeights()
+    loss, gradient = value_and_gradient(s, c, valid, config, weights, key)
     padded_s = jnp.full((20, 20), jnp.nan).at[:12, :12].set(s)
-    (padded_loss, _), padded_gradient = value_and_gradient(
+    padded_loss, padded_gradient = value_and_gradient(
         padded_s,
         jnp.zeros(20, jnp.int32).at[:12].set(c),
         jnp.arange(20) < 12,
@@ -272,37 +275,32 @@ def test_padding_a_batch_changes_nothing(config: LossConfig) -> None:
 def test_second_weight_zero_is_the_first_component_to_the_bit(structure) -> None:
     s, c, valid = batch()
     key = jax.random.key(0)
-    (alone, _), gradient = value_and_gradient(
-        s, c, valid, LossConfig(uses_themes=True), LossWeights()
+    alone, gradient = value_and_gradient(
+        s, c, valid, TripletLoss(uses_themes=True), TripletWeights()
     )
-    (both, terms), both_gradient = value_and_gradient(
-        s,
-        c,
-        valid,
-        LossConfig(uses_themes=True, **structure),
-        LossWeights(second_component_weight=0.0),
-        key,
-    )
-    assert both == alone == terms.first
-    assert terms.second > 0
+    config = TripletLoss(uses_themes=True, **structure)
+    weights = TripletWeights(second_component_weight=0.0)
+    both, both_gradient = value_and_gradient(s, c, valid, config, weights, key)
+    assert both == alone
+    assert second_of(s, c, valid, config, weights, key) > 0
     np.testing.assert_array_equal(both_gradient, gradient)
 
 
 def test_vmap_over_weights_is_a_loop_over_one_compilation() -> None:
     s, c, valid = batch()
-    config = LossConfig(uses_themes=True, within_theme=True)
-    grid = LossWeights(
+    config = TripletLoss(uses_themes=True, within_theme=True)
+    grid = TripletWeights(
         margin=jnp.array([0.1, 0.25, 0.5]),
         within_theme_margin=jnp.array([0.0, 0.15, 0.1]),
         second_component_weight=jnp.array([0.0, 0.5, 1.0]),
     )
-    many, _ = jax.vmap(lambda w: retrieval_loss(s, c, valid, config, w))(grid)
+    many = jax.vmap(lambda w: config(s, c, valid, w))(grid)
     traces = []
 
     @jax.jit
     def compiled(weights):
         traces.append(weights)
-        return retrieval_loss(s, c, valid, config, weights)[0]
+        return config(s, c, valid, weights)
 
     for i in range(3):
         point = jax.tree.map(lambda leaf, i=i: leaf[i], grid)
@@ -313,44 +311,44 @@ def test_vmap_over_weights_is_a_loop_over_one_compilation() -> None:
 # Runs that share a program: structure, and what its weights are.
 RUNS_TOGETHER = {
     "plain, themes, filtered": [
-        (LossConfig(), LossWeights(margin=0.3, second_component_weight=0.0)),
+        (TripletLoss(), TripletWeights(margin=0.3, second_component_weight=0.0)),
         (
-            LossConfig(uses_themes=True),
-            LossWeights(margin=0.2, second_component_weight=0.0),
+            TripletLoss(uses_themes=True),
+            TripletWeights(margin=0.2, second_component_weight=0.0),
         ),
         (
-            LossConfig(filter_out_hard_negatives=True),
-            LossWeights(margin=0.1, second_component_weight=0.0),
+            TripletLoss(filter_out_hard_negatives=True),
+            TripletWeights(margin=0.1, second_component_weight=0.0),
         ),
         (
-            LossConfig(uses_themes=True, within_theme=True),
-            LossWeights(within_theme_margin=0.4, second_component_weight=0.3),
+            TripletLoss(uses_themes=True, within_theme=True),
+            TripletWeights(within_theme_margin=0.4, second_component_weight=0.3),
         ),
         (
-            LossConfig(
+            TripletLoss(
                 uses_themes=True, within_theme=True, filter_out_hard_negatives=True
             ),
-            LossWeights(margin=0.5, second_component_weight=1.0),
+            TripletWeights(margin=0.5, second_component_weight=1.0),
         ),
     ],
     "new positives": [
         (
-            LossConfig(uses_themes=True, new_positive_samples=2),
-            LossWeights(second_component_weight=0.5),
+            TripletLoss(uses_themes=True, new_positive_samples=2),
+            TripletWeights(second_component_weight=0.5),
         ),
         (
-            LossConfig(
+            TripletLoss(
                 uses_themes=True,
                 new_positive_samples=2,
                 filter_out_hard_negatives=True,
             ),
-            LossWeights(margin=0.4, second_component_weight=0.2),
+            TripletWeights(margin=0.4, second_component_weight=0.2),
         ),
     ],
 }
 
 
-def switched(config: LossConfig, weights: LossWeights) -> LossWeights:
+def switched(config: TripletLoss, weights: TripletWeights) -> TripletWeights:
     """Weights that say what a covering structure leaves open."""
     return dataclasses.replace(
         weights,
@@ -364,7 +362,7 @@ def test_runs_of_different_structure_in_one_program_are_each_their_own(runs) -> 
     s, c, valid = batch()
     valid = valid.at[7].set(False)
     key = jax.random.key(4)
-    covering = LossConfig.covering([config for config, _ in runs])
+    covering = TripletLoss.covering([config for config, _ in runs])
     stacked = jax.tree.map(
         lambda *values: jnp.asarray(values), *(switched(*run) for run in runs)
     )
@@ -372,23 +370,24 @@ def test_runs_of_different_structure_in_one_program_are_each_their_own(runs) -> 
     def one(weights):
         return value_and_gradient(s, c, valid, covering, weights, key)
 
-    (together, terms), gradients = jax.jit(jax.vmap(one))(stacked)
+    together, gradients = jax.jit(jax.vmap(one))(stacked)
     losses = []
     for run, (config, weights) in enumerate(runs):
-        (loss, _), gradient = value_and_gradient(s, c, valid, config, weights, key)
+        loss, gradient = value_and_gradient(s, c, valid, config, weights, key)
         np.testing.assert_allclose(together[run], loss, rtol=0, atol=1e-6)
         np.testing.assert_allclose(gradients[run], gradient, rtol=0, atol=1e-6)
         losses.append(round(float(loss), 4))
         # By itself, one run of the covering structure.
-        (same, _), same_gradient = value_and_gradient(
+        same, same_gradient = value_and_gradient(
             s, c, valid, covering, jax.tree.map(lambda x, run=run: x[run], stacked), key
         )
         np.testing.assert_allclose(same, loss, rtol=0, atol=1e-6)
         np.testing.assert_allclose(same_gradient, gradient, rtol=0, atol=1e-6)
         if weights.second_component_weight == 0:
             # A component that a run has not changes no bit of it.
-            assert terms.second[run] > 0
-            assert together[run] == terms.first[run] == same
+            of_run = jax.tree.map(lambda x, run=run: x[run], stacked)
+            assert second_of(s, c, valid, covering, of_run, key) > 0
+            assert together[run] == same
     assert len(set(losses)) == len(losses)
 
 
@@ -409,36 +408,36 @@ def test_runs_of_different_structure_in_one_program_are_each_their_own(runs) -> 
     ],
 )
 def test_only_what_differs_is_left_open(configs, wanted) -> None:
-    covering = LossConfig.covering([LossConfig(**config) for config in configs])
-    assert covering == LossConfig(**wanted)
+    covering = TripletLoss.covering([TripletLoss(**config) for config in configs])
+    assert covering == TripletLoss(**wanted)
 
 
 def test_runs_that_draw_otherwise_cannot_be_covered() -> None:
-    config = LossConfig(uses_themes=True, new_positive_samples=2)
+    config = TripletLoss(uses_themes=True, new_positive_samples=2)
     with pytest.raises(ValueError):
-        LossConfig.covering([config, LossConfig(uses_themes=True)])
+        TripletLoss.covering([config, TripletLoss(uses_themes=True)])
 
 
 @pytest.mark.parametrize(
     "config",
-    [LossConfig(uses_themes=None), LossConfig(filter_out_hard_negatives=None)],
+    [TripletLoss(uses_themes=None), TripletLoss(filter_out_hard_negatives=None)],
     ids=str,
 )
 def test_a_switch_left_open_is_asked_for(config) -> None:
     s, c, valid = batch()
     with pytest.raises(ValueError, match="the switches that the config leaves"):
-        retrieval_loss(s, c, valid, config, LossWeights())
+        config(s, c, valid, TripletWeights())
 
 
 def test_gradient_through_padded_embeddings_is_that_of_the_smaller_batch() -> None:
     rng = np.random.default_rng(2)
     a, b = rng.normal(size=(2, 6, 5)).astype(np.float32)
     c = np.array([0, 0, 1, 1, 0, 2], np.int32)
-    config = LossConfig(uses_themes=True, within_theme=True)
+    config = TripletLoss(uses_themes=True, within_theme=True)
 
     def loss(a, b, c, valid):
-        s = cosine_similarity(a, b, valid)
-        return retrieval_loss(s, c, valid, config, LossWeights())[0]
+        s = CosineScores()(a, b, valid)
+        return config(s, c, valid, TripletWeights())
 
     valid = np.array([True, True, False, True, True, False])
     dirty_a, dirty_b = a.copy(), b.copy()
@@ -486,7 +485,7 @@ def test_second_weight_grows_to_one_at_most() -> None:
 )
 def test_contradictory_settings_are_refused_by_name(settings, names) -> None:
     with pytest.raises(ValueError) as error:
-        LossConfig(**settings)
+        TripletLoss(**settings)
     for name in names:
         assert name in str(error.value)
     assert "\n" not in str(error.value)
@@ -504,14 +503,14 @@ def test_contradictory_settings_are_refused_by_name(settings, names) -> None:
 )
 def test_weights_out_of_range_are_refused_by_name(field, value, flag) -> None:
     with pytest.raises(ValueError, match=flag):
-        LossWeights.checked(**{field: value})
-    assert LossWeights.checked(margin=0.3).margin == 0.3
+        TripletWeights.checked(**{field: value})
+    assert TripletWeights.checked(margin=0.3).margin == 0.3
 
 
 def test_wrong_shapes_and_a_missing_key_are_refused() -> None:
     s, c, valid = batch(4)
     with pytest.raises(ValueError, match=r"\(4, 4\), \(3,\) and \(4,\)"):
-        retrieval_loss(s, c[:3], valid, LossConfig(), LossWeights())
-    config = LossConfig(uses_themes=True, new_positive_samples=1)
+        TripletLoss()(s, c[:3], valid, TripletWeights())
+    config = TripletLoss(uses_themes=True, new_positive_samples=1)
     with pytest.raises(ValueError, match=r"new_positive_samples \(1\) needs a key"):
-        retrieval_loss(s, c, valid, config, LossWeights())
+        config(s, c, valid, TripletWeights())

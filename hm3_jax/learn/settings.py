@@ -10,30 +10,7 @@ import jax
 from hm3_jax.learn.batches.placement import DataPlacement
 from hm3_jax.nn.convolution import Masking
 from hm3_jax.objective.loss import LossConfig, LossWeights, decay_second_weight
-
-_SCORES = {
-    "-r1": "R@1",
-    "-r5": "R@5",
-    "-r10": "R@10",
-    "-medr": "median_rank",
-    "-meanr": "mean_rank",
-    "_c_r1": "class_R@1",
-    "_c_r5": "class_R@5",
-    "_c_r10": "class_R@10",
-    "_c_p1": "class_P@1",
-    "_c_p5": "class_P@5",
-    "_c_p10": "class_P@10",
-    "_ndcg": "avg_ndcg",
-    "_c_ndcg": "avg_ndcg_by_class",
-    "_mAP": "mAP",
-    "_c_mAP": "mAP_by_class",
-}
-BEST_STRATEGIES = {
-    direction + name: f"{direction}_{metric}"
-    for direction in ("t2s", "s2t")
-    for name, metric in _SCORES.items()
-}
-"""Published names of `best_strategy` and the metric each one stands for."""
+from hm3_jax.objective.metric_table import BEST_STRATEGIES
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

@@ -9,43 +9,31 @@ several times faster than a sort of (similarity, index) pairs, and no gather fol
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
-from typing import TypeVar
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
+from hm3_jax.objective.metric_table import Found, found_in
 from hm3_jax.objective.similarity import unit_vectors
 
 # Museums in a tile; the number of museums is padded to a multiple of it.
 TILE = 128
-# Positions of "in the first k".
-CUTOFFS = (1, 5, 10)
-
-_Tree = TypeVar("_Tree")
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class QueryScores:
+class QueryScores(NamedTuple):
     """What the metrics need of every query's ranking; rows of padding hold zeros.
 
     Attributes:
       rank: of the query's own item, from 1; int32.
-      relevant: items of the query's theme, its own item included; int32.
-      hits: of those, how many in the first 1, 5, 10; int32.
-      ndcg_by_theme: gain 1 for each relevant item, over the ideal ranking's; float32.
-      average_precision_by_theme: over all relevant items; float32.
+      theme: of the items of the query's theme, its own item included; int32, float32.
     """
 
     rank: Int[Array, " n"]
-    relevant: Int[Array, " n"]
-    hits: Int[Array, "n cutoffs"]
-    ndcg_by_theme: Float[Array, " n"]
-    average_precision_by_theme: Float[Array, " n"]
+    theme: Found
 
 
 def query_scores(
@@ -80,27 +68,12 @@ def query_scores(
     return _map_blocks(score, descriptions, museums, block_size)
 
 
-def own_ranks(
-    descriptions: Float[Array, "n d"],
-    museums: Float[Array, "n d"],
-    count: Int[Array, ""] | int,
-    *,
-    block_size: int,
-) -> tuple[Int[Array, " n"], Int[Array, " n"]]:
-    """`QueryScores.rank` alone, for t2s and s2t: counts instead of sorting."""
-
-    def score(similarity: Array, rows: Array) -> Array:
-        return _own_rank(similarity, rows, count)
-
-    return _map_blocks(score, descriptions, museums, block_size)
-
-
 def _map_blocks(
-    score: Callable[[Array, Array], _Tree],
+    score: Callable[[Array, Array], QueryScores],
     descriptions: Float[Array, "n d"],
     museums: Float[Array, "n d"],
     block_size: int,
-) -> tuple[_Tree, _Tree]:
+) -> tuple[QueryScores, QueryScores]:
     size, width = descriptions.shape
     tiles = size // TILE
     described = unit_vectors(descriptions).reshape(tiles, TILE, width)
@@ -111,7 +84,7 @@ def _map_blocks(
             described[pair[0]], shown[pair[1]].T, precision=lax.Precision.HIGHEST
         )
 
-    def rank_block(block: Int[Array, " block"]) -> tuple[_Tree, _Tree]:
+    def rank_block(block: Int[Array, " block"]) -> tuple[QueryScores, QueryScores]:
         rows = (block[:, None] * TILE + jnp.arange(TILE, dtype=jnp.int32)).reshape(-1)
         # Pairs (tile of queries, tile of items), items fastest.
         queries = jnp.repeat(block, tiles)
@@ -157,24 +130,14 @@ def _score(
     relevant = (themes == themes[rows][:, None]) & valid & (rows < count)[:, None]
     # Scoped: the caller's arrays and program stay in 32 bits.
     with jax.enable_x64(True):
-        found = _in_ranked_order(similarity, relevant, valid)
-        hits = jnp.cumsum(found, axis=1, dtype=jnp.int32)
-        total = hits[:, -1]
-        # Sums of thousands of terms: in float32 they would lose the fifth digit.
-        position = jnp.arange(1, similarity.shape[1] + 1, dtype=jnp.float64)
-        discount = 1 / jnp.log2(position + 1)
-        gain = jnp.sum(jnp.where(found, discount, 0), axis=1)
-        ideal = jnp.cumsum(discount)[jnp.maximum(total, 1) - 1]
-        precision = jnp.where(found, hits.astype(jnp.float64) / position, 0)
-        average_precision = jnp.sum(precision, axis=1) / jnp.maximum(total, 1).astype(
-            jnp.float64
-        )
+        theme = found_in(_in_ranked_order(similarity, relevant, valid))
         return QueryScores(
             rank=_own_rank(similarity, rows, count),
-            relevant=total,
-            hits=jnp.stack([hits[:, k - 1] for k in CUTOFFS], axis=1),
-            ndcg_by_theme=(gain / ideal).astype(jnp.float32),
-            average_precision_by_theme=average_precision.astype(jnp.float32),
+            theme=theme._replace(
+                first=jnp.where(rows < count, theme.first, 0),
+                ndcg=theme.ndcg.astype(jnp.float32),
+                average_precision=theme.average_precision.astype(jnp.float32),
+            ),
         )
 
 

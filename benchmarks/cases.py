@@ -68,8 +68,9 @@ def epoch_ours(store: str) -> dict[str, float]:
     from hm3_jax.learn.batches.features import load_features
     from hm3_jax.learn.batches.plan import MuseumSizes, epoch_batches
     from hm3_jax.learn.devices.mesh import BY_DEVICE, EVERYWHERE, Layout
-    from hm3_jax.learn.model import draw_params, ModelSpec
+    from hm3_jax.learn.model import ModelSpec, draw_params
     from hm3_jax.learn.training.epoch import EpochInputs, fresh_state, train_epoch
+    from hm3_jax.learn.training.optimizer import Rates
     from hm3_jax.nn.strategy import load_strategy
     from hm3_jax.objective.triplet import TripletLoss, TripletWeights
 
@@ -94,7 +95,7 @@ def epoch_ours(store: str) -> dict[str, float]:
         return jax.device_put(np.full(1, value, np.float32))
 
     hyper = EpochInputs(
-        lr=scalar(LEARNING_RATE),
+        rates=Rates(scalar(LEARNING_RATE), scalar(0.0)),
         loss=TripletWeights(
             margin=scalar(0.25),
             within_theme_margin=scalar(0.15),

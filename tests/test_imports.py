@@ -16,11 +16,11 @@ ALLOWED: dict[str, set[str]] = {
     "data": {"files", "interop"},
     "extraction": {"data", "files"},
     "files": set(),
-    "interop": {"files", "nn.strategy"},
+    "interop": {"files", "nn.strategy", "objective.metric_table"},
     "learn": {"data", "files", "nn", "objective", "tracking"},
     "nn": set(),
     "objective": set(),
-    "reporting": {"files"},
+    "reporting": {"files", "objective.metric_table"},
     "search": {"files"},
     "tracking": set(),
 }

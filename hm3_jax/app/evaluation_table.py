@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path, PurePath
 
 from hm3_jax.learn.evaluation.saved_model import Evaluation
-
-_SHOWN = ("t2s_R@1", "t2s_R@10", "t2s_median_rank", "t2s_mAP", "t2s_mAP_by_class")
+from hm3_jax.objective.metric_table import MAIN_KEYS
+from hm3_jax.reporting.by_theme import main_heads
 
 
 def short_names(checkpoints: Sequence[str]) -> list[str]:
@@ -60,17 +60,16 @@ def table_of(evaluated: Sequence[tuple[str, Evaluation]]) -> list[str]:
     Args:
         evaluated: Names of checkpoints and what they reached.
     """
-    heads = [key.removeprefix("t2s_").replace("_by_class", "/theme") for key in _SHOWN]
     width = max(len("checkpoint"), *(len(name) for name, _ in evaluated))
     lines = [
         f"{'checkpoint':{width}s} {'split':10s} {'museums':>7s}"
-        + "".join(f" {head:>11s}" for head in heads)
+        + "".join(f" {head:>11s}" for head in main_heads())
     ]
     for name, evaluation in evaluated:
         metrics = evaluation.tested.metrics
         lines.append(
             f"{name:{width}s} {evaluation.split:10s} {len(evaluation.ids):7d}"
-            + "".join(f" {metrics[key]:11.3f}" for key in _SHOWN)
+            + "".join(f" {metrics[key]:11.3f}" for key in MAIN_KEYS)
         )
     return lines
 

@@ -11,15 +11,20 @@ from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from hm3_jax.app.query_encoder import Describe, QueryEncoder, describer, encoder_facts
 from hm3_jax.data.store import FeatureStore
 from hm3_jax.learn.evaluation.text_tower import TextTower
 from hm3_jax.learn.model import Model
 from hm3_jax.learn.saved.run_folder import write_json
-from hm3_jax.reporting.query_scores import Ranking, ranked, relevant_positions
-from hm3_jax.reporting.relevance import means, scores_of_relevant, scores_of_theme
+from hm3_jax.objective.metric_table import (
+    METRICS,
+    Relevance,
+    found_in,
+    scores_of_queries,
+)
+from hm3_jax.reporting.query_scores import Ranking, in_ranked_order, ranked
 from hm3_jax.retrieval.query_file import WrittenQuery
 
 # Queries that are ranked at a time.
@@ -36,9 +41,11 @@ class RankedQuery:
         sentences: What it was cut into.
         museums: Ids of the best museums, best first.
         scores: Their cosines.
-        relevant: Scores by the museums it describes, `scores_of_relevant`; empty where
-            they are not known or not in the split.
-        theme: Scores by the theme it describes, `scores_of_theme`; likewise.
+        own: Scores by the museums it describes, by the metric's name; empty where they
+            are not known or not in the split. With one such museum they are what the
+            published metrics are; with several, mAP is average precision, avg_ndcg has
+            gain 1 for each, and ranks and R@k are those of the best one.
+        theme: Scores by the theme it describes; likewise.
     """
 
     id: str
@@ -46,7 +53,7 @@ class RankedQuery:
     sentences: Sequence[str]
     museums: Sequence[str]
     scores: Sequence[float]
-    relevant: Mapping[str, float]
+    own: Mapping[str, float]
     theme: Mapping[str, float]
 
 
@@ -142,15 +149,15 @@ class QueryRanker:
                         sentences=cut,
                         museums=ids[items].tolist(),
                         scores=row[items].tolist(),
-                        relevant=_scores(scores_of_relevant, row, described),
-                        theme=_scores(scores_of_theme, row, of_theme),
+                        own=_scores("own", row, described),
+                        theme=_scores("theme", row, of_theme),
                     )
                 )
         return found
 
     def _of_theme(
         self, query: WrittenQuery, members: Int[np.ndarray, " museums"]
-    ) -> np.ndarray:
+    ) -> Bool[np.ndarray, " museums"]:
         if query.theme is None:
             return np.zeros(len(members), bool)
         number = self._store.themes.index(query.theme)
@@ -165,13 +172,13 @@ def query_metrics(found: Sequence[RankedQuery]) -> dict[str, Any]:
         theme, and the means under the published keys; without a mean where no query
         has it.
     """
-    by_museum = [query.relevant for query in found if query.relevant]
+    by_museum = [query.own for query in found if query.own]
     by_theme = [query.theme for query in found if query.theme]
     return {
         "queries": len(found),
         "with_relevant": len(by_museum),
         "with_theme": len(by_theme),
-        "metrics": means(by_museum) | means(by_theme),
+        "metrics": _means(by_museum) | _means(by_theme),
     }
 
 
@@ -186,20 +193,38 @@ def write_ranked(folder: Path, found: Sequence[RankedQuery]) -> None:
                 "museums": list(query.museums),
                 "scores": list(query.scores),
             }
-            given = dict(query.relevant) | dict(query.theme)
+            given = {**query.own, **query.theme}
             if given:
-                line["metrics"] = given
+                line["metrics"] = {
+                    "rank" if name == "mean_rank" else name: score
+                    for name, score in given.items()
+                    if name != "median_rank"
+                }
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
     write_json(folder / "query_metrics.json", query_metrics(found))
 
 
 def _scores(
-    score: Any, similarity: Float[np.ndarray, " museums"], relevant: np.ndarray
+    relevance: Relevance,
+    similarity: Float[np.ndarray, " museums"],
+    relevant: Bool[np.ndarray, " museums"],
 ) -> dict[str, float]:
     if not relevant.any():
         return {}
-    (positions,) = relevant_positions(similarity[None], relevant[None])
-    return score(positions)
+    found = found_in(in_ranked_order(similarity[None], relevant[None]))
+    scores = scores_of_queries({relevance: found})
+    return {name: float(score) for name, (score,) in scores.items()}
+
+
+def _means(scores: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Metrics of queries that have scores of one kind; none of no queries."""
+    return {
+        f"t2s_{metric.name}": metric.summary(
+            np.array([score[metric.name] for score in scores])
+        )
+        for metric in METRICS
+        if scores and metric.name in scores[0]
+    }
 
 
 def _check_known(queries: Sequence[WrittenQuery], store: FeatureStore) -> None:

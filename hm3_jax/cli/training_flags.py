@@ -4,16 +4,16 @@ The functions take the parsed flags they read, because a sweep reads several set
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, cast, get_args, get_type_hints
 
 from absl import flags
 
 from hm3_jax.cli.training_display import KINDS
 from hm3_jax.data.open_features import FEATURES_HELP
 from hm3_jax.learn.batches.placement import DataPlacement
-from hm3_jax.learn.settings import BEST_STRATEGIES, Execution, TrainSettings
+from hm3_jax.learn.settings import Execution, TrainSettings
 from hm3_jax.learn.training.experiment import Experiment, load_strategies
 from hm3_jax.tracking.tensorboard import TensorBoard
 from hm3_jax.tracking.tracker import Tracker
@@ -87,93 +87,27 @@ PROGRESS = flags.DEFINE_enum(
     "terminal and lines elsewhere.",
 )
 
-_DEFAULTS = TrainSettings()
-# The flags of TrainSettings, which has their defaults and checks.
+
+def _define(field: dataclasses.Field, kind: Any) -> flags.FlagHolder:
+    """The flag of a setting, from its field of `TrainSettings`."""
+    about = field.name, field.default, field.metadata["help"]
+    if field.metadata["choices"] is not None:
+        name, default, meaning = about
+        choices = list(field.metadata["choices"])
+        return flags.DEFINE_enum(name, cast(Any, default), choices, meaning)
+    kinds = set(get_args(kind)) - {type(None)} or {kind}
+    define: dict[type, Callable[..., flags.FlagHolder]] = {
+        bool: flags.DEFINE_bool,
+        int: flags.DEFINE_integer,
+        float: flags.DEFINE_float,
+    }
+    return define[kinds.pop()](*about)
+
+
+_KINDS = get_type_hints(TrainSettings)
 _SETTINGS = {
-    "seed": flags.DEFINE_integer("seed", _DEFAULTS.seed, "Seed of all randomness."),
-    "batch_size": flags.DEFINE_integer(
-        "batch_size", _DEFAULTS.batch_size, "Museums of a batch."
-    ),
-    "epochs": flags.DEFINE_integer("epochs", _DEFAULTS.epochs, "Epochs to train."),
-    "lr": flags.DEFINE_float("lr", _DEFAULTS.lr, "Learning rate of Adam."),
-    "scheduler_step_size": flags.DEFINE_integer(
-        "scheduler_step_size",
-        _DEFAULTS.scheduler_step_size,
-        "Epochs after which the learning rate is multiplied by --scheduler_gamma.",
-    ),
-    "scheduler_gamma": flags.DEFINE_float(
-        "scheduler_gamma", _DEFAULTS.scheduler_gamma, "See --scheduler_step_size."
-    ),
-    "number_of_tries": flags.DEFINE_integer(
-        "number_of_tries",
-        _DEFAULTS.number_of_tries,
-        "Repetitions with other random streams of the same seed.",
-    ),
-    "save_strategy": flags.DEFINE_enum(
-        "save_strategy",
-        _DEFAULTS.save_strategy,
-        ["last", "best"],
-        "Which epoch is kept and tested; best needs --best_strategy.",
-    ),
-    "best_strategy": flags.DEFINE_enum(
-        "best_strategy",
-        _DEFAULTS.best_strategy,
-        list(BEST_STRATEGIES),
-        "Metric on val that says which epoch is best.",
-    ),
-    "loss_margin": flags.DEFINE_float(
-        "loss_margin", _DEFAULTS.loss_margin, "Margin of the triplet loss, in cosine."
-    ),
-    "use_categories_in_loss": flags.DEFINE_bool(
-        "use_categories_in_loss",
-        _DEFAULTS.use_categories_in_loss,
-        "Theme-aware loss: negatives are museums of other themes.",
-    ),
-    "loss_within_category_margin": flags.DEFINE_float(
-        "loss_within_category_margin",
-        _DEFAULTS.loss_within_category_margin,
-        "Margin of the second component, between museums of one theme.",
-    ),
-    "second_loss_component_weight": flags.DEFINE_float(
-        "second_loss_component_weight",
-        _DEFAULTS.second_loss_component_weight,
-        "Weight of the second component (0.5 where there is one).",
-    ),
-    "second_loss_component_weight_decay_factor": flags.DEFINE_float(
-        "second_loss_component_weight_decay_factor",
-        _DEFAULTS.second_loss_component_weight_decay_factor,
-        "After each epoch the second weight is multiplied by this, up to 1.",
-    ),
-    "new_positive_samples": flags.DEFINE_integer(
-        "new_positive_samples",
-        _DEFAULTS.new_positive_samples,
-        "Museums of the anchor's theme drawn as positives of the second component.",
-    ),
-    "allow_sampling_replacement_of_new_positives": flags.DEFINE_bool(
-        "allow_sampling_replacement_of_new_positives",
-        _DEFAULTS.allow_sampling_replacement_of_new_positives,
-        "Draw new positives with replacement.",
-    ),
-    "filter_out_hard_negatives": flags.DEFINE_bool(
-        "filter_out_hard_negatives",
-        _DEFAULTS.filter_out_hard_negatives,
-        "Keep semi-hard negatives only.",
-    ),
-    "loss_patience": flags.DEFINE_integer(
-        "loss_patience",
-        _DEFAULTS.loss_patience,
-        "Epochs without a lower val loss after which a try ends.",
-    ),
-    "loss_delta": flags.DEFINE_float(
-        "loss_delta", _DEFAULTS.loss_delta, "How much lower counts for it (0)."
-    ),
-    "cnn1d_masking": flags.DEFINE_enum(
-        "cnn1d_masking",
-        _DEFAULTS.cnn1d_masking,
-        ["time", "channels"],
-        "What the 1-D CNN masks; channels is the published release's way, for "
-        "comparison with its checkpoints.",
-    ),
+    field.name: _define(field, _KINDS[field.name])
+    for field in dataclasses.fields(TrainSettings)
 }
 
 

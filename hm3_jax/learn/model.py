@@ -1,7 +1,7 @@
 """A trained or fresh model: its strategy, parameters and where its features come from.
 
-Runs that train together share one structure and stack their parameters; this module goes
-between that form and the plain nested dictionaries that are saved and converted.
+Runs that train together share one structure and stack their parameters; this module
+goes between that form and the plain nested dictionaries that are saved and converted.
 """
 
 import dataclasses
@@ -111,17 +111,28 @@ def _of_scores(config: StrategyConfig) -> dict[str, Any]:
     return {SCORES: own} if own else {}
 
 
+def with_losses(
+    params: Mapping[str, Any], losses: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Parameters of runs with those of their losses, where losses have some.
+
+    Args:
+      params: with a leading axis of runs, on the host.
+      losses: of each run.
+    """
+    if not any(losses):
+        return dict(params)
+    return {**params, LOSS: jax.device_get(stack(losses))}
+
+
 def stack_params(
-    config: StrategyConfig,
-    runs: Sequence[Mapping[str, Any]],
-    losses: Sequence[Mapping[str, Any]] = (),
+    config: StrategyConfig, runs: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
     """Parameters with a leading axis of runs from those of each run.
 
     Args:
       config: strategy.
       runs: parameters of each model.
-      losses: of each run's loss, for runs that go on training.
 
     Raises:
       ValueError: parameters are missing, unknown or of a wrong shape.
@@ -140,8 +151,6 @@ def stack_params(
                 f"parameters do not fit {config.name}: {wrong} is expected "
                 f"{_shape(wanted.get(wrong))}, found {_shape(found.get(wrong))}"
             )
-    if any(losses):
-        runs = [{**run, LOSS: own} for run, own in zip(runs, losses, strict=True)]
     return stack(runs)
 
 

@@ -3,139 +3,185 @@
 import dataclasses
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, get_args
 
 import jax
 
 from hm3_jax.learn.batches.placement import DataPlacement
 from hm3_jax.nn.strategy import Masking
+from hm3_jax.objective.info_nce import InfoNCE
+from hm3_jax.objective.loss import Loss
+from hm3_jax.objective.metric_table import BEST_STRATEGIES
 from hm3_jax.objective.triplet import TripletLoss, TripletWeights, decay_second_weight
 
-_SCORES = {
-    "-r1": "R@1",
-    "-r5": "R@5",
-    "-r10": "R@10",
-    "-medr": "median_rank",
-    "-meanr": "mean_rank",
-    "_c_r1": "class_R@1",
-    "_c_r5": "class_R@5",
-    "_c_r10": "class_R@10",
-    "_c_p1": "class_P@1",
-    "_c_p5": "class_P@5",
-    "_c_p10": "class_P@10",
-    "_ndcg": "avg_ndcg",
-    "_c_ndcg": "avg_ndcg_by_class",
-    "_mAP": "mAP",
-    "_c_mAP": "mAP_by_class",
-}
-BEST_STRATEGIES = {
-    direction + name: f"{direction}_{metric}"
-    for direction in ("t2s", "s2t")
-    for name, metric in _SCORES.items()
-}
-"""Published names of `best_strategy` and the metric each one stands for."""
+LOSSES = ("triplet", "info_nce")
+SCHEDULERS = ("step", "cosine")
+
+
+def _setting(
+    default: Any,
+    meaning: str,
+    *,
+    choices: Sequence[str] | None = None,
+    at_least: float | None = None,
+    above: float | None = None,
+    at_most: float | None = None,
+) -> Any:
+    """A field, with what its flag says of it and the values that it takes."""
+    bounds = {"at_least": at_least, "above": above, "at_most": at_most}
+    metadata = {"help": meaning, "choices": choices, "bounds": bounds}
+    return dataclasses.field(default=default, metadata=metadata)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class TrainSettings:
-    """How a strategy is trained; the fields are the published flags.
-
-    Attributes:
-      seed: of all randomness.
-      batch_size: museums of a batch.
-      epochs: to train.
-      lr: learning rate of Adam.
-      scheduler_step_size: the rate of epoch e (from 0) is lr * gamma ** (e // step
-        size).
-      scheduler_gamma: see `scheduler_step_size`.
-      number_of_tries: repetitions with other random streams of the same seed.
-      save_strategy: which epoch is tested: "last", or "best" by `best_strategy` on val.
-      best_strategy: one of `BEST_STRATEGIES`; None unless the best epoch is kept.
-      loss_margin: of the triplet loss, in cosine.
-      use_categories_in_loss: theme-aware loss: negatives are museums of other themes.
-      loss_within_category_margin: margin of the second component, between museums of
-        one theme; None for no such component.
-      second_loss_component_weight: between 0 and 1; None is the published default,
-        0.5, where there is a second component.
-      second_loss_component_weight_decay_factor: the weight is multiplied by it after
-        every epoch, up to 1; None leaves it.
-      new_positive_samples: museums of a description's theme drawn as positives of the
-        second component; None for none.
-      allow_sampling_replacement_of_new_positives: whether one may be drawn twice.
-      filter_out_hard_negatives: whether negatives more similar than the match are left
-        out.
-      loss_patience: epochs without a lower val loss after which a try ends; None never
-        ends it.
-      loss_delta: how much lower counts as lower.
-      cnn1d_masking: "channels" is the published release's masking, see
-        `nn.convolution`.
+    """How a strategy is trained; each field is a flag, which its text explains.
 
     Raises:
       ValueError: a value out of range, or settings that contradict each other or have
         no effect together (both are named).
     """
 
-    seed: int = 42
-    batch_size: int = 64
-    epochs: int = 25
-    lr: float = 1e-3
-    scheduler_step_size: int = 27
-    scheduler_gamma: float = 0.75
-    number_of_tries: int = 1
-    save_strategy: str = "last"
-    best_strategy: str | None = None
-    loss_margin: float = 0.25
-    use_categories_in_loss: bool = False
-    loss_within_category_margin: float | None = None
-    second_loss_component_weight: float | None = None
-    second_loss_component_weight_decay_factor: float | None = None
-    new_positive_samples: int | None = None
-    allow_sampling_replacement_of_new_positives: bool = False
-    filter_out_hard_negatives: bool = False
-    loss_patience: int | None = None
-    loss_delta: float | None = None
-    cnn1d_masking: Masking = "time"
+    # JAX would take the rest of a seed's bits for none.
+    seed: int = _setting(42, "Seed of all randomness.", at_least=0, at_most=2**32 - 1)
+    batch_size: int = _setting(64, "Museums of a batch.", at_least=1)
+    epochs: int = _setting(25, "Epochs to train.", at_least=1)
+    lr: float = _setting(1e-3, "Learning rate of Adam.", above=0)
+    scheduler: str = _setting(
+        "step",
+        "How the learning rate falls from epoch to epoch: step multiplies it by "
+        "--scheduler_gamma every --scheduler_step_size epochs, cosine takes it to 0 "
+        "along half a wave.",
+        choices=SCHEDULERS,
+    )
+    scheduler_step_size: int = _setting(
+        27,
+        "Epochs after which the learning rate is multiplied by --scheduler_gamma.",
+        at_least=1,
+    )
+    scheduler_gamma: float = _setting(0.75, "See --scheduler_step_size.", above=0)
+    weight_decay: float = _setting(
+        0.0,
+        "Share of a weight that a step takes away, times the learning rate (AdamW).",
+        at_least=0,
+    )
+    number_of_tries: int = _setting(
+        1, "Repetitions with other random streams of the same seed.", at_least=1
+    )
+    save_strategy: str = _setting(
+        "last",
+        "Which epoch is kept and tested; best needs --best_strategy.",
+        choices=("last", "best"),
+    )
+    best_strategy: str | None = _setting(
+        None,
+        "Metric on val that says which epoch is best.",
+        choices=tuple(BEST_STRATEGIES),
+    )
+    loss: str = _setting(
+        "triplet",
+        "triplet is the published loss; info_nce classifies each description among "
+        "the museums of its batch and each museum among the descriptions, with a "
+        "learned temperature.",
+        choices=LOSSES,
+    )
+    temperature: float | None = _setting(
+        None, "Of --loss=info_nce, before the first step (0.07).", above=0
+    )
+    loss_margin: float = _setting(0.25, "Margin of the triplet loss, in cosine.")
+    use_categories_in_loss: bool = _setting(
+        False, "Theme-aware loss: negatives are museums of other themes."
+    )
+    loss_within_category_margin: float | None = _setting(
+        None, "Margin of the second component, between museums of one theme."
+    )
+    second_loss_component_weight: float | None = _setting(
+        None, "Weight of the second component (0.5 where there is one)."
+    )
+    second_loss_component_weight_decay_factor: float | None = _setting(
+        None,
+        "After each epoch the second weight is multiplied by this, up to 1.",
+        at_least=0,
+    )
+    new_positive_samples: int | None = _setting(
+        None,
+        "Museums of the anchor's theme drawn as positives of the second component.",
+    )
+    allow_sampling_replacement_of_new_positives: bool = _setting(
+        False, "Draw new positives with replacement."
+    )
+    filter_out_hard_negatives: bool = _setting(False, "Keep semi-hard negatives only.")
+    loss_patience: int | None = _setting(
+        None, "Epochs without a lower val loss after which a try ends.", at_least=1
+    )
+    loss_delta: float | None = _setting(
+        None, "How much lower counts for it (0).", at_least=0
+    )
+    cnn1d_masking: Masking = _setting(
+        "time",
+        "What the 1-D CNN masks; channels is the published release's way, for "
+        "comparison with its checkpoints.",
+        choices=get_args(Masking),
+    )
 
     def __post_init__(self) -> None:
         """Checks ranges and contradictions."""
-        for name in ("batch_size", "epochs", "scheduler_step_size", "number_of_tries"):
-            _check(name, getattr(self, name), at_least=1)
-        # JAX would take the rest of its bits for none.
-        _check("seed", self.seed, at_least=0, at_most=2**32 - 1)
-        _check("lr", self.lr, above=0)
-        _check("scheduler_gamma", self.scheduler_gamma, above=0)
-        _check("loss_patience", self.loss_patience, at_least=1)
-        _check("loss_delta", self.loss_delta, at_least=0)
-        decay = self.second_loss_component_weight_decay_factor
-        _check("second_loss_component_weight_decay_factor", decay, at_least=0)
-        _check_choice("save_strategy", self.save_strategy, ("last", "best"))
-        _check_choice("cnn1d_masking", self.cnn1d_masking, ("time", "channels"))
-        if self.save_strategy == "best":
-            if self.best_strategy is None:
-                raise ValueError("save_strategy best needs best_strategy")
-            _check_choice("best_strategy", self.best_strategy, tuple(BEST_STRATEGIES))
-        elif self.best_strategy is not None:
+        for field in dataclasses.fields(self):
+            value, choices = getattr(self, field.name), field.metadata["choices"]
+            if value is None:
+                continue
+            if choices is None:
+                _check(field.name, value, **field.metadata["bounds"])
+            else:
+                _check_choice(field.name, value, choices)
+        if self.save_strategy == "best" and self.best_strategy is None:
+            raise ValueError("save_strategy best needs best_strategy")
+        if self.save_strategy != "best" and self.best_strategy is not None:
             raise ValueError(
                 f"best_strategy {self.best_strategy} has no effect with save_strategy "
                 f"{self.save_strategy}"
             )
         if self.loss_delta is not None and self.loss_patience is None:
             raise ValueError("loss_delta has no effect without loss_patience")
-        for name in (
-            "second_loss_component_weight",
-            "second_loss_component_weight_decay_factor",
-        ):
-            second = self.loss_config.has_second_component
-            if getattr(self, name) is not None and not second:
-                raise ValueError(
-                    f"{name} has no effect without loss_within_category_margin or "
-                    "new_positive_samples"
-                )
+        self._check_loss()
         self.loss_weights(0)  # checks margins and weight
 
+    def _check_loss(self) -> None:
+        """Refuses settings of another loss, and of a component that there is not."""
+        second = (
+            "second_loss_component_weight",
+            "second_loss_component_weight_decay_factor",
+        )
+        if self.loss == "triplet":
+            if self.temperature is not None:
+                raise ValueError("temperature has no effect with loss triplet")
+            triplet = self._triplet()
+            for name in second:
+                if getattr(self, name) is not None and not triplet.has_second_component:
+                    raise ValueError(
+                        f"{name} has no effect without loss_within_category_margin or "
+                        "new_positive_samples"
+                    )
+            return
+        for name in (
+            "use_categories_in_loss",
+            "loss_within_category_margin",
+            *second,
+            "new_positive_samples",
+            "allow_sampling_replacement_of_new_positives",
+            "filter_out_hard_negatives",
+        ):
+            if getattr(self, name) not in (None, False):
+                raise ValueError(f"{name} has no effect with loss {self.loss}")
+
     @property
-    def loss_config(self) -> TripletLoss:
+    def loss_function(self) -> Loss:
         """Structure of the loss."""
+        if self.loss == "info_nce":
+            return InfoNCE(**_given(temperature=self.temperature))
+        return self._triplet()
+
+    def _triplet(self) -> TripletLoss:
         return TripletLoss(
             uses_themes=self.use_categories_in_loss,
             within_theme=self.loss_within_category_margin is not None,
@@ -144,19 +190,31 @@ class TrainSettings:
             with_replacement=self.allow_sampling_replacement_of_new_positives,
         )
 
-    def loss_weights(self, epoch: int) -> TripletWeights:
-        """Numbers of the loss in an epoch (from 0), as Python floats and bools."""
-        weight = 0.5 if self.loss_config.has_second_component else 0.0
+    def second_weight(self, epoch: int) -> float | None:
+        """Weight of the second component in an epoch; None where there is none."""
+        if self.loss != "triplet" or not self._triplet().has_second_component:
+            return None
+        weight = 0.5
         if self.second_loss_component_weight is not None:
             weight = self.second_loss_component_weight
         factor = self.second_loss_component_weight_decay_factor
         if factor is not None:
             for _ in range(epoch):
                 weight = decay_second_weight(weight, factor)
-        margins: dict[str, Any] = {"margin": self.loss_margin}
-        if self.loss_within_category_margin is not None:
-            margins["within_theme_margin"] = self.loss_within_category_margin
-        checked = TripletWeights.checked(second_component_weight=weight, **margins)
+        return weight
+
+    def loss_weights(self, epoch: int) -> Any:
+        """Numbers of the loss in an epoch (from 0), as Python floats and bools.
+
+        None for a loss without any.
+        """
+        if self.loss != "triplet":
+            return None
+        checked = TripletWeights.checked(
+            margin=self.loss_margin,
+            second_component_weight=self.second_weight(epoch) or 0.0,
+            **_given(within_theme_margin=self.loss_within_category_margin),
+        )
         return dataclasses.replace(
             checked,
             uses_themes=self.use_categories_in_loss,
@@ -169,18 +227,31 @@ class TrainSettings:
         return (
             self.batch_size,
             self.cnn1d_masking,
+            self.loss,
             self.new_positive_samples,
             self.allow_sampling_replacement_of_new_positives,
         )
 
     def learning_rate(self, epoch: int) -> float:
         """Learning rate of an epoch (from 0)."""
+        if self.scheduler == "cosine":
+            return self.lr * (1 + math.cos(math.pi * epoch / self.epochs)) / 2
         return self.lr * self.scheduler_gamma ** (epoch // self.scheduler_step_size)
 
 
-def _check(name: str, value: Any, *, at_least=None, above=None, at_most=None) -> None:
-    if value is None:
-        return
+def _given(**values: Any) -> dict[str, Any]:
+    """Those that are not None; the others keep their defaults."""
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _check(
+    name: str,
+    value: float,
+    *,
+    at_least: float | None,
+    above: float | None,
+    at_most: float | None,
+) -> None:
     rules = (
         (f"more than {above}", above is None or value > above),
         (f"at least {at_least}", at_least is None or value >= at_least),
@@ -192,7 +263,7 @@ def _check(name: str, value: Any, *, at_least=None, above=None, at_most=None) ->
             raise ValueError(f"{name}: expected {wanted}, found {value}")
 
 
-def _check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
+def _check_choice(name: str, value: Any, choices: Sequence[str]) -> None:
     if value not in choices:
         raise ValueError(f"{name}: expected one of {', '.join(choices)}, found {value}")
 

@@ -7,6 +7,8 @@ smaller index ranks first. Percentages except the ranks, which count from 1.
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,13 +16,19 @@ from jaxtyping import Array, Float, Int
 from numpy.typing import ArrayLike
 
 from hm3_jax.objective import ranking
-from hm3_jax.objective.ranking import CUTOFFS, TILE, QueryScores
+from hm3_jax.objective.metric_table import (
+    DIRECTIONS,
+    PUBLISHED_ORDER,
+    found_at,
+    metrics_of_set,
+)
+from hm3_jax.objective.ranking import TILE, QueryScores
+from hm3_jax.objective.similarity import Parameters, Scores
 
 # Similarities in a block and direction: some 90 MB of temporaries.
 _BLOCK_ELEMENTS = 2**20
 
 _query_scores = jax.jit(ranking.query_scores, static_argnames="block_size")
-_own_ranks = jax.jit(ranking.own_ranks, static_argnames="block_size")
 
 
 def retrieval_metrics(
@@ -33,7 +41,7 @@ def retrieval_metrics(
     """All metrics of a set of museums, in both directions.
 
     ``t2s`` ranks museums for each description, ``s2t`` descriptions for each museum.
-    Means over the queries:
+    Means over the queries, whose formulas are those of `metric_table.METRICS`:
 
     * ``R@k``: the own item is in the first k. ``median_rank`` (of an even number of
       queries, the mean of the middle two) and ``mean_rank``: its rank.
@@ -72,6 +80,10 @@ def score_queries(
 
     Arguments and errors are those of `retrieval_metrics`. The scores of several sets
     merge by concatenation.
+
+    >>> t2s, s2t = score_queries([[1, 0], [1, 0.1]], [[1, 0], [0, 1]], [0, 1])
+    >>> t2s.rank.tolist(), s2t.rank.tolist()
+    ([1, 2], [1, 1])
     """
     described, shown, block = _prepare(descriptions, museums, block_size)
     count = described.shape[0]
@@ -92,18 +104,22 @@ def score_queries(
 
 
 def split_scores(
-    descriptions: Float[Array, "n d"],
-    museums: Float[Array, "n d"],
+    descriptions: Any,
+    museums: Any,
     themes: Int[Array, " n"],
+    params: Parameters,
     *,
+    scores: Scores,
     side_by_side: int = 1,
 ) -> tuple[QueryScores, QueryScores]:
     """`score_queries` inside a compiled program, without its checks.
 
     Args:
-      descriptions: float32 embeddings.
-      museums: float32 embeddings; row ``i`` belongs to description ``i``.
+      descriptions: embeddings that ``scores`` reads.
+      museums: the same; row ``i`` belongs to description ``i``.
       themes: int32 theme of each museum.
+      params: of the scores.
+      scores: what pairs are ranked by.
       side_by_side: sets that `vmap` computes at once, which share the memory.
 
     Returns:
@@ -115,81 +131,28 @@ def split_scores(
     def padded(rows: Array) -> Array:
         return jnp.pad(rows, [(0, missing)] + [(0, 0)] * (rows.ndim - 1))
 
-    scores = ranking.query_scores(
-        padded(descriptions),
-        padded(museums),
+    found = ranking.query_scores(
+        jax.tree.map(padded, descriptions),
+        jax.tree.map(padded, museums),
         padded(themes),
         count,
+        params,
         block_size=_block_size(count, side_by_side),
+        scores=scores,
     )
-    return jax.tree.map(lambda x: x[:count], scores)
-
-
-def exact_ranks(
-    descriptions: Float[ArrayLike, "n d"],
-    museums: Float[ArrayLike, "n d"],
-    *,
-    block_size: int | None = None,
-) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"]]:
-    """Rank of each query's own item (t2s, s2t), from 1; cheaper than all metrics.
-
-    Arguments and errors are those of `retrieval_metrics`.
-
-    >>> t2s, s2t = exact_ranks([[1.0, 0.0], [1.0, 0.1]], [[1.0, 0.0], [0.0, 1.0]])
-    >>> t2s.tolist(), s2t.tolist()
-    ([1, 2], [1, 1])
-    """
-    described, shown, block = _prepare(descriptions, museums, block_size)
-    count = described.shape[0]
-    t2s, s2t = jax.device_get(
-        _own_ranks(
-            *jax.device_put((_padded(described), _padded(shown))),
-            jax.device_put(np.int32(count)),
-            block_size=block,
-        )
-    )
-    return t2s[:count], s2t[:count]
+    return jax.tree.map(lambda x: x[:count], found)
 
 
 def summarise(t2s: QueryScores, s2t: QueryScores) -> dict[str, float]:
-    """Means over queries, under the published keys; see `retrieval_metrics`."""
-    summary: dict[str, float] = {}
-    for direction, scores in (("t2s", t2s), ("s2t", s2t)):
-        rank = np.asarray(scores.rank)
-        hits = np.asarray(scores.hits, np.float64)
-        recall = hits / np.asarray(scores.relevant)[:, None]
-        for k in CUTOFFS:
-            summary[f"{direction}_R@{k}"] = _percent(rank <= k)
-        summary[f"{direction}_median_rank"] = float(np.median(rank))
-        summary[f"{direction}_mean_rank"] = float(np.mean(rank))
-        for column, k in enumerate(CUTOFFS):
-            summary[f"{direction}_class_R@{k}"] = _percent(recall[:, column])
-        for column, k in enumerate(CUTOFFS):
-            summary[f"{direction}_class_P@{k}"] = _percent(hits[:, column] / k)
-    # The published order of the rest, such as it is.
-    for name, order in (
-        ("avg_ndcg", (("t2s", t2s), ("s2t", s2t))),
-        ("avg_ndcg_by_class", (("s2t", s2t), ("t2s", t2s))),
-        ("mAP", (("s2t", s2t), ("t2s", t2s))),
-        ("mAP_by_class", (("s2t", s2t), ("t2s", t2s))),
-    ):
-        for direction, scores in order:
-            summary[f"{direction}_{name}"] = _percent(_per_query(name, scores))
-    return summary
-
-
-def _per_query(name: str, scores: QueryScores) -> np.ndarray:
-    rank = np.asarray(scores.rank, np.float64)
-    return {
-        "avg_ndcg": 1 / np.log2(1 + rank),
-        "avg_ndcg_by_class": np.asarray(scores.ndcg_by_theme),
-        "mAP": 1 / rank,
-        "mAP_by_class": np.asarray(scores.average_precision_by_theme),
-    }[name]
-
-
-def _percent(values: np.ndarray) -> float:
-    return 100 * float(np.mean(values, dtype=np.float64))
+    """Metrics of a set of queries, under the published keys in the published order."""
+    summary = {
+        f"{direction}_{name}": value
+        for direction, scores in zip(DIRECTIONS, (t2s, s2t), strict=True)
+        for name, value in metrics_of_set(
+            {"own": found_at(scores.rank), "theme": scores.theme}
+        ).items()
+    }
+    return {key: summary[key] for key in PUBLISHED_ORDER}
 
 
 def _prepare(

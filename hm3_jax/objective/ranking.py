@@ -9,52 +9,41 @@ several times faster than a sort of (similarity, index) pairs, and no gather fol
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
-from hm3_jax.objective.similarity import unit_vectors
+from hm3_jax.objective.metric_table import Found, found_in
+from hm3_jax.objective.similarity import COSINE, Parameters, Scores
 
 # Museums in a tile; the number of museums is padded to a multiple of it.
 TILE = 128
-# Positions of "in the first k".
-CUTOFFS = (1, 5, 10)
-
-_Tree = TypeVar("_Tree")
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class QueryScores:
+class QueryScores(NamedTuple):
     """What the metrics need of every query's ranking; rows of padding hold zeros.
 
     Attributes:
       rank: of the query's own item, from 1; int32.
-      relevant: items of the query's theme, its own item included; int32.
-      hits: of those, how many in the first 1, 5, 10; int32.
-      ndcg_by_theme: gain 1 for each relevant item, over the ideal ranking's; float32.
-      average_precision_by_theme: over all relevant items; float32.
+      theme: of the items of the query's theme, its own item included; int32, float32.
     """
 
     rank: Int[Array, " n"]
-    relevant: Int[Array, " n"]
-    hits: Int[Array, "n cutoffs"]
-    ndcg_by_theme: Float[Array, " n"]
-    average_precision_by_theme: Float[Array, " n"]
+    theme: Found
 
 
 def query_scores(
-    descriptions: Float[Array, "n d"],
-    museums: Float[Array, "n d"],
+    descriptions: Any,
+    museums: Any,
     themes: Int[Array, " n"],
     count: Int[Array, ""] | int,
+    params: Parameters | None = None,
     *,
     block_size: int,
+    scores: Scores = COSINE,
 ) -> tuple[QueryScores, QueryScores]:
     """Ranks all museums for each description, and all descriptions for each museum.
 
@@ -62,13 +51,16 @@ def query_scores(
     `jax.jit` and `jax.vmap` whether or not 64-bit types are enabled outside.
 
     Args:
-      descriptions: float32 embeddings, ``n`` a multiple of `TILE`.
-      museums: float32 embeddings; row ``i`` belongs to description ``i``.
+      descriptions: embeddings that ``scores`` reads, float32 (n, d) for cosines; ``n``
+        a multiple of `TILE`.
+      museums: the same; row ``i`` belongs to description ``i``.
       themes: int32 theme of each museum.
       count: how many leading rows hold a museum. The rest is padding and may hold
         anything.
+      params: of the scores; those they begin with by default.
       block_size: queries ranked at a time in each direction, a multiple of `TILE`.
         Memory is about ``90 * block_size * n`` bytes. Changes no bit of the result.
+      scores: what pairs are ranked by.
 
     Returns:
       Scores of descriptions as queries (t2s), and of museums as queries (s2t).
@@ -77,41 +69,26 @@ def query_scores(
     def score(similarity: Array, rows: Array) -> QueryScores:
         return _score(similarity, rows, themes, count)
 
-    return _map_blocks(score, descriptions, museums, block_size)
-
-
-def own_ranks(
-    descriptions: Float[Array, "n d"],
-    museums: Float[Array, "n d"],
-    count: Int[Array, ""] | int,
-    *,
-    block_size: int,
-) -> tuple[Int[Array, " n"], Int[Array, " n"]]:
-    """`QueryScores.rank` alone, for t2s and s2t: counts instead of sorting."""
-
-    def score(similarity: Array, rows: Array) -> Array:
-        return _own_rank(similarity, rows, count)
-
-    return _map_blocks(score, descriptions, museums, block_size)
-
-
-def _map_blocks(
-    score: Callable[[Array, Array], _Tree],
-    descriptions: Float[Array, "n d"],
-    museums: Float[Array, "n d"],
-    block_size: int,
-) -> tuple[_Tree, _Tree]:
-    size, width = descriptions.shape
+    own = scores.parameters() if params is None else params
+    size = themes.shape[0]
     tiles = size // TILE
-    described = unit_vectors(descriptions).reshape(tiles, TILE, width)
-    shown = unit_vectors(museums).reshape(tiles, TILE, width)
 
-    def multiply(pair: tuple[Array, Array]) -> Float[Array, "tile tile"]:
-        return jnp.matmul(
-            described[pair[0]], shown[pair[1]].T, precision=lax.Precision.HIGHEST
+    def in_tiles(embedded: Any) -> Any:
+        return jax.tree.map(
+            lambda x: x.reshape(tiles, TILE, *x.shape[1:]),
+            scores.prepare(embedded, own),
         )
 
-    def rank_block(block: Int[Array, " block"]) -> tuple[_Tree, _Tree]:
+    described, shown = in_tiles(descriptions), in_tiles(museums)
+
+    def multiply(pair: tuple[Array, Array]) -> Float[Array, "tile tile"]:
+        first, second = (
+            jax.tree.map(lambda x, i=i: x[i], tree)
+            for tree, i in zip((described, shown), pair, strict=True)
+        )
+        return scores.block(first, second, own)
+
+    def rank_block(block: Int[Array, " block"]) -> tuple[QueryScores, QueryScores]:
         rows = (block[:, None] * TILE + jnp.arange(TILE, dtype=jnp.int32)).reshape(-1)
         # Pairs (tile of queries, tile of items), items fastest.
         queries = jnp.repeat(block, tiles)
@@ -129,9 +106,9 @@ def _map_blocks(
     blocks = -(-tiles // each)
     # The last block repeats the last tile; what it yields for it is cut off.
     ids = jnp.minimum(jnp.arange(blocks * each, dtype=jnp.int32), tiles - 1)
-    scores = lax.map(rank_block, ids.reshape(blocks, each))
+    ranked = lax.map(rank_block, ids.reshape(blocks, each))
     return jax.tree.map(
-        lambda x: x.reshape(blocks * each * TILE, *x.shape[2:])[:size], scores
+        lambda x: x.reshape(blocks * each * TILE, *x.shape[2:])[:size], ranked
     )
 
 
@@ -157,24 +134,14 @@ def _score(
     relevant = (themes == themes[rows][:, None]) & valid & (rows < count)[:, None]
     # Scoped: the caller's arrays and program stay in 32 bits.
     with jax.enable_x64(True):
-        found = _in_ranked_order(similarity, relevant, valid)
-        hits = jnp.cumsum(found, axis=1, dtype=jnp.int32)
-        total = hits[:, -1]
-        # Sums of thousands of terms: in float32 they would lose the fifth digit.
-        position = jnp.arange(1, similarity.shape[1] + 1, dtype=jnp.float64)
-        discount = 1 / jnp.log2(position + 1)
-        gain = jnp.sum(jnp.where(found, discount, 0), axis=1)
-        ideal = jnp.cumsum(discount)[jnp.maximum(total, 1) - 1]
-        precision = jnp.where(found, hits.astype(jnp.float64) / position, 0)
-        average_precision = jnp.sum(precision, axis=1) / jnp.maximum(total, 1).astype(
-            jnp.float64
-        )
+        theme = found_in(_in_ranked_order(similarity, relevant, valid))
         return QueryScores(
             rank=_own_rank(similarity, rows, count),
-            relevant=total,
-            hits=jnp.stack([hits[:, k - 1] for k in CUTOFFS], axis=1),
-            ndcg_by_theme=(gain / ideal).astype(jnp.float32),
-            average_precision_by_theme=average_precision.astype(jnp.float32),
+            theme=theme._replace(
+                first=jnp.where(rows < count, theme.first, 0),
+                ndcg=theme.ndcg.astype(jnp.float32),
+                average_precision=theme.average_precision.astype(jnp.float32),
+            ),
         )
 
 

@@ -125,6 +125,10 @@ class CosineScores(Scores):
         return jnp.matmul(descriptions, museums.T, precision=jax.lax.Precision.HIGHEST)
 
 
+COSINE = CosineScores()
+"""HM3's scores."""
+
+
 def unit_vectors(vectors: Float[Array, "*batch d"]) -> Float[Array, "*batch d"]:
     """Divides each vector by ``sqrt(sum of squares + 1e-18)``.
 

@@ -2,8 +2,8 @@
 
 Source: HM3 (ICMR 2025) and its published release. Everything here is pure and works
 under `jax.jit`, `jax.vmap` and `jax.grad`. What changes the program is in `TripletLoss`
-(static); what only changes numbers is in `TripletWeights` (traced), so that a sweep over
-margins and weights is one compilation.
+(static); what only changes numbers is in `TripletWeights` (traced), so that a sweep
+over margins and weights is one compilation.
 """
 
 from __future__ import annotations
@@ -97,8 +97,8 @@ class TripletLoss(Loss):
     def covering(cls, configs: Collection[TripletLoss]) -> TripletLoss:
         """One structure for runs with any of the given ones, to compute together.
 
-        What they differ in is left to `TripletWeights`; a run without a second component
-        has weight 0 for it, which changes no bit of its loss.
+        What they differ in is left to `TripletWeights`; a run without a second
+        component has weight 0 for it, which changes no bit of its loss.
 
         Args:
           configs: at least one; all with the same new positives, or none.

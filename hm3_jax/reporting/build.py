@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from hm3_jax.objective.metric_table import KEYS
 from hm3_jax.reporting import run_tables
 from hm3_jax.reporting.choose import MOST_SHOWN, choose_shown, find_run
 from hm3_jax.reporting.draw import draw_all
@@ -12,7 +13,7 @@ from hm3_jax.reporting.figures.style import settings
 from hm3_jax.reporting.layouts import LAYOUTS, layout_table
 from hm3_jax.reporting.read_runs import find_runs
 from hm3_jax.reporting.read_tests import Wanted, read_all
-from hm3_jax.reporting.records import METRICS, DataSet, Run
+from hm3_jax.reporting.records import DataSet, Run
 from hm3_jax.reporting.significance import best_of, compare, same_museums
 from hm3_jax.reporting.tables import Table
 from hm3_jax.reporting.test_output import Tested
@@ -164,7 +165,7 @@ def _tables(
             raise ValueError(f"--compare: the test of {run.name} cannot be read")
     if compared:
         a, b = compared
-        found = compare([(a, b)], tests, METRICS)
+        found = compare([(a, b)], tests, KEYS)
         yield run_tables.differences(
             found, "comparison", f"Differences (A − B), A: {a}, B: {b}"
         )

@@ -9,14 +9,12 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int
 
-from hm3_jax.reporting.records import METRICS
+from hm3_jax.objective.metric_table import BY_KEY, KEYS, MAIN_KEYS
 
 CONFUSED = 3
 """Other themes that are named for a theme."""
 
-# Columns of the table that is printed, and rows: themes are many where each museum is
-# its own.
-_SHOWN = ("t2s_R@1", "t2s_R@10", "t2s_median_rank", "t2s_mAP", "t2s_mAP_by_class")
+# Rows of the table that is printed: themes are many where each museum is its own.
 _ROWS = 15
 
 
@@ -27,7 +25,7 @@ class ThemeScores:
     Attributes:
       theme: name.
       count: queries, as many in each direction.
-      metrics: published keys, in the published order.
+      metrics: published keys.
       confused: other themes among the first museums for its descriptions and their
         share of those in percent, the largest first.
     """
@@ -59,13 +57,9 @@ def scores_by_theme(
     found = []
     for theme in map(int, np.unique(themes)):
         rows = np.flatnonzero(themes == theme)
-        metrics = {}
-        for key in METRICS:
-            if key.endswith("median_rank"):
-                ranks = scores[key.replace("median", "mean")][rows]
-                metrics[key] = float(np.median(ranks))
-            else:
-                metrics[key] = float(scores[key][rows].mean(dtype=np.float64))
+        metrics = {
+            key: metric.summary(scores[key][rows]) for key, metric in BY_KEY.items()
+        }
         shares = np.bincount(themes[first[rows]].ravel(), minlength=len(names))
         shares = 100 * shares / shares.sum()
         shares[theme] = 0
@@ -77,7 +71,7 @@ def scores_by_theme(
 
 def write_by_theme(folder: Path, themes: Sequence[ThemeScores]) -> None:
     """Writes `by_theme.csv` and `by_theme.json`."""
-    heads = ["theme", "n", *METRICS]
+    heads = ["theme", "n", *KEYS]
     for place in range(1, CONFUSED + 1):
         heads += [f"confused_with_{place}", f"confused_percent_{place}"]
     with (folder / "by_theme.csv").open("w", newline="", encoding="utf-8") as file:
@@ -103,18 +97,25 @@ def write_by_theme(folder: Path, themes: Sequence[ThemeScores]) -> None:
     (folder / "by_theme.json").write_text(text + "\n", encoding="utf-8")
 
 
+def main_heads() -> list[str]:
+    """Heads of the columns `MAIN_KEYS` in tables on a terminal."""
+    return [
+        key.removeprefix("t2s_").replace("_by_class", "/theme") for key in MAIN_KEYS
+    ]
+
+
 def lines_by_theme(themes: Sequence[ThemeScores]) -> list[str]:
     """A table for people to read: the themes with the most museums."""
     largest = sorted(themes, key=lambda theme: -theme.count)[:_ROWS]
     width = max(len("theme"), *(len(theme.theme) for theme in largest))
-    heads = [key.removeprefix("t2s_").replace("_by_class", "/theme") for key in _SHOWN]
+    heads = main_heads()
     lines = [
         f"  {'theme':{width}s} {'n':>6s}"
         + "".join(f" {head:>11s}" for head in heads)
         + "  taken for"
     ]
     for theme in largest:
-        values = "".join(f" {theme.metrics[key]:11.3f}" for key in _SHOWN)
+        values = "".join(f" {theme.metrics[key]:11.3f}" for key in MAIN_KEYS)
         others = ", ".join(f"{name} {share:.0f} %" for name, share in theme.confused)
         lines.append(f"  {theme.theme:{width}s} {theme.count:6d}{values}  {others}")
     if len(themes) > len(largest):

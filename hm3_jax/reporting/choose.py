@@ -3,7 +3,8 @@
 import difflib
 from collections.abc import Sequence
 
-from hm3_jax.reporting.records import Run, lower_is_better
+from hm3_jax.objective.metric_table import BY_KEY
+from hm3_jax.reporting.records import Run
 
 MOST_SHOWN = 6
 """Runs that a figure has room for."""
@@ -62,7 +63,7 @@ def choose_shown(runs: Sequence[Run]) -> list[Run]:
 
 
 def _best(runs: Sequence[Run], metric: str) -> Run:
-    assert not lower_is_better(metric)
+    assert not BY_KEY[metric].lower_is_better
 
     def score(run: Run) -> float:
         mean = run.mean(metric)

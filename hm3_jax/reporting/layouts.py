@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 
+from hm3_jax.objective.metric_table import label_of
 from hm3_jax.reporting.published import (
     Layout,
     Published,
     PublishedExperiment,
     load_published,
 )
-from hm3_jax.reporting.records import DataSet, Run, metric_label
+from hm3_jax.reporting.records import DataSet, Run
 from hm3_jax.reporting.run_tables import MARKS_NOTE, metric_cells
 from hm3_jax.reporting.tables import Cell, Row, Table
 from hm3_jax.reporting.test_output import Tested
@@ -78,7 +79,7 @@ def layout_table(
         name=name,
         title=f"{wanted.title}: {data}",
         label_heads=("strategy", ""),
-        columns=tuple((head, metric_label(metric)) for head, _, _, metric in columns),
+        columns=tuple((head, label_of(metric)) for head, _, _, metric in columns),
         rows=tuple(rows),
         notes=tuple(_notes(published, wanted, data, runs, chosen, tests)),
     )

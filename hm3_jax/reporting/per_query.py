@@ -8,20 +8,18 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from hm3_jax.reporting.query_scores import DIRECTIONS
+from hm3_jax.objective.metric_table import DIRECTIONS, METRICS
 
 Column = Sequence[Any] | np.ndarray
 
 FORMATS = ("csv", "parquet")
 """How queries can be written."""
 
-# Scores that are numbers of a query, not of yes and no.
-_SCORES = (
-    "avg_ndcg",
-    "mAP",
-    "avg_ndcg_by_class",
-    "mAP_by_class",
-    *(f"class_{score}@{k}" for score in "PR" for k in (1, 5, 10)),
+# Whether the own item is in the first k is said by its rank.
+_SCORES = tuple(
+    metric.name
+    for metric in METRICS
+    if metric.unit == "%" and not metric.name.startswith("R@")
 )
 
 

@@ -1,19 +1,26 @@
-"""Metrics of every single test query, from embeddings, in numpy.
+"""Metrics of every single test query, from embeddings, ranked in numpy.
 
-The means over queries are those of `hm3_jax.objective.metrics`, which ranks on the
-device. Here the scores by theme, which take a full sort, are made only for the
-directions that are asked for, without starting JAX, and in threads: a report ranks
-hundreds of tries.
+The formulas are those of `hm3_jax.objective.metric_table`, as in
+`hm3_jax.objective.metrics`, which ranks on the device. Here the scores by theme, which
+take a full sort, are made only for the directions that are asked for, and without
+starting JAX: a report ranks hundreds of tries.
 """
 
 import dataclasses
 from collections.abc import Collection, Iterator
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
-DIRECTIONS = ("t2s", "s2t")
-_CUTOFFS = (1, 5, 10)
+from hm3_jax.objective.metric_table import (
+    DIRECTIONS,
+    Found,
+    Relevance,
+    found_at,
+    found_in,
+    scores_of_queries,
+)
+
 # Queries ranked at a time: what fits the processor's cache is twice as fast.
 _BLOCK = 128
 # Similarities that are kept instead of made once for each direction: 128 MB.
@@ -67,26 +74,37 @@ def query_scores(
     kept = _kept(ranking)
     scores: dict[str, np.ndarray] = {}
     for direction in DIRECTIONS:
-        sorted_scores = _ByTheme(labels) if direction in by_theme else None
-        if direction == "s2t" and kept is not None and sorted_scores is None:
+        themed = direction in by_theme
+        if direction == "s2t" and kept is not None and not themed:
             # Columns can be counted as they are; only a sort takes turning them.
             rank = _own_ranks_of_columns(kept)
+            found: dict[Relevance, Found] = {"own": found_at(rank)}
         else:
-            rank = np.empty(len(themes), np.int64)
-            for rows, similarity in _similarities(ranking, direction, kept):
-                rank[rows] = own_ranks(similarity, np.arange(len(themes))[rows])
-                if sorted_scores is not None:
-                    sorted_scores.add(similarity, rows)
-        found = {f"R@{k}": 100.0 * (rank <= k) for k in _CUTOFFS}
-        found |= {
-            "mean_rank": rank,
-            "avg_ndcg": 100 / np.log2(1 + rank),
-            "mAP": 100 / rank,
+            found = _ranked_in_blocks(ranking, direction, kept, labels, themed)
+        scores |= {
+            f"{direction}_{name}": values.astype(np.float32)
+            for name, values in scores_of_queries(found).items()
         }
-        if sorted_scores is not None:
-            found |= sorted_scores.scores()
-        scores |= {f"{direction}_{key}": value for key, value in found.items()}
-    return {key: np.asarray(value, np.float32) for key, value in scores.items()}
+    return scores
+
+
+def _ranked_in_blocks(
+    ranking: Ranking,
+    direction: str,
+    kept: Float[np.ndarray, "n n"] | None,
+    labels: Int[np.ndarray, " n"],
+    themed: bool,
+) -> dict[Relevance, Found]:
+    ranks, themes = [], []
+    for rows, similarity in _similarities(ranking, direction, kept):
+        ranks.append(own_ranks(similarity, np.arange(len(labels))[rows]))
+        if themed:
+            relevant = labels[rows][:, None] == labels
+            themes.append(found_in(in_ranked_order(similarity, relevant)))
+    found: dict[Relevance, Found] = {"own": found_at(np.concatenate(ranks))}
+    if themed:
+        found["theme"] = Found(*map(np.concatenate, zip(*themes, strict=True)))
+    return found
 
 
 def own_ranks(
@@ -160,58 +178,10 @@ def first_ranked(ranking: Ranking, first: int) -> dict[str, Int[np.ndarray, "n f
     }
 
 
-def relevant_positions(
-    similarity: Float[np.ndarray, "rows n"], relevant: np.ndarray
-) -> list[Int[np.ndarray, " relevant"]]:
-    """Ranks (from 1) at which relevant items of each query stand.
-
-    Args:
-      similarity: of some queries.
-      relevant: bool (rows, n).
-    """
-    return [np.nonzero(row)[0] + 1 for row in _found(similarity, relevant)]
-
-
-class _ByTheme:
-    """Scores by theme of one direction, a block of queries at a time."""
-
-    def __init__(self, labels: Int[np.ndarray, " n"]):
-        count = len(labels)
-        self._labels = labels
-        self._sizes = np.bincount(labels)[labels]
-        self._discount = 1 / np.log2(np.arange(2, count + 2))
-        self._precision, self._gain = np.empty(count), np.empty(count)
-        self._hits = np.empty((count, len(_CUTOFFS)))
-
-    def add(self, similarity: Float[np.ndarray, "rows n"], rows: slice) -> None:
-        """Ranks some queries."""
-        relevant = self._labels[rows][:, None] == self._labels
-        found = _found(similarity, relevant)
-        for column, k in enumerate(_CUTOFFS):
-            self._hits[rows, column] = np.count_nonzero(found[:, :k], axis=1)
-        # Of the items of the theme alone: the j-th stands at position[j].
-        position = np.nonzero(found)[1]
-        sizes = self._sizes[rows]
-        starts = np.cumsum(sizes) - sizes
-        order = 1 + np.arange(len(position)) - np.repeat(starts, sizes)
-        self._precision[rows] = np.add.reduceat(order / (position + 1), starts)
-        self._gain[rows] = np.add.reduceat(self._discount[position], starts)
-
-    def scores(self) -> dict[str, Float[np.ndarray, " n"]]:
-        """Scores of all queries, by key."""
-        ideal = np.cumsum(self._discount)[self._sizes - 1]
-        scores = {
-            "mAP_by_class": 100 * self._precision / self._sizes,
-            "avg_ndcg_by_class": 100 * self._gain / ideal,
-        }
-        for column, k in enumerate(_CUTOFFS):
-            scores[f"class_P@{k}"] = 100 * self._hits[:, column] / k
-            scores[f"class_R@{k}"] = 100 * self._hits[:, column] / self._sizes
-        return scores
-
-
-def _found(similarity: Float[np.ndarray, "rows n"], relevant: np.ndarray) -> np.ndarray:
-    """Whether what stands at each place of each ranking is relevant: bool (rows, n).
+def in_ranked_order(
+    similarity: Float[np.ndarray, "rows n"], relevant: Bool[np.ndarray, "rows n"]
+) -> Bool[np.ndarray, "rows n"]:
+    """Whether what stands at each place of each ranking is relevant; ties by index.
 
     Sorts numbers of 32 bits, in half the time of `_keys`: relevance takes the place of
     the lowest bit of the similarity. Where that bit would have decided, or the index,

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hm3_jax.reporting.records import METRICS, DataSet, Try
+from hm3_jax.objective.metric_table import KEYS
+from hm3_jax.reporting.records import DataSet, Try
 
 Say = Callable[[str], None]
 
@@ -190,7 +191,7 @@ def _tested(folder: Path, number: int, say: Say) -> Try:
         for key, value in metrics.items()
         if isinstance(value, int | float) and math.isfinite(value)
     }
-    missing = [key for key in METRICS if key not in usable]
+    missing = [key for key in KEYS if key not in usable]
     if missing:
         more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
         say(f"{path}: has no number for {', '.join(missing[:3])}{more}")

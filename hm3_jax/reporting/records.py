@@ -1,61 +1,10 @@
-"""What a report knows of runs: their settings, tries, data set and metrics."""
+"""What a report knows of runs: their settings, tries and data set."""
 
 import dataclasses
 import statistics
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-
-_SCORES = (
-    "R@1",
-    "R@5",
-    "R@10",
-    "median_rank",
-    "mean_rank",
-    "class_R@1",
-    "class_R@5",
-    "class_R@10",
-    "class_P@1",
-    "class_P@5",
-    "class_P@10",
-    "avg_ndcg",
-    "avg_ndcg_by_class",
-    "mAP",
-    "mAP_by_class",
-)
-METRICS = tuple(
-    f"{direction}_{score}" for direction in ("t2s", "s2t") for score in _SCORES
-)
-"""Published keys of all metrics, see docs/metrics.md."""
-
-_SHORT = {
-    "median_rank": "medR",
-    "mean_rank": "meanR",
-    "avg_ndcg": "nDCG",
-    "avg_ndcg_by_class": "nDCG by theme",
-    "mAP_by_class": "mAP by theme",
-    "class_R@1": "R@1 by theme",
-    "class_R@5": "R@5 by theme",
-    "class_R@10": "R@10 by theme",
-    "class_P@1": "P@1 by theme",
-    "class_P@5": "P@5 by theme",
-    "class_P@10": "P@10 by theme",
-}
-
-
-def metric_label(key: str) -> str:
-    """How tables and figures call a metric.
-
-    >>> metric_label("t2s_mAP_by_class"), metric_label("s2t_R@1")
-    ('t2s mAP by theme', 's2t R@1')
-    """
-    direction, _, score = key.partition("_")
-    return f"{direction} {_SHORT.get(score, score)}"
-
-
-def lower_is_better(key: str) -> bool:
-    """Whether a metric is a rank."""
-    return key.endswith("_rank")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

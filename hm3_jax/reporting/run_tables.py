@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 
+from hm3_jax.objective.metric_table import KEYS, label_of
 from hm3_jax.reporting.bootstrap import Interval
-from hm3_jax.reporting.records import METRICS, DataSet, Run, metric_label
+from hm3_jax.reporting.records import DataSet, Run
 from hm3_jax.reporting.significance import Comparison, best_of, level_with_best
 from hm3_jax.reporting.tables import Cell, Mark, Row, Table
 from hm3_jax.reporting.test_output import Tested
@@ -72,7 +73,7 @@ def all_runs(
         name=name,
         title=f"All runs on {data}",
         label_heads=("experiment", "strategy", "tries"),
-        columns=tuple(("", metric_label(metric)) for metric in metrics),
+        columns=tuple(("", label_of(metric)) for metric in metrics),
         rows=tuple(rows),
         notes=tuple(notes),
     )
@@ -80,7 +81,7 @@ def all_runs(
 
 def every_metric(data: DataSet, runs: Sequence[Run], name: str) -> Table:
     """All metrics of every run, for a CSV file."""
-    return all_runs(data, runs, {}, name, METRICS)
+    return all_runs(data, runs, {}, name, KEYS)
 
 
 def _tries(run: Run) -> str:
@@ -98,7 +99,7 @@ def differences(comparisons: Sequence[Comparison], name: str, title: str) -> Tab
         cells = [Cell(found.queries.difference, signed=True)]
         for interval in (found.queries, found.tries):
             cells += _interval_cells(interval)
-        metric = metric_label(found.metric)
+        metric = label_of(found.metric)
         begins = number > 0 and found.metric != comparisons[number - 1].metric
         labels = (metric,) if alone else (metric, found.a, found.b)
         rows.append(Row(labels, tuple(cells), first=begins and not alone))

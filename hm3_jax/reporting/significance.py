@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from jaxtyping import Float, Int
 
+from hm3_jax.objective.metric_table import BY_KEY
 from hm3_jax.reporting.bootstrap import Interval, over_queries, over_tries
-from hm3_jax.reporting.records import Run, lower_is_better
+from hm3_jax.reporting.records import Run
 from hm3_jax.reporting.test_output import Tested
 
 
@@ -49,7 +50,9 @@ def compare(
         (a, b, metric)
         for a, b in pairs
         for metric in metrics
-        if metric in tests[a].scores and metric in tests[b].scores
+        if BY_KEY[metric].is_a_mean
+        and metric in tests[a].scores
+        and metric in tests[b].scores
     ]
     # One call for all pairs that share their number of queries.
     by_size: dict[int, list[int]] = {}
@@ -68,7 +71,7 @@ def compare(
 
 def best_of(runs: Sequence[Run], metric: str) -> Run | None:
     """The run with the best mean; None where no run has the metric."""
-    sign = -1 if lower_is_better(metric) else 1
+    sign = -1 if BY_KEY[metric].lower_is_better else 1
     means = {run: run.mean(metric) for run in runs}
     scored = {run: sign * mean for run, mean in means.items() if mean is not None}
     return max(scored, key=scored.__getitem__) if scored else None
@@ -79,7 +82,7 @@ def level_with_best(
 ) -> set[Run]:
     """Runs whose difference to the best is not significant over queries."""
     best = best_of(runs, metric)
-    if best is None or best not in tests or metric not in tests[best].scores:
+    if best is None or best not in tests:
         return set()
     others = [
         run

@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from hm3_jax.files.durable import whole_or_as_before
+from hm3_jax.objective.metric_table import KEYS
 from hm3_jax.reporting.figures.style import Drawing
 from hm3_jax.reporting.page import page
-from hm3_jax.reporting.records import METRICS, Run
+from hm3_jax.reporting.records import Run
 from hm3_jax.reporting.render import comma_separated, latex, literal, markdown
 from hm3_jax.reporting.tables import Table
 
@@ -134,8 +135,8 @@ def _facts(report: Report) -> dict[str, object]:
                 "tries": [t.number for t in run.tries],
                 "asked": run.asked,
                 "state": run.state or "finished",
-                "mean": {m: run.mean(m) for m in METRICS},
-                "std": {m: run.deviation(m) for m in METRICS},
+                "mean": {m: run.mean(m) for m in KEYS},
+                "std": {m: run.deviation(m) for m in KEYS},
             }
             for run in report.runs
         ],

@@ -20,8 +20,8 @@ from hm3_jax.learn.model import Model, draw_params, take_run
 from hm3_jax.learn.saved import checkpoint
 from hm3_jax.learn.saved.checkpoint import Checkpoint
 from hm3_jax.nn.strategy import PoolConfig, RecurrentConfig, StrategyConfig
+from hm3_jax.objective.metric_table import KEYS
 from hm3_jax.objective.metrics import retrieval_metrics
-from hm3_jax.reporting.records import METRICS
 
 SIZE = 16
 TEXT = RecurrentConfig(cell="gru", in_size=SIZE, hidden_size=8, bidirectional=True)
@@ -154,7 +154,7 @@ def test_themes_are_those_of_a_plain_loop(detailed):
     whole = json.loads((output / "metrics.json").read_text())
     counts = [of_theme["n"] for of_theme in by_theme.values()]
     assert sum(counts) == len(themes)
-    for key in METRICS:
+    for key in KEYS:
         values = [of_theme["metrics"][key] for of_theme in by_theme.values()]
         if "median" not in key:
             mean = np.average(values, weights=counts)

@@ -20,7 +20,7 @@ from hm3_jax.learn.model import Model, draw_params, take_run
 from hm3_jax.learn.saved import checkpoint
 from hm3_jax.learn.saved.checkpoint import Checkpoint
 from hm3_jax.nn.strategy import PoolConfig, RecurrentConfig, StrategyConfig
-from hm3_jax.objective.metrics import exact_ranks
+from hm3_jax.objective.metrics import score_queries
 from hm3_jax.retrieval.exact import ExactSearch, unit
 from hm3_jax.retrieval.index import Index, open_index, verify_index
 from hm3_jax.retrieval.server.collection import Answer, Query
@@ -89,7 +89,10 @@ def test_ranks_are_those_of_evaluate(folder, store, index):
     queries = QueryEncoder.of_index(index)(texts)
     found = ExactSearch(index.museums).search(queries, len(museums))
     ranks = [1 + hits.rows.tolist().index(row) for row, hits in enumerate(found)]
-    assert ranks == exact_ranks(tested.descriptions, tested.museums)[0].tolist()
+    expected, _ = score_queries(
+        tested.descriptions, tested.museums, np.zeros(len(museums), int)
+    )
+    assert ranks == expected.rank.tolist()
     # An untrained model finds some and not others, or this would say little.
     assert 1 < np.median(ranks) < len(museums)
     # The same by what the command and the server call.

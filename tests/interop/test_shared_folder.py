@@ -204,7 +204,7 @@ def test_the_card_says_what_the_run_reached(folder):
         "| museums for a description | this try | mean of 3 tries (standard deviati",
         "| R@1 | 37.5 | 38.5 (0.2) |",
         "| mAP | 33.3 | 34.3 (0.2) |",
-        "| median rank | 4.5 | 5.5 (0.2) |",
+        "| medR | 4.5 | 5.5 (0.2) |",
         "| sentences | 24 | ViT-B-32 | not recorded | not recorded |",
         "| views | 24 | a\\|b | openai | not recorded |",
         "| videos | not recorded | not recorded | not recorded | not recorded |",

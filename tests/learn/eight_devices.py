@@ -19,7 +19,7 @@ from hm3_jax.learn.batches import placement
 from hm3_jax.learn.batches.features import load_features
 from hm3_jax.learn.batches.plan import MuseumSizes, epoch_batches
 from hm3_jax.learn.devices.mesh import BY_DEVICE, BY_RUN, EVERYWHERE, Layout
-from hm3_jax.learn.model import draw_params, ModelSpec
+from hm3_jax.learn.model import ModelSpec, draw_params
 from hm3_jax.learn.settings import Execution
 from hm3_jax.learn.training.epoch import EpochInputs, fresh_state, train_epoch
 from hm3_jax.nn.strategy import StrategyConfig
@@ -65,7 +65,7 @@ def take_20_steps(
     losses, norms = [], []
     for epoch, batches in enumerate(planned):
         hyper = EpochInputs(
-            lr=jnp.full(1, 0.01, jnp.float32),
+            rates=small.rates(0.01),
             loss=TripletWeights(
                 margin=jnp.full(1, 0.25, jnp.float32),
                 within_theme_margin=jnp.full(1, 0.15, jnp.float32),

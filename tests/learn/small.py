@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from hm3_jax.data.museum import ArtworkTable, MuseumRecord, RoomRecord
@@ -20,6 +21,7 @@ from hm3_jax.learn.devices.mesh import Layout
 from hm3_jax.learn.settings import Execution, TrainSettings
 from hm3_jax.learn.training.experiment import Experiment, Listeners, run_experiments
 from hm3_jax.learn.training.graceful_stop import GracefulStop
+from hm3_jax.learn.training.optimizer import Rates
 from hm3_jax.learn.training.run_logs import EpochReport
 from hm3_jax.nn.strategy import (
     ConvConfig,
@@ -217,3 +219,8 @@ def results(folder: Path) -> dict[str, bytes]:
         for name, data in contents(folder).items()
         if "checkpoints" not in name and not name.endswith("speed.jsonl")
     }
+
+
+def rates(lr: float, runs: int = 1) -> Rates:
+    """Of an epoch of several runs, without weight decay."""
+    return Rates(jnp.full(runs, lr, jnp.float32), jnp.zeros(runs, jnp.float32))

@@ -184,7 +184,7 @@ def test_the_loss_is_that_of_the_flags():
     )
     assert settings.loss_weights(0).margin == 0.3
     within = TrainSettings(**SECOND)
-    assert within.loss_config == TripletLoss(uses_themes=True, within_theme=True)
+    assert within.loss_function == TripletLoss(uses_themes=True, within_theme=True)
     assert within.loss_weights(0) == TripletWeights(
         within_theme_margin=0.1, uses_themes=True, filter_out_hard_negatives=False
     )

@@ -6,7 +6,7 @@ import importlib
 import pytest
 
 
-@pytest.mark.parametrize("name", ["loss", "metrics", "similarity"])
+@pytest.mark.parametrize("name", ["loss", "metric_table", "metrics", "similarity"])
 def test_docstring_examples(name: str) -> None:
     module = importlib.import_module(f"hm3_jax.objective.{name}")
     failed, attempted = doctest.testmod(module)

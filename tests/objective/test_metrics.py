@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 
 from hm3_jax.objective import metrics, ranking
 from hm3_jax.objective.metrics import (
-    exact_ranks,
     retrieval_metrics,
     score_queries,
     summarise,
@@ -129,8 +128,8 @@ def test_several_tiles_agree_with_the_oracle(n: int) -> None:
     assert_agree(
         retrieval_metrics(descriptions, museums, themes), oracle(similarity, themes)
     )
-    t2s, s2t = exact_ranks(descriptions, museums)
-    for ranks, s in ((t2s, similarity), (s2t, similarity.T)):
+    t2s, s2t = score_queries(descriptions, museums, themes)
+    for ranks, s in ((t2s.rank, similarity), (s2t.rank, similarity.T)):
         order = np.argsort(-s, axis=1, kind="stable")
         expected = np.argmax(order == np.arange(n)[:, None], axis=1) + 1
         np.testing.assert_array_equal(ranks, expected)
@@ -151,12 +150,6 @@ def test_no_bit_depends_on_the_block_size() -> None:
         actual = score_queries(descriptions, museums, themes, block_size)
         for one, other in zip(jax.tree.leaves(actual), expected, strict=True):
             np.testing.assert_array_equal(one, other)
-        for ranks, scores in zip(
-            exact_ranks(descriptions, museums, block_size=block_size),
-            actual,
-            strict=True,
-        ):
-            np.testing.assert_array_equal(ranks, scores.rank)
 
 
 def test_directions_see_the_same_similarities() -> None:
@@ -250,16 +243,14 @@ def test_equal_similarities_rank_by_index() -> None:
     n = 12
     ones = np.ones((n, 3), np.float32)
     for museums in (ones, 0 * ones):  # all 1, all 0
-        t2s, s2t = exact_ranks(ones, museums)
-        np.testing.assert_array_equal(t2s, np.arange(1, n + 1))
-        np.testing.assert_array_equal(s2t, np.arange(1, n + 1))
+        for scores in score_queries(ones, museums, np.arange(n)):
+            np.testing.assert_array_equal(scores.rank, np.arange(1, n + 1))
     # 0.0 and -0.0 are one similarity.
     signed = np.array([[-1, 0], [1, 0], [-1, 0]], np.float32)
-    t2s, _ = exact_ranks(signed, np.array([[0, 1]] * 3, np.float32))
-    np.testing.assert_array_equal(t2s, [1, 2, 3])
-    found = retrieval_metrics(
-        signed, np.array([[0, 1]] * 3, np.float32), np.array([0, 1, 0])
-    )
+    level = np.array([[0, 1]] * 3, np.float32)
+    t2s, _ = score_queries(signed, level, np.arange(3))
+    np.testing.assert_array_equal(t2s.rank, [1, 2, 3])
+    found = retrieval_metrics(signed, level, np.array([0, 1, 0]))
     assert_agree(found, oracle(np.zeros((3, 3)), np.array([0, 1, 0])))
 
 
@@ -277,13 +268,9 @@ def test_embeddings_that_are_not_finite_are_refused_by_row(which, value, name) -
     arrays = [np.ones((7, 4)), np.ones((7, 4))]
     arrays[which][5, 2] = value
     arrays[which][6, 0] = np.nan
-    for call in (
-        lambda: retrieval_metrics(arrays[0], arrays[1], range(7)),
-        lambda: exact_ranks(arrays[0], arrays[1]),
-    ):
-        with pytest.raises(ValueError, match=rf"^{name}: .*row 5 ") as error:
-            call()
-        assert "\n" not in str(error.value)
+    with pytest.raises(ValueError, match=rf"^{name}: .*row 5 ") as error:
+        retrieval_metrics(arrays[0], arrays[1], range(7))
+    assert "\n" not in str(error.value)
 
 
 def test_inputs_that_do_not_fit_are_refused() -> None:

@@ -13,8 +13,9 @@ import pytest
 from ir_measures import AP, RR, P, R, Success, nDCG
 from numpy.testing import assert_allclose
 
+from hm3_jax.objective.metric_table import DIRECTIONS
 from hm3_jax.objective.metrics import retrieval_metrics
-from hm3_jax.reporting.query_scores import DIRECTIONS, Ranking, query_scores
+from hm3_jax.reporting.query_scores import Ranking, query_scores
 
 # Of the own museum, and of all museums of the theme. What is missing are the ranks
 # themselves: the library has the reciprocal, which the mean rank is computed of.

@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hm3_jax.objective.positives import draw_positives
+from hm3_jax.objective.similarity import CosineScores
 from hm3_jax.objective.triplet import (
     TripletLoss,
     TripletWeights,
     decay_second_weight,
 )
-from hm3_jax.objective.positives import draw_positives
-from hm3_jax.objective.similarity import CosineScores
 
 CASES = json.loads(
     (Path(__file__).resolve().parent.parent / "golden" / "loss.json").read_text()
@@ -27,9 +27,9 @@ CASES = json.loads(
 
 @functools.partial(jax.jit, static_argnames="config")
 def value_and_gradient(similarity, themes, valid, config, weights, key=None):
-    return jax.value_and_grad(
-        lambda s: config(s, themes, valid, weights, key)
-    )(similarity)
+    return jax.value_and_grad(lambda s: config(s, themes, valid, weights, key))(
+        similarity
+    )
 
 
 def second_of(similarity, themes, valid, config, weights, key=None):
@@ -69,9 +69,7 @@ def test_published_value_and_gradient(case: dict, golden: Path) -> None:
     themes = jnp.asarray(arrays[f"cat{case['case']}"], jnp.int32)
     valid = jnp.ones(len(themes), bool)
     config, weights = settings_of(case)
-    loss, gradient = value_and_gradient(
-        similarity, themes, valid, config, weights
-    )
+    loss, gradient = value_and_gradient(similarity, themes, valid, config, weights)
     expected, expected_gradient = golden_value(case, arrays)
     if np.isnan(arrays[f"loss{case['case']}"]) and config.within_theme:
         # The second component alone is 0/0: it is 0, and the first one, which the
@@ -130,7 +128,9 @@ def oracle_component(s, margin, keep, positives, hard_filter) -> float:
     return sum(halves) / 2
 
 
-def oracle(s, c, valid, config: TripletLoss, weights: TripletWeights, draws=None) -> float:
+def oracle(
+    s, c, valid, config: TripletLoss, weights: TripletWeights, draws=None
+) -> float:
     rows = np.flatnonzero(valid)
     s, c = s[np.ix_(rows, rows)].astype(np.float64), c[rows]
     hard = config.filter_out_hard_negatives

@@ -3,15 +3,15 @@
 import numpy as np
 import pytest
 
+from hm3_jax.objective.metric_table import BY_KEY, DIRECTIONS, KEYS
 from hm3_jax.objective.metrics import retrieval_metrics
 from hm3_jax.reporting import query_scores as module
 from hm3_jax.reporting.query_scores import (
-    DIRECTIONS,
     Ranking,
+    in_ranked_order,
     own_ranks,
     query_scores,
     ranked,
-    relevant_positions,
 )
 from tests.reporting.run_folders import embeddings
 
@@ -67,9 +67,10 @@ def test_means_are_the_published_metrics(monkeypatch, kept):
     described, shown, themes = embeddings(7, 300)
     metrics = retrieval_metrics(described, shown, themes)
     scores = query_scores(Ranking.of(described, shown), themes, by_theme=DIRECTIONS)
-    assert scores.keys() == {key for key in metrics if "median" not in key}
+    assert scores.keys() == metrics.keys() == set(KEYS)
     for key, values in scores.items():
-        np.testing.assert_allclose(values.mean(dtype=float), metrics[key], rtol=1e-5)
+        found = BY_KEY[key].summary(values)
+        np.testing.assert_allclose(found, metrics[key], rtol=1e-5)
 
 
 def test_scores_by_theme_only_of_directions_asked_for():
@@ -84,5 +85,5 @@ def test_rankings_of_a_few_queries():
     assert own_ranks(similarity, np.array([2, 3])).tolist() == [4, 4]
     assert own_ranks(similarity, np.array([3, 2])).tolist() == [2, 1]
     relevant = np.array([[True, False, True, False], [False, False, False, True]])
-    found = relevant_positions(similarity, relevant)
-    assert [positions.tolist() for positions in found] == [[3, 4], [4]]
+    found = in_ranked_order(similarity, relevant)
+    assert [np.flatnonzero(row).tolist() for row in found] == [[2, 3], [3]]

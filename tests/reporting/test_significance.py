@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
+from hm3_jax.objective.metric_table import KEYS
 from hm3_jax.reporting.read_runs import find_runs
-from hm3_jax.reporting.records import METRICS
 from hm3_jax.reporting.run_tables import differences, metric_cells
 from hm3_jax.reporting.significance import best_of, compare, same_museums
 from hm3_jax.reporting.test_output import read_tested
@@ -31,8 +31,8 @@ def two(tmp_path):
 
 def test_differences_are_those_of_the_means(two):
     (a, b), tests = two
-    found = compare([(a, b)], tests, METRICS)
-    assert {c.metric for c in found} == {m for m in METRICS if "median" not in m}
+    found = compare([(a, b)], tests, KEYS)
+    assert {c.metric for c in found} == {m for m in KEYS if "median" not in m}
     for c in found:
         expected = a.mean(c.metric) - b.mean(c.metric)
         assert c.queries.difference == pytest.approx(expected, abs=1e-3)

@@ -11,7 +11,6 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
@@ -26,6 +25,7 @@ from hm3_jax.learn.batches.plan import (
     packings,
 )
 from hm3_jax.learn.devices.mesh import BY_DEVICE, BY_RUN, DATA, EVERYWHERE, Layout
+from hm3_jax.learn.model import ModelSpec
 from hm3_jax.nn.towers import TwoTowers
 
 Tower = Literal["text", "scene"]

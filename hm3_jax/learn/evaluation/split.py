@@ -8,15 +8,16 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
 from hm3_jax.learn.batches.placement import Source
 from hm3_jax.learn.batches.plan import MuseumSizes, in_batches
 from hm3_jax.learn.devices.mesh import BY_RUN, EVERYWHERE, Layout
 from hm3_jax.learn.evaluation.embed import embed, plan_embedding
+from hm3_jax.learn.model import LOSS, SCORES, ModelSpec
 from hm3_jax.objective.loss import Loss
 from hm3_jax.objective.metrics import QueryScores, split_scores, summarise
+from hm3_jax.objective.similarity import Scores
 
 # Large enough for full speed, small enough for little padding.
 EMBED_BATCH = 64
@@ -28,14 +29,31 @@ class Embeddings:
     """Embeddings of a split under the parameters of every run.
 
     Attributes:
-      descriptions: float32 (places, museums, d).
-      museums: float32 (places, museums, d).
-      active: runs whose embeddings mean anything, bool (places,).
+      descriptions: float32 (slots, museums, d).
+      museums: float32 (slots, museums, d).
+      active: runs whose embeddings mean anything, bool (slots,).
+      params: those of scores and loss, see `learn.model`.
+      scores: what they are compared by.
     """
 
     descriptions: Float[Array, "slots museums d"]
     museums: Float[Array, "slots museums d"]
     active: Bool[Array, " slots"]
+    params: Mapping[str, Any]
+    scores: Scores = dataclasses.field(metadata={"static": True})
+
+    @classmethod
+    def of(
+        cls,
+        descriptions: Float[Array, "slots museums d"],
+        museums: Float[Array, "slots museums d"],
+        active: Bool[Array, " slots"],
+        params: Mapping[str, Any],
+        spec: ModelSpec,
+    ) -> "Embeddings":
+        """Embeddings that a model with these parameters has made."""
+        own = {name: params[name] for name in (SCORES, LOSS) if name in params}
+        return cls(descriptions, museums, active, own, spec.scores)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -92,7 +110,8 @@ class Split:
         self, params: Mapping[str, Any], active: Array, spec: ModelSpec
     ) -> Embeddings:
         """Embeds descriptions and museums with the parameters of every active run."""
-        return Embeddings(*embed(params, active, self._plan(), spec=spec), active)
+        both = embed(params, active, self._plan(), spec=spec)
+        return Embeddings.of(*both, active, params, spec)
 
     def metrics(self, embeddings: Embeddings) -> list[dict[str, float] | str]:
         """Retrieval metrics of every slot, published keys, see `retrieval_metrics`.
@@ -136,7 +155,7 @@ class Split:
         filled = jax.tree.map(lambda x: np.asarray(x)[places], params)
         active = np.arange(len(places)) < count
         embeddings = self.embed(
-            self._layout.put(filled, BY_RUN), self._layout.put(active, BY_RUN), graph
+            self._layout.put(filled, BY_RUN), self._layout.put(active, BY_RUN), spec
         )
         metrics = self.metrics(embeddings)[:count]
         descriptions, museums = self._layout.fetch(
@@ -153,8 +172,8 @@ class Split:
         self,
         embeddings: Embeddings,
         batch_size: int,
-        config: TripletLoss,
-        weights: TripletWeights,
+        loss: Loss,
+        numbers: Any,
         keys: Array,
     ) -> Float[np.ndarray, " slots"]:
         """Mean loss over the split's batches, with the training loss's settings.
@@ -163,8 +182,8 @@ class Split:
           embeddings: of this split.
           batch_size: museums of a batch, in the order of the split; the last batch may
             be smaller.
-          config: structure of the loss.
-          weights: margins and second weight of every run.
+          loss: structure of the loss.
+          numbers: of the loss, of every run.
           keys: random key of every run, for losses that draw.
         """
         batches = in_batches(np.arange(len(self.themes), dtype=np.int32), batch_size)
@@ -172,9 +191,9 @@ class Split:
             embeddings,
             self._placed_themes,
             self._layout.put(batches, EVERYWHERE),
-            weights,
+            numbers,
             keys,
-            config=config,
+            loss=loss,
             layout=self._layout,
         )
         return np.asarray(self._layout.fetch(losses))
@@ -191,52 +210,74 @@ def _score(
         bad = ~jnp.isfinite(jnp.sum(jnp.square(rows), axis=1))
         return jnp.where(bad.any(), jnp.argmax(bad), -1)
 
-    def one(descriptions, museums, themes):
-        scores = split_scores(descriptions, museums, themes, side_by_side=layout.vector)
-        return scores, jnp.stack([bad_row(descriptions), bad_row(museums)])
+    def one(descriptions, museums, params, themes):
+        found = split_scores(
+            descriptions,
+            museums,
+            themes,
+            params.get(SCORES, {}),
+            scores=embeddings.scores,
+            side_by_side=layout.vector,
+        )
+        return found, jnp.stack([bad_row(descriptions), bad_row(museums)])
 
     def of_device(embeddings, themes):
         def group(of_runs, _):
-            each: Callable[..., Any] = jax.vmap(one, in_axes=(0, 0, None))
+            each: Callable[..., Any] = jax.vmap(one, in_axes=(0, 0, 0, None))
             return each(*of_runs, themes)
 
         return layout.map_groups(
             group,
             embeddings.active,
-            (embeddings.descriptions, embeddings.museums),
+            (embeddings.descriptions, embeddings.museums, embeddings.params),
         )
 
     return layout.spread(of_device, (BY_RUN, EVERYWHERE), BY_RUN)(embeddings, themes)
 
 
-@functools.partial(jax.jit, static_argnames=("config", "layout"))
-def _batch_losses(embeddings, themes, batches, weights, keys, *, config, layout):
-    def one_run(text, scene, weights, key, themes, batches):
+@functools.partial(jax.jit, static_argnames=("loss", "layout"))
+def _batch_losses(embeddings, themes, batches, numbers, keys, *, loss, layout):
+    scores = embeddings.scores
+
+    def one_run(text, scene, params, numbers, key, themes, batches):
         def one_batch(museums, step):
             valid = museums >= 0
             chosen = jnp.where(valid, museums, 0)
-            similarity = cosine_similarity(text[chosen], scene[chosen], valid)
+            of_batch = scores(
+                text[chosen], scene[chosen], valid, params.get(SCORES, {})
+            )
             key_of_batch = jax.random.fold_in(key, step)
-            return retrieval_loss(
-                similarity, themes[chosen], valid, config, weights, key_of_batch
-            )[0]
+            return loss(
+                of_batch,
+                themes[chosen],
+                valid,
+                numbers,
+                key_of_batch,
+                params.get(LOSS, {}),
+            )
 
         steps = jnp.arange(batches.shape[0], dtype=jnp.int32)
         return jnp.mean(jax.lax.map(lambda x: one_batch(*x), (batches, steps)))
 
-    def of_device(embeddings, weights, keys, themes, batches):
+    def of_device(embeddings, numbers, keys, themes, batches):
         def group(of_runs, _):
-            axes = (0, 0, 0, 0, None, None)
+            axes = (0, 0, 0, 0, 0, None, None)
             each: Callable[..., Any] = jax.vmap(one_run, in_axes=axes)
             return each(*of_runs, themes, batches)
 
         return layout.map_groups(
             group,
             embeddings.active,
-            (embeddings.descriptions, embeddings.museums, weights, keys),
+            (
+                embeddings.descriptions,
+                embeddings.museums,
+                embeddings.params,
+                numbers,
+                keys,
+            ),
         )
 
     specs = (BY_RUN, BY_RUN, BY_RUN, EVERYWHERE, EVERYWHERE)
     return layout.spread(of_device, specs, BY_RUN)(
-        embeddings, weights, keys, themes, batches
+        embeddings, numbers, keys, themes, batches
     )

@@ -1,7 +1,6 @@
 """One strategy on one store: what all of its runs share."""
 
 import numpy as np
-from flax import nnx
 from jax.sharding import Mesh
 
 from hm3_jax.data.store import FeatureStore
@@ -12,7 +11,6 @@ from hm3_jax.learn.devices.mesh import Layout
 from hm3_jax.learn.evaluation.split import Split
 from hm3_jax.learn.model import ModelSpec
 from hm3_jax.nn.strategy import StrategyConfig
-from hm3_jax.nn.towers import TwoTowers
 
 
 class Task:

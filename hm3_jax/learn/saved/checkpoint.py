@@ -54,6 +54,7 @@ class Checkpoint:
       optimizer: nested state of the optimiser; None where not saved or not loaded.
       progress: position of the training loop, as JSON; None for converted models.
       settings: of the training, as JSON; None for converted models.
+      loss: parameters of the loss's own; empty where it has none.
     """
 
     model: Model
@@ -61,6 +62,7 @@ class Checkpoint:
     optimizer: Any = None
     progress: Mapping[str, Any] | None = None
     settings: Mapping[str, Any] | None = None
+    loss: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 def save(folder: Path, slot: Slot, checkpoint: Checkpoint) -> None:
@@ -92,6 +94,8 @@ def save(folder: Path, slot: Slot, checkpoint: Checkpoint) -> None:
     arrays = {"params": dict(model.params)}
     if checkpoint.optimizer is not None:
         arrays["optimizer"] = checkpoint.optimizer
+    if checkpoint.loss:
+        arrays["loss"] = dict(checkpoint.loss)
     arrays = jax.tree.map(np.asarray, arrays)
 
     def write(to: Path) -> None:
@@ -234,6 +238,7 @@ def load(
         optimizer=arrays["optimizer"] if optimizer else None,
         progress=progress,
         settings=meta["settings"],
+        loss=arrays.get("loss", {}),
     )
 
 

@@ -16,6 +16,7 @@ from hm3_jax.learn.settings import TrainSettings
 from hm3_jax.nn.strategy import StrategyConfig, to_json
 
 _RECORD = "run.json"
+_DEFAULTS = dataclasses.asdict(TrainSettings())
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -132,7 +133,8 @@ class RunRecord:
         """
         for name, before, now in (
             *_changes(self.strategy, wanted.strategy),
-            *_changes(self.settings, wanted.settings),
+            # A setting that there was not yet had the value that it has by itself.
+            *_changes({**_DEFAULTS, **self.settings}, wanted.settings),
             ("dataset_name", self.dataset_name, wanted.dataset_name),
         ):
             if before != now:

@@ -21,7 +21,7 @@ from hm3_jax.learn.batches.gather import descriptions, scenes
 from hm3_jax.learn.batches.plan import Batches, Packings, StaticSizes, packings
 from hm3_jax.learn.devices.mesh import BY_DEVICE, BY_RUN, DATA, EVERYWHERE, Layout
 from hm3_jax.learn.model import LOSS, SCORES, ModelSpec
-from hm3_jax.learn.training.optimizer import Optimizer, Rates
+from hm3_jax.learn.training.optimizer import ADAM, Optimizer, Rates
 from hm3_jax.objective.loss import Loss
 
 
@@ -79,7 +79,7 @@ def fresh_state(params: Mapping[str, Any]) -> ParamState:
     Args:
       params: parameters with a leading axis of slots.
     """
-    return ParamState(params, jax.vmap(Optimizer().init)(params))
+    return ParamState(params, jax.vmap(ADAM.init)(params))
 
 
 @functools.partial(
@@ -98,7 +98,7 @@ def train_epoch(
     capacity: StaticSizes,
     loss: Loss,
     layout: Layout,
-    optimizer: Optimizer = Optimizer(),
+    optimizer: Optimizer = ADAM,
 ) -> tuple[ParamState, Steps]:
     """Takes one optimiser step for each batch, in order.
 

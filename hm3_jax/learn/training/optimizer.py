@@ -7,7 +7,7 @@ from typing import Any, cast
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
 # torch.optim.Adam's defaults, which the published runs use.
 _ADAM = optax.scale_by_adam(b1=0.9, b2=0.999, eps=1e-8)
@@ -24,8 +24,8 @@ class Rates:
         only where the optimiser decays weights.
     """
 
-    lr: Float[Array, " *slots"]
-    weight_decay: Float[Array, " *slots"]
+    lr: Float[Any, "*slots"]
+    weight_decay: Float[Any, "*slots"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,3 +68,7 @@ class Optimizer:
             )
         updates = jax.tree.map(lambda u: -rates.lr * u, updates)
         return cast(Mapping[str, Any], optax.apply_updates(params, updates)), state
+
+
+ADAM = Optimizer()
+"""What the published runs use."""

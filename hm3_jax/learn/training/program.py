@@ -18,7 +18,7 @@ from hm3_jax.learn.evaluation.split import EMBED_BATCH, Embeddings
 from hm3_jax.learn.evaluation.task import Task
 from hm3_jax.learn.saved.run import Run
 from hm3_jax.learn.training.epoch import EpochInputs, ParamState, Steps, train_epoch
-from hm3_jax.objective.triplet import TripletLoss
+from hm3_jax.learn.training.optimizer import Optimizer, Rates
 
 # Of the free memory, what a program may be planned to take.
 _MEMORY_SHARE = 0.9
@@ -66,8 +66,10 @@ class Program:
         """
         self._task, self._runs, self._slots = task, runs, slots
         self._batch_size = runs[0].settings.batch_size
-        self._loss_config = TripletLoss.covering(
-            [run.settings.loss_function for run in runs]
+        losses = [run.settings.loss_function for run in runs]
+        self._loss = type(losses[0]).covering(losses)
+        self._optimizer = Optimizer(
+            decays_weights=any(run.settings.weight_decay for run in runs)
         )
         counts, layout = task.counts, slots.layout
         source = task.source(layout)
@@ -127,7 +129,10 @@ class Program:
         weights = jax.tree.map(
             lambda *values: column(values), *(s.loss_weights(epoch) for s in settings)
         )
-        rates = column([s.learning_rate(epoch) for s in settings])
+        rates = Rates(
+            column([s.learning_rate(epoch) for s in settings]),
+            column([s.weight_decay for s in settings]),
+        )
         going_on = column([number in active for number in self._slots.runs])
         rates, weights, going_on = self._slots.layout.put(
             (rates, weights, going_on), BY_RUN
@@ -184,8 +189,9 @@ class Program:
                 jax.device_put(np.int32(0)),
                 spec=self._task.spec,
                 capacity=self._capacity,
-                loss_config=self._loss_config,
+                loss=self._loss,
                 layout=layout,
+                optimizer=self._optimizer,
             ).compile()
             needed = memory.needed(compiled)
             free = layout.free_memory()
@@ -208,12 +214,16 @@ class Program:
                 state.params, hyper.active, self._embedding, spec=self._task.spec
             )
             train, val = (
-                Embeddings(descriptions, museums, hyper.active)
+                Embeddings.of(
+                    descriptions,
+                    museums,
+                    hyper.active,
+                    state.params,
+                    self._task.spec,
+                )
                 for descriptions, museums in _cut(both, first=self.museums)
             )
-            losses = self._val.loss(
-                val, self._batch_size, self._loss_config, hyper.loss, keys
-            )
+            losses = self._val.loss(val, self._batch_size, self._loss, hyper.loss, keys)
             return Scores(losses, self._val.metrics(val), self._train.metrics(train))
 
 

@@ -71,14 +71,11 @@ class RunEpoch:
           epoch: from 0.
         """
         settings = run.settings
-        weight = settings.loss_weights(epoch).second_component_weight
         norms = self.gradient_norms.astype(np.float64)
         return {
             "epoch": epoch + 1,
             "lr": settings.learning_rate(epoch),
-            "second_loss_component_weight": (
-                weight if settings.loss_function.has_second_component else None
-            ),
+            "second_loss_component_weight": settings.second_weight(epoch),
             "train_loss": self.train_loss,
             "val_loss": self.val_loss,
             "gradient_norm": {

@@ -17,7 +17,7 @@ import numpy as np
 from hm3_jax.learn.devices.mesh import BY_RUN
 from hm3_jax.learn.devices.run_slots import RunSlots, slots_at
 from hm3_jax.learn.evaluation.task import Task
-from hm3_jax.learn.model import Model, stack_params, take_run
+from hm3_jax.learn.model import LOSS, Model, stack_params, take_run, with_losses
 from hm3_jax.learn.saved import checkpoint
 from hm3_jax.learn.saved.checkpoint import Checkpoint
 from hm3_jax.learn.saved.run import Run
@@ -134,7 +134,11 @@ def save(
     facts = task.store.feature_facts()
 
     def model(params: Mapping[str, Any], place: int) -> Model:
-        return Model(task.config, take_run(params, place), facts)
+        of_model = {name: x for name, x in params.items() if name != LOSS}
+        return Model(task.config, take_run(of_model, place), facts)
+
+    def loss(params: Mapping[str, Any], place: int) -> dict[str, Any]:
+        return {"loss": take_run(params[LOSS], place)} if LOSS in params else {}
 
     saves = []
     for number in chosen:
@@ -154,13 +158,14 @@ def save(
             run.folder, "best"
         ):
             assert best is not None
-            saved = Checkpoint(model(best, place), epoch, **about)
+            saved = Checkpoint(model(best, place), epoch, **about, **loss(best, place))
             saves.append((run.folder, "best", saved))
         saved = Checkpoint(
             model(state.params, place),
             current.epoch,
             optimizer=take_run(state.optimizer._asdict(), place),
             **about,
+            **loss(state.params, place),
         )
         saves.append((run.folder, "last", saved))
     checkpoint.save_many(saves)
@@ -211,11 +216,12 @@ def load(runs: Sequence[Run], start: TrainingState, task: Task) -> TrainingState
         for n in going_on
     }
 
-    def placed(params: Mapping[int, Mapping[str, Any]]) -> Any:
-        rows = [params[n] for n in of_slots]
-        return slots.layout.put(stack_params(task.config, rows), BY_RUN)
+    def placed(found: Mapping[int, Checkpoint]) -> Any:
+        rows = [found[n] for n in of_slots]
+        params = stack_params(task.config, [row.model.params for row in rows])
+        return slots.layout.put(with_losses(params, [row.loss for row in rows]), BY_RUN)
 
-    params = placed({n: found.model.params for n, found in loaded.items()})
+    params = placed(loaded)
     optimizers = [loaded[n].optimizer for n in of_slots]
     optimizer = type(start.state.optimizer)(
         **slots.layout.put(
@@ -226,11 +232,9 @@ def load(runs: Sequence[Run], start: TrainingState, task: Task) -> TrainingState
     if start.best is not None:
         best = placed(
             {
-                n: (
-                    checkpoint.load(runs[n].folder, "best", p.best_epoch)
-                    if (p := progress[n]).best_epoch is not None
-                    else loaded[n]
-                ).model.params
+                n: checkpoint.load(runs[n].folder, "best", p.best_epoch)
+                if (p := progress[n]).best_epoch is not None
+                else loaded[n]
                 for n in going_on
             }
         )

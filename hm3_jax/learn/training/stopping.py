@@ -3,7 +3,8 @@
 import dataclasses
 from collections.abc import Mapping
 
-from hm3_jax.learn.settings import BEST_STRATEGIES, TrainSettings
+from hm3_jax.learn.settings import TrainSettings
+from hm3_jax.objective.metric_table import BEST_STRATEGIES, BY_KEY
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -71,5 +72,4 @@ class Progress:
 
 def _score(best_strategy: str, metrics: Mapping[str, float]) -> float:
     key = BEST_STRATEGIES[best_strategy]
-    # Ranks are better when lower.
-    return -metrics[key] if key.endswith("_rank") else metrics[key]
+    return -metrics[key] if BY_KEY[key].lower_is_better else metrics[key]

@@ -12,7 +12,7 @@ from hm3_jax.learn.devices import processes
 from hm3_jax.learn.devices.mesh import Layout
 from hm3_jax.learn.devices.run_slots import RunSlots
 from hm3_jax.learn.evaluation.task import Task
-from hm3_jax.learn.model import draw_params
+from hm3_jax.learn.model import draw_params, with_losses
 from hm3_jax.learn.saved import checkpoint
 from hm3_jax.learn.saved.run import Run, RunRecord
 from hm3_jax.learn.saved.run_folder import TryResult
@@ -137,7 +137,9 @@ class Trainer:
     def _start(self) -> TrainingState:
         runs = [self._runs[number] for number in self._first.stand_ins]
         keys = keys_of(runs, PARAMETERS, 0)
-        params = jax.device_get(draw_params(self._task.config, keys))
+        losses = [run.settings.loss_function.parameters() for run in runs]
+        drawn = jax.device_get(draw_params(self._task.config, keys))
+        params = with_losses(drawn, losses)
         start = state.fresh(self._runs, self._first, params)
         return state.load(self._runs, start, self._task)
 

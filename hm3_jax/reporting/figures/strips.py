@@ -13,7 +13,7 @@ from hm3_jax.reporting.figures.style import (
     most_lines,
     new_figure,
 )
-from hm3_jax.reporting.query_scores import own_ranks, relevant_positions
+from hm3_jax.reporting.query_scores import in_ranked_order, own_ranks
 from hm3_jax.reporting.records import Run
 from hm3_jax.reporting.test_output import Embedded, Tested
 
@@ -48,7 +48,8 @@ def draw_strips(
     positions, own = {}, {}
     for run in runs:
         similarity = embedded[run].ranking.similarity(queries)
-        positions[run] = relevant_positions(similarity, relevant)
+        ranked = in_ranked_order(similarity, relevant)
+        positions[run] = [np.flatnonzero(row) + 1 for row in ranked]
         own[run] = own_ranks(similarity, queries)
     count = len(tested.ids)
     bars = min(count, _BARS)

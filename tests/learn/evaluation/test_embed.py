@@ -9,7 +9,7 @@ from hm3_jax.learn.batches.placement import OnDevice
 from hm3_jax.learn.batches.plan import EMPTY
 from hm3_jax.learn.evaluation.embed import embed, plan_embedding
 from hm3_jax.learn.evaluation.split import EMBED_BATCH
-from hm3_jax.learn.model import draw_params, ModelSpec
+from hm3_jax.learn.model import ModelSpec, draw_params
 from tests.learn import small
 
 # A split's own order is the easy case.

@@ -68,7 +68,7 @@ def test_training(stem, loss):
     losses = []
     for epoch, batches in enumerate(planned):
         hyper = EpochInputs(
-            lr=jnp.full(1, 5e-3 * 0.75 ** (epoch // 4), jnp.float32),
+            rates=small.rates(5e-3 * 0.75 ** (epoch // 4)),
             loss=TripletWeights(
                 margin=jnp.full(1, 0.25, jnp.float32),
                 within_theme_margin=jnp.full(1, 0.15, jnp.float32),

@@ -9,10 +9,11 @@ import pytest
 
 from hm3_jax.learn.batches.placement import OnDevice
 from hm3_jax.learn.evaluation.split import Embeddings, Split
-from hm3_jax.learn.model import Model, draw_params, ModelSpec, take_run
+from hm3_jax.learn.model import Model, ModelSpec, draw_params, take_run
 from hm3_jax.learn.settings import TrainSettings
-from hm3_jax.objective.triplet import TripletWeights
 from hm3_jax.objective.metrics import retrieval_metrics
+from hm3_jax.objective.similarity import COSINE
+from hm3_jax.objective.triplet import TripletWeights
 from tests.learn import small
 
 RUNS = 3
@@ -39,7 +40,8 @@ def split(store, features, counts):
 @pytest.fixture(scope="module")
 def embeddings() -> Embeddings:
     descriptions, museums = jax.random.normal(jax.random.key(0), (2, RUNS, 14, 6))
-    return Embeddings(descriptions, descriptions + 2 * museums, jnp.ones(RUNS, bool))
+    active = jnp.ones(RUNS, bool)
+    return Embeddings(descriptions, descriptions + 2 * museums, active, {}, COSINE)
 
 
 def component(similarity: np.ndarray, margin: float, pairs: list[tuple[int, int]]):

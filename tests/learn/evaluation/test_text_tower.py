@@ -11,7 +11,7 @@ from hm3_jax.learn.batches.placement import OnDevice
 from hm3_jax.learn.evaluation import text_tower
 from hm3_jax.learn.evaluation.embed import embed, plan_embedding
 from hm3_jax.learn.evaluation.text_tower import TextTower
-from hm3_jax.learn.model import draw_params, ModelSpec, take_run
+from hm3_jax.learn.model import ModelSpec, draw_params, take_run
 from tests.learn import small
 
 LAYOUT = small.one_device(1)

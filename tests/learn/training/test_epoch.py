@@ -9,12 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from flax import nnx
 
 from hm3_jax.learn.batches.features import Column, Features
 from hm3_jax.learn.batches.gather import descriptions, scenes
 from hm3_jax.learn.batches.plan import EMPTY, MuseumSizes, epoch_batches, packings
-from hm3_jax.learn.model import draw_params, ModelSpec, take_run
+from hm3_jax.learn.model import ModelSpec, draw_params, take_run
 from hm3_jax.learn.training.epoch import (
     EpochInputs,
     ParamState,
@@ -50,7 +49,7 @@ def initial() -> Any:
 
 def hyper(epoch: int, runs: slice = slice(None), active=(True, True)) -> EpochInputs:
     return EpochInputs(
-        lr=jnp.full(2, RATES[epoch], jnp.float32)[runs],
+        rates=jax.tree.map(lambda x: x[runs], small.rates(RATES[epoch], 2)),
         loss=TripletWeights(
             margin=jnp.asarray(MARGINS[runs]),
             within_theme_margin=jnp.asarray(WITHIN[runs]),

@@ -18,8 +18,8 @@ from hm3_jax.learn.model import stack, take_run
 from hm3_jax.learn.saved import checkpoint
 from hm3_jax.learn.settings import Execution
 from hm3_jax.learn.training.epoch import EpochInputs, ParamState, train_epoch
-from hm3_jax.objective.triplet import TripletWeights
 from hm3_jax.objective.metrics import retrieval_metrics
+from hm3_jax.objective.triplet import TripletWeights
 from tests import golden_data
 from tests.learn import small
 
@@ -95,7 +95,7 @@ def test_an_epoch_is_given_its_own_rate_weight_and_order(
             stack([found.model.params for found in before]),
             optax.ScaleByAdamState(**stack([found.optimizer for found in before])),
         ),
-        EpochInputs(jnp.full(2, 0.12, jnp.float32), weights, keys, jnp.ones(2, bool)),
+        EpochInputs(small.rates(0.12, 2), weights, keys, jnp.ones(2, bool)),
         planned,
         features,
         spec=before[0].model.spec,

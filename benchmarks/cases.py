@@ -70,7 +70,7 @@ def epoch_ours(store: str) -> dict[str, float]:
     from hm3_jax.learn.devices.mesh import BY_DEVICE, EVERYWHERE, Layout
     from hm3_jax.learn.model import draw_params, graph_of
     from hm3_jax.learn.training.epoch import EpochInputs, fresh_state, train_epoch
-    from hm3_jax.nn.strategy import load_strategy
+    from hm3_jax.nn.strategy_json import load_strategy
     from hm3_jax.objective.loss import LossConfig, LossWeights
 
     opened, config = open_store(store), load_strategy(STRATEGY)

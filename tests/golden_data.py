@@ -16,7 +16,8 @@ from hm3_jax.learn.devices.mesh import Layout
 from hm3_jax.learn.evaluation.embed import embed, plan_embedding
 from hm3_jax.learn.model import graph_of, stack_params
 from hm3_jax.nn.convolution import Masking
-from hm3_jax.nn.strategy import StrategyConfig, load_strategy
+from hm3_jax.nn.strategy import StrategyConfig
+from hm3_jax.nn.strategy_json import load_strategy
 
 GOLDEN = Path(__file__).parent / "golden"
 STRATEGIES = sorted(

@@ -14,7 +14,7 @@ from hm3_jax.data.concepts import MODEL as CONCEPTS
 from hm3_jax.data.concepts import ConceptEncoder
 from hm3_jax.data.store import FeatureStore
 from hm3_jax.learn.evaluation.text_tower import TextTower
-from hm3_jax.nn.strategy import parse_strategy
+from hm3_jax.nn.strategy_json import parse_strategy
 from hm3_jax.retrieval.exact import unit
 from hm3_jax.retrieval.index import Index
 from hm3_jax.retrieval.query_text import check_query, check_sentences, cut_at_marks

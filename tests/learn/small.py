@@ -21,12 +21,7 @@ from hm3_jax.learn.settings import Execution, TrainSettings
 from hm3_jax.learn.training.experiment import Experiment, Listeners, run_experiments
 from hm3_jax.learn.training.graceful_stop import GracefulStop
 from hm3_jax.learn.training.run_logs import EpochReport
-from hm3_jax.nn.strategy import (
-    ConvConfig,
-    PoolConfig,
-    RecurrentConfig,
-    StrategyConfig,
-)
+from hm3_jax.nn.strategy import ConvConfig, PoolConfig, RecurrentConfig, StrategyConfig
 from hm3_jax.tracking.tracker import Tracker
 
 SIZES = {"sentences": 8, "views": 7, "images": 6, "videos": 5}

@@ -14,7 +14,7 @@ from hm3_jax.learn.devices import processes
 from hm3_jax.learn.saved import checkpoint
 from hm3_jax.learn.settings import Execution, TrainSettings
 from hm3_jax.learn.training.experiment import Experiment, Listeners, run_experiments
-from hm3_jax.nn.strategy import to_json
+from hm3_jax.nn.strategy_json import to_json
 from tests.learn import small
 from tests.processes import Said, Together, together
 

@@ -15,7 +15,6 @@ from hm3_jax.data.raw_museum import RawMuseum, RawRoom, museum_to_json
 from hm3_jax.data.store import FeatureStore, open_store
 from hm3_jax.data.synthetic import synthesize
 from hm3_jax.data.synthetic_plan import SyntheticConfig
-from hm3_jax.learn.evaluation.saved_model import evaluate_checkpoint
 from hm3_jax.learn.model import Model, draw_params, take_run
 from hm3_jax.learn.saved import checkpoint
 from hm3_jax.learn.saved.checkpoint import Checkpoint
@@ -26,6 +25,7 @@ from hm3_jax.retrieval.index import Index, open_index, verify_index
 from hm3_jax.retrieval.server.collection import Answer, Query
 from hm3_jax.retrieval.server.indexed import IndexCollection
 from tests.commands import fail, succeed
+from tests.learn import small
 
 SIZE = 32
 STRATEGY = StrategyConfig(
@@ -79,7 +79,7 @@ def source_flags(folder: Path, model: int = 1) -> list[str]:
 
 
 def test_ranks_are_those_of_evaluate(folder, store, index):
-    tested = evaluate_checkpoint(folder / "model1", store, "test").tested
+    tested = small.evaluated(folder / "model1", store, "test").tested
     museums = store.splits["test"]
     assert list(index.museums.ids) == [store.ids[i] for i in museums]
     np.testing.assert_allclose(

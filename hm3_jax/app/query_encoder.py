@@ -13,7 +13,7 @@ from safetensors.numpy import load
 from hm3_jax.data.concepts import MODEL as CONCEPTS
 from hm3_jax.data.concepts import ConceptEncoder
 from hm3_jax.data.store import FeatureStore
-from hm3_jax.learn.evaluation.text_tower import TextTower
+from hm3_jax.learn.evaluation.text_tower import QueryTower
 from hm3_jax.nn.strategy_json import parse_strategy
 from hm3_jax.retrieval.exact import unit
 from hm3_jax.retrieval.index import Index
@@ -45,7 +45,7 @@ class Query:
 class QueryEncoder:
     """Embeds queries as descriptions were embedded when the model was trained."""
 
-    def __init__(self, describe: Describe, tower: TextTower, dtype: str):
+    def __init__(self, describe: Describe, tower: QueryTower, dtype: str):
         """Joins the parts.
 
         Args:
@@ -76,7 +76,7 @@ class QueryEncoder:
         """
         facts = index.manifest.facts
         config = parse_strategy(facts.model["strategy"], str(index.path))
-        tower = TextTower(config.text, load(index.files[TEXT_TOWER]))
+        tower = QueryTower(config.text, load(index.files[TEXT_TOWER]))
         encoder = facts.encoder
         return cls(
             describer(encoder, pretrained=pretrained, device=device),

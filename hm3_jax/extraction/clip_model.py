@@ -23,7 +23,7 @@ from hm3_jax.extraction.facts import (
     library_versions,
 )
 from hm3_jax.extraction.picture_transform import PictureTransform
-from hm3_jax.extraction.text_tower import TextTower
+from hm3_jax.extraction.text_tower import ClipTextTower
 from hm3_jax.extraction.tokens import ClipTokenizer
 from hm3_jax.extraction.weights import sha256_of
 
@@ -61,7 +61,7 @@ class ClipModel:
         self._model = model
         self._device = device
         self._checksum = checksum
-        self._text_tower = TextTower(model)
+        self._text_tower = ClipTextTower(model)
         self.precision = precision
         self.device_name = name_of(device)
         self.feature_size = int(resolved.config["embed_dim"])

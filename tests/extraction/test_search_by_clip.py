@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import pytest
 
-from hm3_jax.app.index_commands import Source, build
+from hm3_jax.app.index_commands import IndexInputs, build
 from hm3_jax.app.query_encoder import QueryEncoder
 from hm3_jax.app.searching import SearchSettings, search
 from hm3_jax.data.store import open_store
@@ -67,7 +67,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, clip_folder: Path) -> Path:
     params = draw_params(STRATEGY, "time", jax.random.split(jax.random.key(1), 1))
     model = Model(STRATEGY, "time", take_run(params, 0), store.feature_facts())
     checkpoint.save(path / "model", "last", Checkpoint(model, epoch=1))
-    build(Source(path / "model", str(path / "store"), ("test",)), path / "index")
+    build(IndexInputs(path / "model", str(path / "store"), ("test",)), path / "index")
     return path
 
 

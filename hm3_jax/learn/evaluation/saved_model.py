@@ -10,7 +10,7 @@ from jaxtyping import Int
 
 from hm3_jax.data.store import FeatureStore
 from hm3_jax.learn.batches.feature_facts import check_features
-from hm3_jax.learn.batches.features import check_sizes
+from hm3_jax.learn.batches.features import check_inputs
 from hm3_jax.learn.devices.mesh import Layout
 from hm3_jax.learn.evaluation.split import Tested
 from hm3_jax.learn.evaluation.task import Task
@@ -97,7 +97,7 @@ def check_fits(saved: Checkpoint, store: FeatureStore, name: str) -> None:
       ValueError: they are of another, or lack what the model reads.
     """
     try:
-        check_sizes(store, saved.model.config)
+        check_inputs(store, saved.model.config)
         known = check_features(saved.model, store.feature_facts(), str(store.path))
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from None

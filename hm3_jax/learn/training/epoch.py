@@ -124,13 +124,13 @@ def train_epoch(
     """
     shares = layout.data_devices
 
-    def loss_of(params, museums, layouts, weights, key, features):
+    def loss_of(params, museums, packing, weights, key, features):
         model = nnx.merge(graph, params)
         loss = _batch_loss(
             model,
             features,
             museums,
-            layouts,
+            packing,
             capacity,
             loss_config,
             weights,
@@ -140,10 +140,10 @@ def train_epoch(
         # Every device has the whole loss: its gradient comes from all of them.
         return loss / shares, loss
 
-    def one_step(params, optimizer, hyper, museums, layouts, step, features):
+    def one_step(params, optimizer, hyper, museums, packing, step, features):
         key = jax.random.fold_in(hyper.key, step)
         grads, loss = jax.grad(loss_of, has_aux=True)(
-            params, museums, layouts, hyper.loss, key, features
+            params, museums, packing, hyper.loss, key, features
         )
         if shares > 1:
             grads = lax.psum(grads, DATA)
@@ -226,7 +226,7 @@ def _batch_loss(
     model: TwoTowers,
     features: Features,
     museums: Int[Array, " share"],
-    layouts: Packings,
+    packing: Packings,
     capacity: StaticSizes,
     loss_config: LossConfig,
     weights: LossWeights,
@@ -234,8 +234,8 @@ def _batch_loss(
     shares: int,
 ) -> Float[Array, ""]:
     """Loss of the batch that this device has a share of; free places take no part."""
-    text = model.embed_descriptions(descriptions(features, museums, layouts, capacity))
-    scene = model.embed_scenes(scenes(features, museums, layouts, capacity))
+    text = model.embed_descriptions(descriptions(features, museums, packing, capacity))
+    scene = model.embed_scenes(scenes(features, museums, packing, capacity))
     valid = museums >= 0
     themes = features.themes[jnp.where(valid, museums, 0)]
     if shares > 1:

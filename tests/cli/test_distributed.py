@@ -80,6 +80,7 @@ def test_one_that_fails_alone_says_so_and_the_others_end(start):
     assert [s.code for s in said] == [1, 2]
     assert said[0].err.startswith("warning: of 0\n" + GONE)
     assert "Gloo" in said[0].err and said[0].err.count("\n") == 2
+    assert said[0].out == "2 processes, 2 devices\n"  # not what Gloo prints there
     assert said[1].err == "process 1: error: found 3 museums\n"
 
 

@@ -71,7 +71,7 @@ def epoch_ours(store: str) -> dict[str, float]:
     from hm3_jax.learn.model import ModelSpec, draw_params
     from hm3_jax.learn.training.epoch import EpochInputs, fresh_state, train_epoch
     from hm3_jax.learn.training.optimizer import Rates
-    from hm3_jax.nn.strategy import load_strategy
+    from hm3_jax.nn.strategy_json import load_strategy
     from hm3_jax.objective.triplet import TripletLoss, TripletWeights
 
     opened, config = open_store(store), load_strategy(STRATEGY)

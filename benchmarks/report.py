@@ -32,7 +32,8 @@ from hm3_jax.learn.saved.run_folder import (
     write_test,
 )
 from hm3_jax.learn.settings import TrainSettings
-from hm3_jax.nn.strategy import StrategyConfig, load_strategy, to_json
+from hm3_jax.nn.strategy import StrategyConfig
+from hm3_jax.nn.strategy_json import load_strategy, to_json
 from hm3_jax.objective.metrics import retrieval_metrics
 
 _CONFIGS = Path(__file__).resolve().parent.parent / "configs/strategies/pov_and_video"

@@ -17,7 +17,7 @@ from benchmarks.cases import STRATEGY
 from benchmarks.floor import epoch_flops
 from benchmarks.in_process import REPOSITORY, measured
 from hm3_jax.data.store import open_store
-from hm3_jax.nn.strategy import load_strategy
+from hm3_jax.nn.strategy_json import load_strategy
 
 
 def rounds_of(cases: list[str], store: str, rounds: int) -> dict[str, list]:

@@ -28,7 +28,7 @@ def case(store: str, runs: int, epochs: int, strategy: str) -> dict[str, float]:
     from hm3_jax.learn.saved.run import Run
     from hm3_jax.learn.settings import Execution, TrainSettings
     from hm3_jax.learn.training.trainer import Trainer
-    from hm3_jax.nn.strategy import load_strategy
+    from hm3_jax.nn.strategy_json import load_strategy
 
     opened, config = open_store(store), load_strategy(Path(strategy))
     ends, trained, worked = [], [], []

@@ -20,7 +20,7 @@ from pathlib import Path
 from absl import flags
 
 from hm3_jax.app import index_commands
-from hm3_jax.app.index_commands import Source
+from hm3_jax.app.index_commands import IndexInputs
 from hm3_jax.app.models import CHECKPOINT_HELP
 from hm3_jax.cli import frame, milvus_flags
 from hm3_jax.data.open_features import FEATURES_HELP
@@ -43,16 +43,16 @@ flags.adopt_module_key_flags(milvus_flags)
 
 def main() -> None:
     """Reads the flags; builds, changes, checks, copies."""
-    output, source = Path(_OUTPUT.value), _source()
+    output, inputs = Path(_OUTPUT.value), _inputs()
     milvus = milvus_flags.given_milvus()
-    if source is None and not (_REMOVE.value or _VERIFY.value or milvus):
+    if inputs is None and not (_REMOVE.value or _VERIFY.value or milvus):
         raise ValueError(
             "expected --checkpoint and --features to build an index, or --remove, "
             "--verify or --uri for one that is there, found none of them"
         )
     keep_compiled_programs()
-    if source is not None:
-        print(index_commands.build(source, output, append=_APPEND.value))
+    if inputs is not None:
+        print(index_commands.build(inputs, output, append=_APPEND.value))
     if _REMOVE.value:
         print(index_commands.remove(output, tuple(_REMOVE.value)))
     if _VERIFY.value:
@@ -61,7 +61,7 @@ def main() -> None:
         print(index_commands.copy_to_milvus(output, milvus))
 
 
-def _source() -> Source | None:
+def _inputs() -> IndexInputs | None:
     """What to embed, or None; refuses flags that contradict each other."""
     given = [flag for flag in (_CHECKPOINT, _FEATURES) if flag.present]
     if len(given) == 2:
@@ -70,7 +70,7 @@ def _source() -> Source | None:
                 "--remove drops museums from an index that is there and --features "
                 "embeds others: call build_index twice"
             )
-        return Source(
+        return IndexInputs(
             _CHECKPOINT.value or "",
             _FEATURES.value or "",
             tuple(_SPLITS.value),

@@ -9,13 +9,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hm3_jax.learn.batches.features import Column, Features, recurrence_of
+from hm3_jax.learn.batches.features import Features, RaggedColumn, recurrence_of
 from hm3_jax.learn.batches.placement import OnDevice
 from hm3_jax.learn.batches.plan import MuseumSizes
 from hm3_jax.learn.devices.mesh import Layout
 from hm3_jax.learn.evaluation.embed import embed, plan_embedding
 from hm3_jax.learn.model import ModelSpec, stack_params
-from hm3_jax.nn.strategy import Masking, StrategyConfig, load_strategy
+from hm3_jax.nn.strategy import Masking, StrategyConfig
+from hm3_jax.nn.strategy_json import load_strategy
 
 GOLDEN = Path(__file__).parent / "golden"
 STRATEGIES = sorted(
@@ -38,18 +39,18 @@ def features(config: StrategyConfig, padding: float = np.nan) -> Features:
     """The golden museums as features, with rows that no museum owns at the end."""
     museums = arrays("museums")
 
-    def column(name: str, lengths: str, indexed: bool = False) -> Column:
+    def column(name: str, lengths: str, indexed: bool = False) -> RaggedColumn:
         rows = museums[name]
         unused = np.full((3, rows.shape[1]), padding, rows.dtype)
         offsets = np.asarray(offsets_of(museums[lengths]))
         if not indexed:
-            return Column(np.asarray(np.concatenate([rows, unused])), offsets)
+            return RaggedColumn(np.asarray(np.concatenate([rows, unused])), offsets)
         # Artworks are stored once, in any order.
         place = np.random.default_rng(0).permutation(len(rows))
         table = np.empty_like(rows)
         table[place] = rows
         index = np.asarray(place.astype(np.int32))
-        return Column(np.asarray(np.concatenate([table, unused])), offsets, index)
+        return RaggedColumn(np.asarray(np.concatenate([table, unused])), offsets, index)
 
     every = {
         "views": column("povs", "povs_per_room"),

@@ -6,7 +6,7 @@ import pytest
 from absl import flags
 from absl.testing import flagsaver
 
-from hm3_jax.nn.strategy import load_strategy
+from hm3_jax.nn.strategy_json import load_strategy
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "configs" / "experiments"

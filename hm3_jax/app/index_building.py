@@ -23,7 +23,7 @@ from hm3_jax.learn.batches.features import Features, load_features
 from hm3_jax.learn.evaluation.embed_museums import embed_museums, without_each_room
 from hm3_jax.learn.model import Model
 from hm3_jax.learn.saved.checkpoint import Checkpoint
-from hm3_jax.nn.strategy import to_json
+from hm3_jax.nn.strategy_json import to_json
 from hm3_jax.retrieval.exact import unit
 from hm3_jax.retrieval.index_format import IndexFacts
 from hm3_jax.retrieval.museums import Museums, pack_details

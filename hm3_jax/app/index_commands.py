@@ -15,8 +15,8 @@ from hm3_jax.retrieval.milvus import Milvus, publish
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Source:
-    """Museums to embed.
+class IndexInputs:
+    """Museums to embed, and the model that embeds them.
 
     Attributes:
         checkpoint: What `load_checkpoint` takes: a folder, or a model on the hub.
@@ -31,11 +31,11 @@ class Source:
     museums: Path | None = None
 
 
-def build(source: Source, output: Path, *, append: bool = False) -> str:
+def build(inputs: IndexInputs, output: Path, *, append: bool = False) -> str:
     """Makes an index of museums, or adds them to one.
 
     Args:
-        source: The museums.
+        inputs: The museums, and the model.
         output: Folder of the index.
         append: Whether to add to the index there.
 
@@ -55,7 +55,7 @@ def build(source: Source, output: Path, *, append: bool = False) -> str:
         raise FileExistsError(
             f"{output}: expected no such folder, found one (--append adds to an index)"
         )
-    embedded = _embed(source)
+    embedded = _embed(inputs)
     if append:
         manifest = append_museums(output, embedded.museums, embedded.facts)
     else:
@@ -98,20 +98,20 @@ def copy_to_milvus(output: Path, milvus: Milvus) -> str:
     return f"{milvus.uri}: collection {name} has {len(index.museums)} museums"
 
 
-def _embed(source: Source) -> Embedded:
-    store = open_features(source.features)
+def _embed(inputs: IndexInputs) -> Embedded:
+    store = open_features(inputs.features)
     listed = None
-    if source.museums is not None:
-        files = read_museum_files(source.museums)
+    if inputs.museums is not None:
+        files = read_museum_files(inputs.museums)
         listed = {museum.id: museum for museum in files.museums}
         if not any(museum in listed for museum in store.ids):
             raise ValueError(
                 f"{files.source}: expected museums of {store.path}, found none of them"
             )
     return embed_store(
-        source.checkpoint,
+        inputs.checkpoint,
         store,
-        source.splits,
+        inputs.splits,
         listed,
         ProgressLines("embedding"),
     )

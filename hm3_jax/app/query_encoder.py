@@ -13,11 +13,11 @@ from safetensors.numpy import load
 from hm3_jax.data.concepts import MODEL as CONCEPTS
 from hm3_jax.data.concepts import ConceptEncoder
 from hm3_jax.data.store import FeatureStore
-from hm3_jax.learn.evaluation.text_tower import TextTower
-from hm3_jax.nn.strategy import parse_strategy
+from hm3_jax.learn.evaluation.text_tower import QueryTower
+from hm3_jax.nn.strategy_json import parse_strategy
 from hm3_jax.retrieval.exact import unit
 from hm3_jax.retrieval.index import Index
-from hm3_jax.retrieval.query_text import check_query, check_sentences, cut_at_marks
+from hm3_jax.retrieval.query_text import check_sentences, cut_at_marks
 
 TEXT_TOWER = "text_tower.safetensors"
 """File of an index with the text tower's parameters."""
@@ -45,7 +45,7 @@ class Query:
 class QueryEncoder:
     """Embeds queries as descriptions were embedded when the model was trained."""
 
-    def __init__(self, describe: Describe, tower: TextTower, dtype: str):
+    def __init__(self, describe: Describe, tower: QueryTower, dtype: str):
         """Joins the parts.
 
         Args:
@@ -76,7 +76,7 @@ class QueryEncoder:
         """
         facts = index.manifest.facts
         config = parse_strategy(facts.model["strategy"], str(index.path))
-        tower = TextTower(config.text, load(index.files[TEXT_TOWER]))
+        tower = QueryTower(config.text, load(index.files[TEXT_TOWER]))
         encoder = facts.encoder
         return cls(
             describer(encoder, pretrained=pretrained, device=device),
@@ -94,12 +94,12 @@ class QueryEncoder:
         """Embeds queries, all at once.
 
         Args:
-            texts: What was typed.
+            texts: What was typed, as `check_query` returns it.
             explain: Whether to embed each query also without each of its sentences.
 
         Raises:
-            ValueError: If one of them is empty, too long, not plain text, or says
-                nothing to the encoder.
+            ValueError: If one of them has too many sentences, or says nothing to the
+                encoder.
         """
         described = [self._described(text) for text in texts]
         inputs: list[np.ndarray] = []
@@ -124,7 +124,7 @@ class QueryEncoder:
         self._tower.warm_up(sentences)
 
     def _described(self, text: str) -> tuple[list[str], np.ndarray]:
-        sentences, features = self._describe(check_query(text))
+        sentences, features = self._describe(text)
         check_sentences(len(sentences))
         # A store rounds what it holds; equal texts are to have equal features.
         return sentences, features.astype(self._dtype).astype(np.float32)

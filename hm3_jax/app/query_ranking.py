@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float, Int
 
 from hm3_jax.app.query_encoder import Describe, QueryEncoder, describer, encoder_facts
 from hm3_jax.data.store import FeatureStore
-from hm3_jax.learn.evaluation.text_tower import TextTower
+from hm3_jax.learn.evaluation.text_tower import QueryTower
 from hm3_jax.learn.model import Model
 from hm3_jax.learn.saved.run_folder import write_json
 from hm3_jax.objective.metric_table import (
@@ -99,7 +99,7 @@ class QueryRanker:
                 names its place.
         """
         params = jax.tree.map(np.asarray, dict(model.params["text"]))
-        tower = TextTower(model.config.text, params)
+        tower = QueryTower(model.config.text, params)
         encoder = QueryEncoder(self._describe, tower, self._dtype)
         embedded = []
         for query in self._queries:

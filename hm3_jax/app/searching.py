@@ -13,7 +13,7 @@ from hm3_jax.retrieval.exact import ExactSearch, Search
 from hm3_jax.retrieval.index import Index, open_index
 from hm3_jax.retrieval.milvus import Milvus, MilvusSearch
 from hm3_jax.retrieval.museums import Museums
-from hm3_jax.retrieval.query_text import check_query, check_top_k
+from hm3_jax.retrieval.query_text import check_query, check_theme, check_top_k
 from hm3_jax.retrieval.server.collection import Answer, Query
 from hm3_jax.retrieval.server.indexed import EmbedTexts, IndexCollection
 
@@ -54,10 +54,10 @@ def search(settings: SearchSettings) -> Answer:
     query = settings.query
     check_top_k(query.top_k)
     if query.text is not None:
-        check_query(query.text)
+        query = dataclasses.replace(query, text=check_query(query.text))
     index = open_index(settings.index)
     if query.theme is not None:
-        index.theme(query.theme)
+        check_theme(query.theme, index.museums.themes)
     if query.like is not None:
         index.row(query.like)
     with searching(index, settings.milvus, ExactSearch) as found:

@@ -18,7 +18,6 @@ import jax
 from absl import flags
 
 from hm3_jax.cli import frame
-from hm3_jax.cli.native_output import NativeOutput
 
 _DISTRIBUTED = flags.DEFINE_enum(
     "distributed",
@@ -76,7 +75,8 @@ def joined(main: Callable[[], int | None]) -> Callable[[], int]:
 
     All processes run `main`; only process 0 prints and warns. Where all of them fail,
     process 0 says why; one that fails by itself says so with its number. Where one is
-    gone, the others say so and end with exit code 1.
+    gone, the others end and their exit codes are not 0: it is 1 and they say so where
+    an exchange with it fails; where JAX notices first, it aborts them.
     """
 
     @functools.wraps(main)
@@ -161,19 +161,19 @@ class _Company:
 
     def __init__(self, partners: Partners):
         self._partners = partners
-        self._output: NativeOutput | None = None
         self._has_joined = False
-        self._failed: int | None = None
-        self._ending = threading.Lock()
 
     def join(self) -> None:
         """Waits for the others and forms one program with them."""
-        number = self._partners.process_id
-        if not flags.FLAGS["debug"].value:
-            self._output = NativeOutput(lost=self._lost)
-        if number > 0:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.stdout.flush()
+        if self._partners.process_id == 0:
+            # Gloo prints to stdout whom it has reached; what we print goes past that.
+            sys.stdout = os.fdopen(
+                os.dup(1), "w", buffering=1, encoding=sys.stdout.encoding
+            )
+        else:
             warnings.showwarning = _say_nothing
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         jax.config.update("jax_cpu_collectives_implementation", "gloo")
         # It would take SIGTERM for itself.
         jax.config.update("jax_enable_preemption_service", False)
@@ -189,18 +189,12 @@ class _Company:
         """Waits until the others have ended their work too."""
         sys.stdout.flush()
         jax.distributed.shutdown()
-        if self._output is not None:
-            self._output.close()
 
     def fail(self, error: BaseException) -> NoReturn:
         """Ends the process, whose work has failed."""
-        code = frame.outcome(error)[0]
         if self._has_joined and any(words in str(error) for words in _UNREACHED):
-            if flags.FLAGS["debug"].value:
-                frame.report(error)
-            self._lost(f" ({str(error).splitlines()[0]})")
-        self._failed = code
-        number = self._partners.process_id
+            self._lost(error)
+        code, number = frame.outcome(error)[0], self._partners.process_id
         if number == 0:
             frame.report(error)
         if not self._leaves_with_all() and number > 0:
@@ -221,23 +215,21 @@ class _Company:
         threading.Thread(target=leave, daemon=True).start()
         return left.wait(_TO_FAIL_ALIKE)
 
-    def _lost(self, why: str = "") -> NoReturn:
+    def _lost(self, error: BaseException) -> NoReturn:
         """Ends the process because another one is gone."""
-        if self._failed is None:
-            time.sleep(_TO_END_ANYWAY)
-        with self._ending:
-            if self._failed is not None:
-                self._end(self._failed)
-            number, count = self._partners.process_id, self._partners.num_processes
-            what = (
-                "another process has ended or cannot be reached; --resume goes on "
-                f"from what is saved{why}"
-                if self._has_joined
-                else f"not all processes have come within {_TO_JOIN} s"
-            )
-            line = f"error: process {number} of {count} stops: {what}"
-            print(line, file=sys.stderr, flush=True)
-            self._end(1)
+        if flags.FLAGS["debug"].value:
+            frame.report(error)
+        number, count = self._partners.process_id, self._partners.num_processes
+        # JAX aborts those that are left when process 0 ends, so it ends last.
+        time.sleep(_TO_END_ANYWAY if number > 0 else 2 * _TO_END_ANYWAY)
+        print(
+            f"error: process {number} of {count} stops: another process has ended or "
+            "cannot be reached; --resume goes on from what is saved "
+            f"({str(error).splitlines()[0]})",
+            file=sys.stderr,
+            flush=True,
+        )
+        self._end(1)
 
     def _end(self, code: int) -> NoReturn:
         sys.stdout.flush()

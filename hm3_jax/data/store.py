@@ -33,14 +33,14 @@ __all__ = [
     "FeatureFacts",
     "FeatureStore",
     "Manifest",
-    "Ragged",
+    "RaggedArray",
     "open_store",
     "write_store",
 ]
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
-class Ragged:
+class RaggedArray:
     """Rows of different number for each owner.
 
     Attributes:
@@ -78,7 +78,7 @@ class Artworks:
     """
 
     table: np.ndarray
-    hung: Ragged
+    hung: RaggedArray
     ids_path: Path
 
     @functools.cached_property
@@ -108,12 +108,12 @@ class FeatureStore:
     manifest: Manifest
     theme_index: np.ndarray
     splits: Mapping[str, np.ndarray]
-    sentences: Ragged
+    sentences: RaggedArray
     room_offsets: np.ndarray
-    views: Ragged
+    views: RaggedArray
     images: Artworks | None
     videos: Artworks | None
-    texts: Ragged | None
+    texts: RaggedArray | None
 
     @property
     def dataset_name(self) -> str:
@@ -183,8 +183,8 @@ def open_store(path: str | os.PathLike[str]) -> FeatureStore:
     def array(name: str, length: int) -> np.ndarray:
         return _map_array(path, manifest, name, length)
 
-    def ragged(name: str, owners: int, rows: int) -> Ragged:
-        return Ragged(array(name, rows), array(f"{name}_offsets", owners + 1))
+    def ragged(name: str, owners: int, rows: int) -> RaggedArray:
+        return RaggedArray(array(name, rows), array(f"{name}_offsets", owners + 1))
 
     try:
         counts = manifest.counts

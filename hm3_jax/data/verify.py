@@ -13,7 +13,7 @@ from hm3_jax.data.museum import ARTWORK_KINDS, bad_row, first_repeated
 from hm3_jax.data.store import (
     Artworks,
     FeatureStore,
-    Ragged,
+    RaggedArray,
     manifest_text,
     open_store,
 )
@@ -85,7 +85,7 @@ def _contradictions(store: FeatureStore) -> Iterator[str]:
     yield from _themes(store)
     yield from _splits(store)
     # Rows can be traced to museums only where all offsets on the way are in order.
-    rooms_by_museum = Ragged(np.empty(len(store.views)), store.room_offsets)
+    rooms_by_museum = RaggedArray(np.empty(len(store.views)), store.room_offsets)
     disorder = [
         *_offsets("sentences_offsets.npy", store.sentences, least=1),
         *_offsets("room_offsets.npy", rooms_by_museum, least=1),
@@ -159,7 +159,7 @@ def _splits(store: FeatureStore) -> Iterator[str]:
         )
 
 
-def _offsets(name: str, column: Ragged, least: int) -> Iterator[str]:
+def _offsets(name: str, column: RaggedArray, least: int) -> Iterator[str]:
     first, last = int(column.offsets[0]), int(column.offsets[-1])
     step = int(column.lengths.min(initial=least))
     if (first, last) != (0, len(column.values)) or step < least:
@@ -170,7 +170,7 @@ def _offsets(name: str, column: Ragged, least: int) -> Iterator[str]:
 
 
 def _features(
-    name: str, values: np.ndarray, column: Ragged | None, owners: Sequence[str]
+    name: str, values: np.ndarray, column: RaggedArray | None, owners: Sequence[str]
 ) -> Iterator[str]:
     """The first bad row of `values`; its owner's name by `column`, or by row."""
     for start in range(0, len(values), _CHUNK):
@@ -204,7 +204,9 @@ def _artworks(
         )
 
 
-def _texts(store: FeatureStore, texts: Ragged, names: Sequence[str]) -> Iterator[str]:
+def _texts(
+    store: FeatureStore, texts: RaggedArray, names: Sequence[str]
+) -> Iterator[str]:
     disorder = list(_offsets("sentence_texts_offsets.npy", texts, least=0))
     yield from disorder
     for museum in range(0 if disorder else len(names)):
@@ -215,7 +217,7 @@ def _texts(store: FeatureStore, texts: Ragged, names: Sequence[str]) -> Iterator
             return
 
 
-def _owner(column: Ragged | None, row: int, owners: Sequence[str]) -> str:
+def _owner(column: RaggedArray | None, row: int, owners: Sequence[str]) -> str:
     if column is None:
         return repr(owners[row])
     return owners[int(np.searchsorted(column.offsets, row, side="right")) - 1]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,14 +23,14 @@ from hm3_jax.extraction.facts import (
     library_versions,
 )
 from hm3_jax.extraction.picture_transform import PictureTransform
-from hm3_jax.extraction.text_tower import TextTower
+from hm3_jax.extraction.text_tower import ClipTextTower
 from hm3_jax.extraction.tokens import ClipTokenizer
 from hm3_jax.extraction.weights import sha256_of
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["ClipChoice", "ClipModel", "load_clip", "text_encoder_for"]
+__all__ = ["ClipChoice", "ClipModel", "load_clip", "text_model_for"]
 
 
 class ClipModel:
@@ -61,7 +61,7 @@ class ClipModel:
         self._model = model
         self._device = device
         self._checksum = checksum
-        self._text_tower = TextTower(model)
+        self._text_tower = ClipTextTower(model)
         self.precision = precision
         self.device_name = name_of(device)
         self.feature_size = int(resolved.config["embed_dim"])
@@ -193,10 +193,10 @@ def load_clip(choice: ClipChoice, device: str = "auto") -> ClipModel:
     return _load(resolved, sha256_of(resolved.weights_file), choice.precision, device)
 
 
-def text_encoder_for(
+def text_model_for(
     facts: Mapping[str, Any], *, pretrained: str | None = None, device: str = "auto"
-) -> Callable[[Sequence[str]], Float[np.ndarray, "n d"]]:
-    """Loads the encoder that a store's sentences came from, for queries.
+) -> ClipModel:
+    """Loads the model that a store's sentences came from, for queries.
 
     Args:
         facts: Of the sentences' features: the fields of a `FeatureFacts`, as a store's
@@ -206,23 +206,12 @@ def text_encoder_for(
         device: As in `load_clip`.
 
     Returns:
-        A function from texts to their (n, d) float32 features, not normalised.
+        The model, ready to encode in float32.
 
     Raises:
         ValueError: If the facts do not say which model it was, or the weights are not
             those of the sentences; also as `load_clip`.
         FileNotFoundError: As `load_clip`.
-    """
-    clip = text_model_for(facts, pretrained=pretrained, device=device)
-    return lambda texts: clip.encode_tokens(clip.tokenize(texts))
-
-
-def text_model_for(
-    facts: Mapping[str, Any], *, pretrained: str | None = None, device: str = "auto"
-) -> ClipModel:
-    """Loads the model that a store's sentences came from.
-
-    Arguments and errors are those of `text_encoder_for`.
     """
     resolved = resolve(choice_of(facts, pretrained))
     checksum = sha256_of(resolved.weights_file)

@@ -21,7 +21,7 @@ from hm3_jax.extraction.compression import (
     remove_leftovers,
 )
 from hm3_jax.extraction.errors import require_packages
-from hm3_jax.extraction.progress import Progress
+from hm3_jax.extraction.progress import ExtractionProgress
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ def compress_tree(
     if workers is None:
         workers = len(os.sched_getaffinity(0))
     workers = min(workers, len(todo))
-    progress = Progress({"videos": len(todo)}, say)
+    progress = ExtractionProgress({"videos": len(todo)}, say)
     done = _in_processes(todo, workers) if workers else map(_here, todo)
     copied: dict[str, str] = {}
     compressed: list[Job] = []

@@ -50,7 +50,7 @@ def feature_facts(
             were cut or frames taken (JSON values).
 
     Returns:
-        The facts; `text_encoder_for` finds the same encoder by them.
+        The facts; `text_model_for` finds the same model by them.
     """
     known = {
         name: model_facts[name]

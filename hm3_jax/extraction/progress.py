@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 _SECONDS, _PART, _MOST_SECONDS = 2.0, 0.02, 120.0
 
 
-class Progress:
+class ExtractionProgress:
     """Says how far the items of each kind are, how fast, and what is left."""
 
     def __init__(

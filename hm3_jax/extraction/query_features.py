@@ -27,12 +27,12 @@ def describer_for(
     Args:
         facts: Of the store's sentences: the fields of a `FeatureFacts`.
         language: ISO 639 code of the texts' language, for finding sentences.
-        pretrained: Where the weights are, as for `text_encoder_for`.
+        pretrained: Where the weights are, as for `text_model_for`.
         device: As in `load_clip`.
 
     Raises:
-        ValueError: As `text_encoder_for`, or if a text is to be cut in an unknown way.
-        FileNotFoundError: As `text_encoder_for`.
+        ValueError: As `text_model_for`, or if a text is to be cut in an unknown way.
+        FileNotFoundError: As `text_model_for`.
         ModuleNotFoundError: If PyTorch, open_clip or sentencex is not installed.
     """
     details = facts.get("details") or {}

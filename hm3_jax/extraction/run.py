@@ -20,7 +20,7 @@ from hm3_jax.extraction.clip_model import ClipChoice, ClipModel, load_clip
 from hm3_jax.extraction.encode import encode_files, encode_texts
 from hm3_jax.extraction.errors import UnreadableInput, require_packages
 from hm3_jax.extraction.plan import Plan, make_plan
-from hm3_jax.extraction.progress import Progress
+from hm3_jax.extraction.progress import ExtractionProgress
 from hm3_jax.extraction.report import report_lines
 from hm3_jax.extraction.run_facts import (
     finished_store,
@@ -172,7 +172,7 @@ def encode_chunks(
     todo = dict.fromkeys((chunk.kind for chunk in chunks), 0)
     for chunk in chunks:
         todo[chunk.kind] += len(chunk)
-    progress, mark = Progress(todo, say), work.mark()
+    progress, mark = ExtractionProgress(todo, say), work.mark()
     decoder = Decoder(
         root,
         clip.picture_transform,

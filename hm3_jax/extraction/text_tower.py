@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import torch
 
 
-class TextTower:
+class ClipTextTower:
     """The text tower of an open_clip model."""
 
     def __init__(self, model: Any):

@@ -29,30 +29,6 @@ LATE = 0.0005
 """Seconds: a frame this much late is in time, as containers round to milliseconds."""
 
 
-def sample_frames(
-    path: Path, *, frames_per_second: float = 1.0, max_frames: int = 32
-) -> list[Image.Image]:
-    """Takes frames of a video; `map_frames` without doing anything to them.
-
-    Args:
-        path: The video.
-        frames_per_second: Frames taken a second.
-        max_frames: Most frames taken.
-
-    Returns:
-        The frames in mode RGB, in order; at least one.
-
-    Raises:
-        UnreadableInput, ValueError, ModuleNotFoundError: As `map_frames`.
-    """
-    return map_frames(
-        path,
-        lambda frame: frame,
-        frames_per_second=frames_per_second,
-        max_frames=max_frames,
-    )
-
-
 def map_frames(
     path: Path,
     each: Callable[[Image.Image], T],

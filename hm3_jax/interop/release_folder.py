@@ -13,7 +13,8 @@ import numpy as np
 
 from hm3_jax.files.durable import whole_or_absent
 from hm3_jax.interop import torch_files, torch_weights
-from hm3_jax.nn.strategy import StrategyConfig, parse_strategy, strategy_text
+from hm3_jax.nn.strategy import StrategyConfig
+from hm3_jax.nn.strategy_json import parse_strategy, strategy_text
 
 CONFIG_FILE = "config.json"
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")

@@ -74,17 +74,12 @@ class Packing:
         return list(zip(sizes, starts, ends, strict=True))
 
 
-def pack(
-    lengths: Int[Array, "*runs sequences"], max_length: int, capacity: int
-) -> Packing:
-    """Layout of a batch of sequences, or of the same batch place of several runs.
+def pack(lengths: Int[Array, " sequences"], max_length: int, capacity: int) -> Packing:
+    """Layout of a batch of sequences.
 
     Args:
-      lengths: of the sequences, in any order; with leading axes, of every run.
+      lengths: of the sequences, in any order.
       max_length: static upper bound of the lengths.
-      capacity: static upper bound of the packed steps: of the sum of the longest
-        sequence of any run, the second longest of any run, and so on.
+      capacity: static upper bound of the sum of the lengths.
     """
-    by_length = jnp.sort(lengths, axis=-1, descending=True)
-    longest = by_length.reshape(-1, lengths.shape[-1]).max(axis=0)
-    return Packing(longest, max_length, capacity)
+    return Packing(jnp.sort(lengths, descending=True), max_length, capacity)

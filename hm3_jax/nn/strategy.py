@@ -1,123 +1,381 @@
-"""Strategy files of HM3 and the configurations they stand for.
+"""Strategies of HM3: their names, and the parts they are composed of.
 
-A strategy JSON has the published schema: `strategy_name`, `uses_flattened_hierarchy`
-and the sizes in `ee_args`. `parse_strategy` and `to_json` are inverse up to the order
-of keys.
+The 16 names are ``[hier_by_room_]rnn_SCENE[_video|_image_video]``: six scene towers,
+each with up to three sets of input kinds. A name is taken apart into `NameParts`; no
+code branches on a whole name.
+
+The parts are frozen dataclasses that hold only when sound: every constructor checks
+what its part can know alone, `StrategyConfig` what the parts must agree on. So a
+configuration that exists can be built into towers.
 """
 
-import json
+import dataclasses
+import difflib
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+from typing import Literal, get_args
 
-from hm3_jax.nn import strategy_schema
-from hm3_jax.nn.strategy_name import (
-    KINDS,
-    STRATEGY_NAMES,
-    Cell,
-    Museum,
-    NameParts,
-    parse_name,
-)
-from hm3_jax.nn.strategy_parts import (
-    ConvConfig,
-    Masking,
-    MuseumConfig,
-    PoolConfig,
-    RecurrentConfig,
-    StrategyConfig,
-    input_kinds,
-)
+Museum = Literal["recurrent", "pool", "conv"]
+Cell = Literal["gru", "lstm"]
+Masking = Literal["time", "channels"]
 
-__all__ = [
-    "KINDS",
-    "STRATEGY_NAMES",
-    "Cell",
-    "ConvConfig",
-    "Masking",
-    "Museum",
-    "MuseumConfig",
-    "NameParts",
-    "PoolConfig",
-    "RecurrentConfig",
-    "StrategyConfig",
-    "input_kinds",
-    "load_strategy",
-    "parse_name",
-    "parse_strategy",
-    "strategy_text",
-    "to_json",
-]
+KINDS = ("views", "images", "videos")
+"""Kinds of scene input, in the order in which a tower concatenates them."""
 
 
-def parse_strategy(
-    value: Mapping[str, object], source: str | Path = "strategy"
-) -> StrategyConfig:
-    """Reads a strategy from the published schema.
+@dataclasses.dataclass(frozen=True, slots=True)
+class NameParts:
+    """What a strategy name says.
+
+    Attributes:
+        by_room: Rooms are pooled first and the museum is a sequence of rooms; otherwise
+            the museum is the flat sequence of its rooms' items.
+        museum: Kind of the model that yields the museum's embedding.
+        kinds: Input kinds of the scene tower, in the order of `KINDS`.
+    """
+
+    by_room: bool
+    museum: Museum
+    kinds: tuple[str, ...]
+
+    @property
+    def cells(self) -> tuple[Cell, ...]:
+        """Recurrent cells the strategy is published with."""
+        only_gru = self.by_room and self.museum == "pool"
+        return ("gru",) if only_gru else ("gru", "lstm")
+
+
+_FLAT = "rnn_"
+_BY_ROOM = "hier_by_room_rnn_"
+_SCENES: dict[tuple[bool, Museum], str] = {
+    (False, "pool"): _FLAT + "meanPoolProc",
+    (False, "conv"): _FLAT + "cnn1d",
+    (False, "recurrent"): _FLAT + "rnn",
+    (True, "recurrent"): _BY_ROOM + "meanPoolProc",
+    (True, "conv"): _BY_ROOM + "meanPoolProc_cnn1d",
+    (True, "pool"): _BY_ROOM + "2_meanPoolProc",
+}
+_SUFFIXES = {
+    ("views",): "",
+    ("views", "videos"): "_video",
+    ("views", "images", "videos"): "_image_video",
+}
+_PARTS = {
+    scene + suffix: NameParts(by_room, museum, kinds)
+    for (by_room, museum), scene in _SCENES.items()
+    for kinds, suffix in _SUFFIXES.items()
+    # Views, images and videos are pooled before they meet; a recurrent network over
+    # the flat sequence has no such place, so `rnn_rnn` knows views only.
+    if by_room or museum != "recurrent" or kinds == ("views",)
+}
+
+STRATEGY_NAMES = tuple(_PARTS)
+"""The 16 strategy names."""
+
+
+def parse_name(name: str) -> NameParts:
+    """Takes a strategy name apart.
 
     Args:
-        value: The decoded JSON object. `transformers_version` may be present and is
-            ignored; `uses_audio_video_features` may be present and null.
-        source: Where the object came from, for messages.
+        name: One of `STRATEGY_NAMES`.
 
     Returns:
-        The configuration, checked.
+        The parts the name stands for.
 
     Raises:
-        ValueError: A key is missing, unknown or of the wrong type, the name is unknown,
-            or two settings contradict each other; the message names `source` and both
-            sides.
+        ValueError: The name is unknown; the message lists the nearest valid names.
+
+    >>> parse_name("rnn_cnn1d_video")
+    NameParts(by_room=False, museum='conv', kinds=('views', 'videos'))
     """
-    try:
-        return strategy_schema.read(value)
-    except ValueError as error:
-        raise ValueError(f"{source}: {error}") from error
+    if not isinstance(name, str):
+        raise ValueError(f"strategy_name must be a string, found {name!r}")
+    if name not in _PARTS:
+        nearest = difflib.get_close_matches(name, STRATEGY_NAMES, n=3, cutoff=0.0)
+        raise ValueError(
+            f"strategy_name {name!r} is not known; nearest: {', '.join(nearest)}"
+        )
+    return _PARTS[name]
 
 
-def load_strategy(path: str | Path) -> StrategyConfig:
-    """Reads a strategy file.
+def check_size(label: str, value: object) -> int:
+    """Checks a size, a number of features or channels.
 
     Args:
-        path: A JSON file in the published schema.
+        label: What the size is called, for the message.
+        value: The value as found.
 
     Returns:
-        The configuration, checked.
+        `value`, a positive int.
 
     Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: The file is not JSON, or `parse_strategy` refuses its content.
+        ValueError: `value` is not an int or not positive.
     """
-    text = Path(path).read_text(encoding="utf-8")
-    try:
-        value = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path}: expected a JSON object, found {error}") from error
-    return parse_strategy(value, path)
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(f"{label} must be a positive integer, found {value!r}")
+    return value
 
 
-def to_json(config: StrategyConfig) -> dict[str, Any]:
-    """Writes a strategy in the published schema; the inverse of `parse_strategy`.
+def _ordered_kinds(kinds: Mapping[str, int]) -> dict[str, int]:
+    unknown = sorted(set(kinds) - set(KINDS))
+    if unknown or "views" not in kinds:
+        raise ValueError(
+            f"input kinds must be views and possibly "
+            f"{', '.join(KINDS[1:])}, found {', '.join(kinds) or 'none'}"
+        )
+    return {
+        kind: check_size(f"size of {kind}", kinds[kind])
+        for kind in KINDS
+        if kind in kinds
+    }
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class RecurrentConfig:
+    """A one-layer GRU or LSTM in torch's parametrisation (HM3 `GRUNet`, `LSTMNet`).
+
+    Attributes:
+        cell: Kind of the recurrent cell.
+        in_size: Features of one step.
+        hidden_size: Features of the state, and of the vector the model yields.
+        bidirectional: Whether a second cell reads the steps from the last valid one;
+            the two last states are then averaged.
+    """
+
+    cell: Cell
+    in_size: int
+    hidden_size: int
+    bidirectional: bool
+
+    def __post_init__(self) -> None:
+        """Checks cell and sizes."""
+        if self.cell not in ("gru", "lstm"):
+            raise ValueError(f"cell must be gru or lstm, found {self.cell!r}")
+        check_size("in_size", self.in_size)
+        check_size("hidden_size", self.hidden_size)
+
+    @property
+    def directions(self) -> int:
+        """Number of directions, 1 or 2."""
+        return 2 if self.bidirectional else 1
+
+    @property
+    def gates(self) -> int:
+        """Number of gates stacked in every weight: 3 for a GRU, 4 for an LSTM."""
+        return 3 if self.cell == "gru" else 4
+
+    @property
+    def vector_size(self) -> int:
+        """Features of the vector the model yields."""
+        return self.hidden_size
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class PoolConfig:
+    """A mean pool over processed items (HM3 `MeanPoolingProcessed`).
+
+    Attributes:
+        kinds: Features of one item for each kind of input, in the order of `KINDS`.
+        size: Features of an item after its linear layer and relu.
+        out_size: Features after the last linear layer, which are `size` (the published
+            schema has one number for both); None where the model ends with the
+            concatenated means (`skip_last_linear`).
+    """
+
+    # The mapping is compared but not hashed, so that a configuration can be a key.
+    kinds: Mapping[str, int] = dataclasses.field(hash=False)
+    size: int
+    out_size: int | None
+
+    def __post_init__(self) -> None:
+        """Orders the kinds and checks the sizes."""
+        object.__setattr__(self, "kinds", _ordered_kinds(self.kinds))
+        check_size("size", self.size)
+        if self.out_size not in (None, self.size):
+            raise ValueError(
+                f"out_size of a mean pool must be its size {self.size} or None, "
+                f"found {self.out_size!r}"
+            )
+
+    @property
+    def concatenated_size(self) -> int:
+        """Features of the concatenated means of all kinds."""
+        return self.size * len(self.kinds)
+
+    @property
+    def vector_size(self) -> int:
+        """Features of the vector the model yields."""
+        return self.concatenated_size if self.out_size is None else self.out_size
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class ConvConfig:
+    """A 1-D convolution, mean and linear layer (HM3 `OneDimensionalCNN`).
+
+    Attributes:
+        kinds: Features of one step for each kind of input, in the order of `KINDS`.
+        channels: Channels of each kind's convolution.
+        kernel_size: Steps under the kernel; odd, so that zero padding keeps the length.
+        out_size: Features after the last linear layer.
+        masking: "time" leaves padded steps out. "channels" is what the published
+            release does, for its checkpoints; its files do not say it.
+    """
+
+    kinds: Mapping[str, int] = dataclasses.field(hash=False)
+    channels: int
+    kernel_size: int
+    out_size: int
+    masking: Masking = "time"
+
+    def __post_init__(self) -> None:
+        """Orders the kinds and checks the sizes."""
+        object.__setattr__(self, "kinds", _ordered_kinds(self.kinds))
+        check_size("channels", self.channels)
+        check_size("out_size", self.out_size)
+        if check_size("kernel_size", self.kernel_size) % 2 == 0:
+            raise ValueError(f"kernel_size must be odd, found {self.kernel_size}")
+        if self.masking not in get_args(Masking):
+            raise ValueError(
+                f"cnn1d_masking must be one of {', '.join(get_args(Masking))}, found "
+                f"{self.masking!r}"
+            )
+
+    @property
+    def concatenated_size(self) -> int:
+        """Features of the concatenated means of all kinds."""
+        return self.channels * len(self.kinds)
+
+    @property
+    def vector_size(self) -> int:
+        """Features of the vector the model yields."""
+        return self.out_size
+
+
+MuseumConfig = RecurrentConfig | PoolConfig | ConvConfig
+
+_MUSEUM_TYPES: dict[Museum, type[MuseumConfig]] = {
+    "recurrent": RecurrentConfig,
+    "pool": PoolConfig,
+    "conv": ConvConfig,
+}
+
+
+def input_kinds(part: MuseumConfig) -> dict[str, int]:
+    """Input kinds of any scene model with the features of one item each.
 
     Args:
-        config: A configuration.
+        part: A room or museum model.
 
     Returns:
-        An object that `json.dump` takes, without the keys that never say anything.
+        Kind -> features; a recurrent model reads views only.
     """
-    return strategy_schema.write(config)
+    if isinstance(part, RecurrentConfig):
+        return {"views": part.in_size}
+    return dict(part.kinds)
 
 
-def strategy_text(config: StrategyConfig) -> str:
-    """Writes a strategy as the text of a strategy file, for us and for the release.
+def _sizes_text(kinds: Mapping[str, int]) -> str:
+    return ", ".join(f"{kind} of {size}" for kind, size in kinds.items())
 
-    Args:
-        config: A configuration.
 
-    Returns:
-        Indented JSON with a newline at its end.
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class StrategyConfig:
+    """A strategy of HM3: a text tower and a scene tower into one space.
+
+    Attributes:
+        name: Strategy name, one of `STRATEGY_NAMES`.
+        text: Model over the sentences of a description.
+        room: Model over the items of one room; None for a flat strategy.
+        museum: Model over the rooms' vectors, or over all items of a flat strategy.
     """
-    # The release's own files say this null, so its reader is given it too.
-    return (
-        json.dumps({**to_json(config), strategy_schema.AUDIO_VIDEO: None}, indent=2)
-        + "\n"
-    )
+
+    name: str
+    text: RecurrentConfig
+    room: PoolConfig | None
+    museum: MuseumConfig
+
+    def __post_init__(self) -> None:
+        """Checks that the parts agree with the name and with each other."""
+        parts = parse_name(self.name)
+        if parts.by_room != (self.room is not None):
+            raise ValueError(
+                f"strategy_name {self.name} is {'by room' if parts.by_room else 'flat'}"
+                f" but a room model is {'missing' if parts.by_room else 'given'}"
+            )
+        if not isinstance(self.museum, _MUSEUM_TYPES[parts.museum]):
+            raise ValueError(
+                f"strategy_name {self.name} has a {parts.museum} museum model, "
+                f"found {type(self.museum).__name__}"
+            )
+        if self.uses != parts.kinds:
+            raise ValueError(
+                f"strategy_name {self.name} reads {', '.join(parts.kinds)} but the "
+                f"scene tower has sizes for {', '.join(self.uses)}"
+            )
+        self._check_cells(parts.cells)
+        self._check_sizes()
+
+    def _check_cells(self, published: tuple[Cell, ...]) -> None:
+        if isinstance(self.museum, RecurrentConfig):
+            if self.museum.cell != self.text.cell:
+                raise ValueError(
+                    f"useLSTM sets both towers: text has {self.text.cell}, "
+                    f"museum has {self.museum.cell}"
+                )
+        if self.text.cell not in published:
+            raise ValueError(
+                f"strategy_name {self.name} has cell {' or '.join(published)} only, "
+                f"found {self.text.cell} (useLSTM)"
+            )
+
+    def _check_sizes(self) -> None:
+        if self.room is not None:
+            wanted = {"views": self.room.vector_size}
+            if input_kinds(self.museum) != wanted:
+                raise ValueError(
+                    f"the room model (roomModelArgs) yields {self.room.vector_size} "
+                    f"features but the museum model (scenesSequenceModelArgs) takes "
+                    f"{_sizes_text(input_kinds(self.museum))}"
+                )
+        elif isinstance(self.museum, PoolConfig) and self.museum.out_size is None:
+            raise ValueError(
+                f"strategy_name {self.name} is flat, and a flat mean pool ends with a "
+                f"linear layer, but the museum model has none"
+            )
+        if self.text.vector_size != self.museum.vector_size:
+            raise ValueError(
+                f"the text tower embeds into {self.text.vector_size} features "
+                f"(desc_output_feature_size) but the scene tower into "
+                f"{self.museum.vector_size}"
+            )
+
+    @property
+    def cnn1d_masking(self) -> Masking:
+        """Masking of the 1-D CNN; "time" where there is none."""
+        return self.museum.masking if isinstance(self.museum, ConvConfig) else "time"
+
+    def masked(self, masking: Masking) -> "StrategyConfig":
+        """The same strategy with another masking of its 1-D CNN, if it has one."""
+        if not isinstance(self.museum, ConvConfig):
+            return self
+        museum = dataclasses.replace(self.museum, masking=masking)
+        return dataclasses.replace(self, museum=museum)
+
+    @property
+    def flat(self) -> bool:
+        """Whether the museum is one flat sequence (`uses_flattened_hierarchy`)."""
+        return self.room is None
+
+    @property
+    def uses(self) -> tuple[str, ...]:
+        """Input kinds of the scene tower, in the order of `KINDS`."""
+        return tuple(input_kinds(self.museum if self.room is None else self.room))
+
+    @property
+    def file_stem(self) -> str:
+        """Stem of the strategy's file: the name, plus `_lstm` for LSTM towers."""
+        return self.name + ("_lstm" if self.text.cell == "lstm" else "")
+
+    @property
+    def embedding_size(self) -> int:
+        """Features of the space both towers embed into."""
+        return self.text.vector_size

@@ -19,8 +19,8 @@ from hm3_jax.nn.strategy import (
     RecurrentConfig,
     StrategyConfig,
     parse_name,
-    strategy_text,
 )
+from hm3_jax.nn.strategy_json import strategy_text
 
 SCENE_FLAGS: dict[tuple[bool, Museum], str] = {
     (False, "pool"): "b_mean_pool",

@@ -19,7 +19,6 @@ from hm3_jax.files.arrays import map_array
 from hm3_jax.files.facts import FileFacts, check_sizes, file_facts
 from hm3_jax.retrieval.index_format import ARRAYS, MANIFEST, MUSEUM_IDS, IndexManifest
 from hm3_jax.retrieval.museums import Museums
-from hm3_jax.retrieval.query_text import check_theme
 
 # Files up to this size are read and compared with their checksums when an index is
 # opened; larger ones would make that slow.
@@ -64,15 +63,6 @@ class Index:
                 f"expected the id of a museum in the index, found {museum!r}"
             )
         return row
-
-    def theme(self, name: str) -> int:
-        """The number of a theme.
-
-        Raises:
-            ValueError: As `check_theme`.
-        """
-        themes = self.manifest.themes
-        return themes.index(check_theme(name, themes))
 
 
 def open_index(path: str | os.PathLike[str]) -> Index:

@@ -15,13 +15,13 @@ from hm3_jax.app.evaluation_table import short_names, table_of
 from hm3_jax.data.store import FeatureStore, open_store
 from hm3_jax.data.synthetic import synthesize
 from hm3_jax.data.synthetic_plan import SyntheticConfig
-from hm3_jax.learn.evaluation.saved_model import evaluate_checkpoint
 from hm3_jax.learn.model import Model, draw_params, take_run
 from hm3_jax.learn.saved import checkpoint
 from hm3_jax.learn.saved.checkpoint import Checkpoint
 from hm3_jax.nn.strategy import PoolConfig, RecurrentConfig, StrategyConfig
 from hm3_jax.objective.metric_table import KEYS
 from hm3_jax.objective.metrics import retrieval_metrics
+from tests.learn import small
 
 SIZE = 16
 TEXT = RecurrentConfig(cell="gru", in_size=SIZE, hidden_size=8, bidirectional=True)
@@ -96,7 +96,7 @@ def test_one_checkpoint_is_written_into_the_folder_itself(folder, store, tmp_pat
         "embeddings.npz",
         "metrics.json",
     ]
-    wanted = evaluate_checkpoint(folder / "runs/a/x/try_0", store, "test")
+    wanted = small.evaluated(folder / "runs/a/x/try_0", store, "test")
     assert json.loads((output / "metrics.json").read_text()) == wanted.tested.metrics
     with np.load(output / "embeddings.npz") as arrays:
         assert arrays["ids"].tolist() == list(wanted.ids)
@@ -115,7 +115,7 @@ def test_several_checkpoints_and_splits_have_a_folder_each(folder, store, tmp_pa
     assert [(row["checkpoint"], row["split"]) for row in rows] == names
     for row, (name, split) in zip(rows, names, strict=True):
         of_split = tmp_path / "out" / name / split
-        wanted = evaluate_checkpoint(folder / "runs/a/x" / name, store, split)
+        wanted = small.evaluated(folder / "runs/a/x" / name, store, split)
         metrics = json.loads((of_split / "metrics.json").read_text())
         assert metrics == wanted.tested.metrics
         assert {key: float(row[key]) for key in metrics} == metrics

@@ -9,7 +9,7 @@ from absl import flags
 
 from hm3_jax.app import sweep_points
 from hm3_jax.cli import training_flags
-from hm3_jax.nn.strategy import strategy_text
+from hm3_jax.nn.strategy_json import strategy_text
 from tests.commands import fail, succeed
 from tests.learn import small
 

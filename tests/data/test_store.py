@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from hm3_jax.data.museum import MuseumRecord, RoomRecord
-from hm3_jax.data.store import FeatureFacts, Ragged, open_store
+from hm3_jax.data.store import FeatureFacts, RaggedArray, open_store
 from hm3_jax.data.store_format import FORMAT_VERSION
 from tests.data.museum_sets import (
     SIZES,
@@ -131,7 +131,7 @@ def test_the_same_museums_give_the_same_bytes(tmp_path):
 
 
 def test_ragged_columns_refuse_owners_that_they_do_not_have():
-    column = Ragged(np.arange(5), np.array([0, 2, 2, 5]))
+    column = RaggedArray(np.arange(5), np.array([0, 2, 2, 5]))
     assert [column[i].tolist() for i in range(len(column))] == [[0, 1], [], [2, 3, 4]]
     assert column.lengths.tolist() == [2, 0, 3]
     for owner in (-1, 3):

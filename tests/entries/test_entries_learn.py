@@ -16,7 +16,7 @@ from hm3_jax.learn.model import Model
 from hm3_jax.learn.saved import checkpoint
 from hm3_jax.learn.saved.checkpoint import Checkpoint
 from hm3_jax.learn.training.trainer import NonFiniteLossError
-from hm3_jax.nn.strategy import strategy_text
+from hm3_jax.nn.strategy_json import strategy_text
 from tests.commands import fail, succeed
 from tests.learn import small
 

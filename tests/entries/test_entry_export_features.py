@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hm3_jax.data.tfds_format import DATASET_INFO
-from hm3_jax.nn.strategy import strategy_text
+from hm3_jax.nn.strategy_json import strategy_text
 from tests.commands import fail, succeed
 from tests.learn import small
 

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from hm3_jax.app.index_commands import Source
+from hm3_jax.app.index_commands import IndexInputs
 from hm3_jax.app.index_commands import build as build_index
 from hm3_jax.app.query_encoder import QueryEncoder
 from hm3_jax.app.searching import SearchSettings, search
@@ -15,7 +15,6 @@ from hm3_jax.data.raw_museum import RawMuseum, RawRoom, museum_to_json
 from hm3_jax.data.store import FeatureStore, open_store
 from hm3_jax.data.synthetic import synthesize
 from hm3_jax.data.synthetic_plan import SyntheticConfig
-from hm3_jax.learn.evaluation.saved_model import evaluate_checkpoint
 from hm3_jax.learn.model import Model, draw_params, take_run
 from hm3_jax.learn.saved import checkpoint
 from hm3_jax.learn.saved.checkpoint import Checkpoint
@@ -26,6 +25,7 @@ from hm3_jax.retrieval.index import Index, open_index, verify_index
 from hm3_jax.retrieval.server.collection import Answer, Query
 from hm3_jax.retrieval.server.indexed import IndexCollection
 from tests.commands import fail, succeed
+from tests.learn import small
 
 SIZE = 32
 STRATEGY = StrategyConfig(
@@ -52,7 +52,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     synthesize(path / "store", CONFIG)
     for seed in (1, 2):
         save_model(path / f"model{seed}", seed, open_store(path / "store"))
-    source = Source(path / "model1", str(path / "store"), ("test",))
+    source = IndexInputs(path / "model1", str(path / "store"), ("test",))
     build_index(source, path / "index")
     return path
 
@@ -79,7 +79,7 @@ def source_flags(folder: Path, model: int = 1) -> list[str]:
 
 
 def test_ranks_are_those_of_evaluate(folder, store, index):
-    tested = evaluate_checkpoint(folder / "model1", store, "test").tested
+    tested = small.evaluated(folder / "model1", store, "test").tested
     museums = store.splits["test"]
     assert list(index.museums.ids) == [store.ids[i] for i in museums]
     np.testing.assert_allclose(
@@ -125,7 +125,9 @@ def test_an_index_is_built_grown_and_searched(folder, store, run_module, tmp_pat
     row = index.row(store.ids[50])
     assert index.museums.detail(row)["description"] == store.sentence_texts(50)
     # All at once, without removing: the same vectors.
-    build_index(Source(folder / "model1", str(folder / "store")), tmp_path / "whole")
+    build_index(
+        IndexInputs(folder / "model1", str(folder / "store")), tmp_path / "whole"
+    )
     whole = open_index(tmp_path / "whole")
     for one in index.museums.ids:
         np.testing.assert_allclose(
@@ -207,7 +209,7 @@ def test_a_list_gives_titles(folder, store, tmp_path):
     ]
     lines = "".join(json.dumps(museum_to_json(museum)) + "\n" for museum in listed)
     (tmp_path / "museums.jsonl").write_text(lines)
-    source = Source(
+    source = IndexInputs(
         folder / "model1",
         str(folder / "store"),
         ("test",),
@@ -323,14 +325,14 @@ def test_wrong_flags_of_build_index_are_refused(run_module, arguments, complaint
 def test_wrong_museums_are_refused(
     folder, index, model, append, split, error, complaint
 ):
-    source = Source(folder / f"model{model}", str(folder / "store"), (split,))
+    source = IndexInputs(folder / f"model{model}", str(folder / "store"), (split,))
     with pytest.raises(error, match=complaint):
         build_index(source, index.path, append=append)
     verify_index(open_index(index.path))
 
 
 def test_a_damaged_index_is_refused(folder, tmp_path):
-    source = Source(folder / "model1", str(folder / "store"), ("val",))
+    source = IndexInputs(folder / "model1", str(folder / "store"), ("val",))
     build_index(source, tmp_path / "index")
     file = tmp_path / "index" / "generation-1" / "vectors.npy"
     data = bytearray(file.read_bytes())

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hm3_jax.nn import strategy_files
-from hm3_jax.nn.strategy import load_strategy, to_json
+from hm3_jax.nn.strategy_json import load_strategy, to_json
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT / "tests" / "golden"

@@ -4,6 +4,8 @@ from fractions import Fraction
 
 import numpy as np
 
+from hm3_jax.extraction.videos import map_frames
+
 
 def flat_frames(count, height=48, width=64):
     """Frames that are told apart by their grey."""
@@ -11,6 +13,11 @@ def flat_frames(count, height=48, width=64):
         np.full((height, width, 3), round(number * 255 / max(count - 1, 1)), np.uint8)
         for number in range(count)
     ]
+
+
+def sample_frames(path, **settings):
+    """The frames that `map_frames` takes of a video, as they are."""
+    return map_frames(path, lambda frame: frame, **settings)
 
 
 def write_video(

@@ -5,9 +5,9 @@ import pytest
 
 from hm3_jax.extraction.clip_model import ClipChoice, load_clip
 from hm3_jax.extraction.pictures import open_picture
-from hm3_jax.extraction.videos import map_frames, pool_frames, sample_frames
+from hm3_jax.extraction.videos import map_frames, pool_frames
 from tests.extraction.clips import PLAIN, QUICK, changed, random_clip, save_folder
-from tests.extraction.clips_av import flat_frames, write_video
+from tests.extraction.clips_av import flat_frames, sample_frames, write_video
 
 torch = pytest.importorskip("torch", reason="needs torch to run CLIP")
 open_clip = pytest.importorskip("open_clip", reason="needs open_clip")

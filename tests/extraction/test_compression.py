@@ -17,10 +17,10 @@ from hm3_jax.extraction.compression import (  # noqa: E402
     compress_or_copy,
     partial_of,
 )
-from hm3_jax.extraction.videos import sample_frames  # noqa: E402
 from tests.commands import fail, succeed  # noqa: E402
 from tests.extraction.clips_av import (  # noqa: E402
     flat_frames,
+    sample_frames,
     write_header,
     write_sound_file,
     write_video,

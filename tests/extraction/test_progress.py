@@ -1,6 +1,6 @@
 """Lines about progress: true, and not too many."""
 
-from hm3_jax.extraction.progress import Progress, duration
+from hm3_jax.extraction.progress import ExtractionProgress, duration
 
 
 class Clock:
@@ -13,7 +13,7 @@ class Clock:
 
 def test_lines_say_how_far_how_fast_and_what_is_left():
     clock, lines = Clock(), []
-    progress = Progress({"texts": 100, "pictures": 1000}, lines.append, clock)
+    progress = ExtractionProgress({"texts": 100, "pictures": 1000}, lines.append, clock)
     clock.now = 1.0
     progress.add("texts", 50)
     clock.now = 2.0
@@ -29,7 +29,7 @@ def test_lines_say_how_far_how_fast_and_what_is_left():
 def test_a_long_run_says_some_hundred_lines():
     clock, lines = Clock(), []
     seconds = 24 * 3600
-    progress = Progress({"pictures": seconds}, lines.append, clock)
+    progress = ExtractionProgress({"pictures": seconds}, lines.append, clock)
     for _ in range(seconds):
         clock.now += 1
         progress.add("pictures", 1)

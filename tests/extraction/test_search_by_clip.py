@@ -8,11 +8,10 @@ import jax
 import numpy as np
 import pytest
 
-from hm3_jax.app.index_commands import Source, build
+from hm3_jax.app.index_commands import IndexInputs, build
 from hm3_jax.app.query_encoder import QueryEncoder
 from hm3_jax.app.searching import SearchSettings, search
 from hm3_jax.data.store import open_store
-from hm3_jax.learn.evaluation.saved_model import evaluate_checkpoint
 from hm3_jax.learn.model import Model, draw_params, take_run
 from hm3_jax.learn.saved import checkpoint
 from hm3_jax.learn.saved.checkpoint import Checkpoint
@@ -23,6 +22,7 @@ from hm3_jax.retrieval.index import open_index
 from hm3_jax.retrieval.server.collection import Answer, Query
 from hm3_jax.retrieval.server.indexed import IndexCollection
 from tests.extraction.museum_folder import SENTENCES, write_lines, write_picture
+from tests.learn import small
 
 pytest.importorskip("open_clip", reason="needs open_clip")
 
@@ -67,13 +67,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory, clip_folder: Path) -> Path:
     params = draw_params(STRATEGY, jax.random.split(jax.random.key(1), 1))
     model = Model(STRATEGY, take_run(params, 0), store.feature_facts())
     checkpoint.save(path / "model", "last", Checkpoint(model, epoch=1))
-    build(Source(path / "model", str(path / "store"), ("test",)), path / "index")
+    build(IndexInputs(path / "model", str(path / "store"), ("test",)), path / "index")
     return path
 
 
 def test_every_museum_of_the_split_has_its_rank(folder, clip_folder):
     store = open_store(folder / "store")
-    tested = evaluate_checkpoint(folder / "model", store, "test").tested
+    tested = small.evaluated(folder / "model", store, "test").tested
     museums = [store.ids[i] for i in store.splits["test"]]
     assert len(museums) == MUSEUMS - 2
     index = open_index(folder / "index")

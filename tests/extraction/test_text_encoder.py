@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from hm3_jax.extraction.clip_choice import ClipChoice
-from hm3_jax.extraction.clip_model import load_clip, text_encoder_for
+from hm3_jax.extraction.clip_model import load_clip, text_model_for
 from hm3_jax.extraction.facts import feature_facts, library_versions
 from tests.extraction.clips import PLAIN, QUICK, random_clip, save_folder
 
@@ -21,6 +21,10 @@ def clip(clip_folder):
     return load_clip(ClipChoice(None, str(clip_folder)), device="cpu")
 
 
+def encode(model, texts):
+    return model.encode_tokens(model.tokenize(texts))
+
+
 def as_stored(facts):
     """Facts as they come out of a store's manifest."""
     return json.loads(json.dumps(dataclasses.asdict(facts)))
@@ -32,10 +36,9 @@ def facts(clip):
 
 
 def test_encodes_as_the_store_was(clip, clip_folder, facts):
-    encode = text_encoder_for(facts, pretrained=str(clip_folder), device="cpu")
-    expected = clip.encode_tokens(clip.tokenize(TEXTS))
-    np.testing.assert_array_equal(encode(TEXTS), expected)
-    assert encode([]).shape == (0, 24)
+    found = text_model_for(facts, pretrained=str(clip_folder), device="cpu")
+    np.testing.assert_array_equal(encode(found, TEXTS), encode(clip, TEXTS))
+    assert encode(found, []).shape == (0, 24)
 
 
 def test_the_weights_may_have_moved(clip_folder, facts, tmp_path):
@@ -43,21 +46,22 @@ def test_the_weights_may_have_moved(clip_folder, facts, tmp_path):
     (tmp_path / "renamed.safetensors").write_bytes(weights)
     settings = (clip_folder / "open_clip_config.json").read_bytes()
     (tmp_path / "open_clip_config.json").write_bytes(settings)
-    assert text_encoder_for(facts, pretrained=str(tmp_path))(TEXTS).shape == (2, 24)
+    found = text_model_for(facts, pretrained=str(tmp_path))
+    assert encode(found, TEXTS).shape == (2, 24)
 
 
 def test_other_weights_are_refused(facts, tmp_path):
     other = save_folder(tmp_path, QUICK, random_clip(QUICK, seed=1))
     with pytest.raises(ValueError, match="expected the encoder.*weights_sha256"):
-        text_encoder_for(facts, pretrained=str(other))
+        text_model_for(facts, pretrained=str(other))
 
 
 def test_another_activation_is_refused(facts, tmp_path):
     other = save_folder(tmp_path, PLAIN, random_clip(PLAIN))
     with pytest.raises(ValueError, match=f"with model {facts['model']}, found custom"):
-        text_encoder_for(facts, pretrained=str(other))
+        text_model_for(facts, pretrained=str(other))
     with pytest.raises(ValueError, match="activation QuickGELU, found GELU"):
-        text_encoder_for(facts | {"model": resolved_name(other)}, pretrained=str(other))
+        text_model_for(facts | {"model": resolved_name(other)}, pretrained=str(other))
 
 
 def resolved_name(folder):
@@ -66,16 +70,16 @@ def resolved_name(folder):
 
 def test_models_without_a_name_need_their_folder(facts):
     with pytest.raises(ValueError, match=r"without a name \(custom-.*name the folder"):
-        text_encoder_for(facts)
+        text_model_for(facts)
 
 
 def test_models_of_the_hub_are_found_again(clip, clip_folder, facts, monkeypatch):
     from open_clip import factory, pretrained
 
     hub = facts | {"model": "hf-hub:owner/name", "weights": "owner/name"}
-    expected = clip.encode_tokens(clip.tokenize(TEXTS))
-    encode = text_encoder_for(hub, pretrained=str(clip_folder), device="cpu")
-    np.testing.assert_array_equal(encode(TEXTS), expected)
+    expected = encode(clip, TEXTS)
+    found = text_model_for(hub, pretrained=str(clip_folder), device="cpu")
+    np.testing.assert_array_equal(encode(found, TEXTS), expected)
 
     def fetch(name, filename=None, **_):
         assert name == "owner/name"
@@ -83,8 +87,8 @@ def test_models_of_the_hub_are_found_again(clip, clip_folder, facts, monkeypatch
 
     for module in (factory, pretrained):
         monkeypatch.setattr(module, "download_pretrained_from_hf", fetch)
-    encode = text_encoder_for(hub, device="cpu")
-    np.testing.assert_array_equal(encode(TEXTS), expected)
+    found = text_model_for(hub, device="cpu")
+    np.testing.assert_array_equal(encode(found, TEXTS), expected)
 
 
 @pytest.mark.parametrize(
@@ -96,14 +100,14 @@ def test_models_of_the_hub_are_found_again(clip, clip_folder, facts, monkeypatch
 )
 def test_facts_that_do_not_fit_are_refused(facts, clip_folder, change, message):
     with pytest.raises(ValueError, match=message):
-        text_encoder_for(facts | change, pretrained=str(clip_folder))
+        text_model_for(facts | change, pretrained=str(clip_folder))
 
 
 def test_published_features_name_their_weights(monkeypatch):
     # A store made of published files knows no checksum, only what is published.
     published = {"feature_size": 512, "model": "ViT-B-32-quickgelu", "details": {}}
     with pytest.raises(ValueError, match="expected pretrained weights for the model"):
-        text_encoder_for(published)
+        text_model_for(published)
     asked = []
 
     def fetch(tag):
@@ -112,7 +116,7 @@ def test_published_features_name_their_weights(monkeypatch):
 
     monkeypatch.setattr(open_clip, "download_pretrained", fetch)
     with pytest.raises(FileNotFoundError, match="ViT-B-32-quickgelu openai"):
-        text_encoder_for(published | {"weights": "openai"})
+        text_model_for(published | {"weights": "openai"})
     assert asked == [True]
 
 

@@ -9,10 +9,11 @@ import pytest
 
 from hm3_jax.extraction import videos
 from hm3_jax.extraction.errors import UnreadableInput
-from hm3_jax.extraction.videos import map_frames, pool_frames, sample_frames
+from hm3_jax.extraction.videos import map_frames, pool_frames
 from tests.extraction.clips_av import (
     decode_all,
     flat_frames,
+    sample_frames,
     write_header,
     write_sound_file,
     write_sound_with_cover,

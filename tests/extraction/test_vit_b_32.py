@@ -7,8 +7,8 @@ import pytest
 
 from hm3_jax.extraction.clip_model import load_clip
 from hm3_jax.extraction.presets import PRESETS
-from hm3_jax.extraction.videos import map_frames, pool_frames, sample_frames
-from tests.extraction.clips_av import flat_frames, write_video
+from hm3_jax.extraction.videos import map_frames, pool_frames
+from tests.extraction.clips_av import flat_frames, sample_frames, write_video
 
 open_clip = pytest.importorskip("open_clip", reason="needs open_clip")
 torch = pytest.importorskip("torch", reason="needs torch to run CLIP")

@@ -7,7 +7,7 @@ from safetensors.numpy import load_file, save_file
 
 from hm3_jax.interop.release_folder import read_release_folder, write_release_folder
 from hm3_jax.interop.torch_weights import from_torch
-from hm3_jax.nn.strategy import load_strategy
+from hm3_jax.nn.strategy_json import load_strategy
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 STEM = "hier_by_room_rnn_2_meanPoolProc_image_video"

@@ -7,7 +7,7 @@ import pytest
 from flax import nnx
 
 from hm3_jax.interop.torch_weights import from_torch, to_torch
-from hm3_jax.nn.strategy import load_strategy, parse_strategy
+from hm3_jax.nn.strategy_json import load_strategy, parse_strategy
 from hm3_jax.nn.towers import TwoTowers
 
 GOLDEN = Path(__file__).parents[1] / "golden"

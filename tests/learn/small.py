@@ -18,17 +18,14 @@ import numpy as np
 from hm3_jax.data.museum import ArtworkTable, MuseumRecord, RoomRecord
 from hm3_jax.data.store import FeatureFacts, FeatureStore, write_store
 from hm3_jax.learn.devices.mesh import Layout
+from hm3_jax.learn.evaluation.saved_model import Evaluation, evaluate
+from hm3_jax.learn.saved import checkpoint
 from hm3_jax.learn.settings import Execution, TrainSettings
 from hm3_jax.learn.training.experiment import Experiment, Listeners, run_experiments
 from hm3_jax.learn.training.graceful_stop import GracefulStop
 from hm3_jax.learn.training.optimizer import Rates
 from hm3_jax.learn.training.run_logs import EpochReport
-from hm3_jax.nn.strategy import (
-    ConvConfig,
-    PoolConfig,
-    RecurrentConfig,
-    StrategyConfig,
-)
+from hm3_jax.nn.strategy import ConvConfig, PoolConfig, RecurrentConfig, StrategyConfig
 from hm3_jax.tracking.tracker import Tracker
 
 SIZES = {"sentences": 8, "views": 7, "images": 6, "videos": 5}
@@ -191,6 +188,13 @@ def train(
         trackers=trackers,
     )
     return folder / experiment.strategies[0].file_stem
+
+
+def evaluated(folder: Path, store: FeatureStore, split: str) -> Evaluation:
+    """What the checkpoint in a folder makes of a split."""
+    saved = checkpoint.load_model(folder)
+    ((_, evaluation),) = evaluate({str(folder): saved}, store, [split])
+    return evaluation
 
 
 def log(folder: Path, attempt: int) -> list[dict[str, Any]]:

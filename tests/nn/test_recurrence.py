@@ -135,7 +135,8 @@ def test_runs_under_vmap_equal_runs_alone(cell):
         out = nnx.merge(graph, params)({"s": Ragged(values, lengths)}, packing)
         return jnp.sum(out**2)
 
-    shared = pack(lengths, 7, 3 * used)
+    longest_of_any = np.sort(all_lengths, axis=1).max(axis=0)
+    shared = pack(jnp.asarray(longest_of_any), 7, 3 * used)
     stacked = jax.tree.map(lambda *x: jnp.stack(x), *params)
     together = jax.vmap(jax.value_and_grad(loss), in_axes=(0, 0, 0, None))(
         stacked, values, lengths, shared

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from hm3_jax.nn import strategy
+from hm3_jax.nn import strategy, strategy_json
 from hm3_jax.nn.strategy import ConvConfig, PoolConfig, RecurrentConfig, StrategyConfig
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -20,7 +20,7 @@ def golden(stem):
 def refusal(value, *words):
     """Asserts that `value` is refused in one line with all `words`."""
     with pytest.raises(ValueError) as info:
-        strategy.parse_strategy(value, "some/file.json")
+        strategy_json.parse_strategy(value, "some/file.json")
     message = str(info.value)
     assert message.startswith("some/file.json: ")
     assert "\n" not in message
@@ -51,17 +51,17 @@ def test_all_published_strategies_are_covered():
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
 def test_golden_strategy_round_trips(path):
-    config = strategy.load_strategy(path)
-    assert strategy.to_json(config) == json.loads(path.read_text())
+    config = strategy_json.load_strategy(path)
+    assert strategy_json.to_json(config) == json.loads(path.read_text())
     assert config.file_stem == path.stem
     assert config.embedding_size == 12
-    text = strategy.strategy_text(config)
-    assert strategy.parse_strategy(json.loads(text)) == config
+    text = strategy_json.strategy_text(config)
+    assert strategy_json.parse_strategy(json.loads(text)) == config
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
 def test_properties_follow_the_name(path):
-    config = strategy.load_strategy(path)
+    config = strategy_json.load_strategy(path)
     assert config.flat == (not path.stem.startswith("hier"))
     assert ("images" in config.uses) == ("_image_video" in path.stem)
     assert ("videos" in config.uses) == ("_video" in path.stem)
@@ -70,7 +70,7 @@ def test_properties_follow_the_name(path):
 
 
 def test_by_room_cnn_has_the_parts_of_its_file():
-    config = strategy.load_strategy(
+    config = strategy_json.load_strategy(
         GOLDEN / "hier_by_room_rnn_meanPoolProc_cnn1d_image_video_lstm.json"
     )
     assert config == StrategyConfig(
@@ -86,7 +86,7 @@ def test_by_room_cnn_has_the_parts_of_its_file():
 
 
 def test_skipped_last_layer_makes_room_vectors_as_wide_as_the_kinds():
-    config = strategy.load_strategy(
+    config = strategy_json.load_strategy(
         GOLDEN / "hier_by_room_rnn_2_meanPoolProc_image_video.json"
     )
     assert config.room is not None and config.room.out_size is None
@@ -101,7 +101,7 @@ def test_kinds_are_put_in_the_order_of_the_towers():
 
 def test_configurations_are_hashable_and_frozen():
     path = GOLDEN / "rnn_cnn1d_video.json"
-    first, second = strategy.load_strategy(path), strategy.load_strategy(path)
+    first, second = strategy_json.load_strategy(path), strategy_json.load_strategy(path)
     assert len({first, second}) == 1
     with pytest.raises(dataclasses.FrozenInstanceError):
         first.name = "rnn_rnn"  # pyright: ignore[reportAttributeAccessIssue]
@@ -110,7 +110,9 @@ def test_configurations_are_hashable_and_frozen():
 def test_ignored_keys_of_published_files():
     value = golden("rnn_rnn")
     value |= {"transformers_version": "4.46.3", "uses_audio_video_features": None}
-    assert strategy.to_json(strategy.parse_strategy(value)) == golden("rnn_rnn")
+    assert strategy_json.to_json(strategy_json.parse_strategy(value)) == golden(
+        "rnn_rnn"
+    )
 
 
 def test_audio_video_features_are_refused():
@@ -198,7 +200,7 @@ def test_a_flat_name_with_by_room_sizes_is_refused():
 def test_parsing_leaves_its_input_alone():
     value = golden("hier_by_room_rnn_meanPoolProc")
     before = copy.deepcopy(value)
-    strategy.parse_strategy(value)
+    strategy_json.parse_strategy(value)
     assert value == before
 
 
@@ -206,9 +208,9 @@ def test_file_errors_name_the_file(tmp_path):
     path = tmp_path / "broken.json"
     path.write_text('{"strategy_name": ')
     with pytest.raises(ValueError, match=r"broken\.json: expected a JSON object"):
-        strategy.load_strategy(path)
+        strategy_json.load_strategy(path)
     with pytest.raises(FileNotFoundError, match=r"absent\.json"):
-        strategy.load_strategy(tmp_path / "absent.json")
+        strategy_json.load_strategy(tmp_path / "absent.json")
 
 
 @pytest.mark.parametrize(
@@ -228,7 +230,7 @@ def test_file_errors_name_the_file(tmp_path):
     ],
 )
 def test_parts_built_in_code_are_checked_too(build, words):
-    config = strategy.load_strategy(GOLDEN / "hier_by_room_rnn_meanPoolProc.json")
+    config = strategy_json.load_strategy(GOLDEN / "hier_by_room_rnn_meanPoolProc.json")
     with pytest.raises(ValueError, match=words):
         dataclasses.replace(config, **build(config))
 
@@ -247,7 +249,7 @@ def test_parts_check_their_own_sizes():
         PoolConfig(kinds={"videos": 3}, size=4, out_size=4)
     with pytest.raises(ValueError, match="input kinds must be views"):
         PoolConfig(kinds={"views": 3, "sounds": 3}, size=4, out_size=4)
-    flat = strategy.load_strategy(GOLDEN / "rnn_meanPoolProc.json")
+    flat = strategy_json.load_strategy(GOLDEN / "rnn_meanPoolProc.json")
     with pytest.raises(ValueError, match="flat mean pool ends with a linear layer"):
         pool = PoolConfig(kinds={"views": 24}, size=12, out_size=None)
         dataclasses.replace(flat, museum=pool)

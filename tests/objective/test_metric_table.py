@@ -8,7 +8,7 @@ import pytest
 from ir_measures import AP, RR, P, R, Success, nDCG
 
 from hm3_jax.learn.settings import TrainSettings
-from hm3_jax.learn.training.stopping import Progress
+from hm3_jax.learn.training.stopping import TryProgress
 from hm3_jax.objective.metric_table import (
     BEST_STRATEGIES,
     BY_KEY,
@@ -98,7 +98,7 @@ def test_the_best_epoch_is_that_of_the_better_value(strategy):
     """Of two epochs, by the direction in which the metric is better."""
     settings = TrainSettings(save_strategy="best", best_strategy=strategy)
     key = BEST_STRATEGIES[strategy]
-    progress = Progress()
+    progress = TryProgress()
     for value in (30.0, 20.0):
         progress = progress.after_epoch(settings, {key: value}, 1.0)
     ranks = {"median_rank", "mean_rank"}

@@ -12,7 +12,7 @@ from safetensors.numpy import save
 from hm3_jax.app.query_encoder import TEXT_TOWER
 from hm3_jax.data.concepts import ConceptSpace
 from hm3_jax.nn.recurrent import RecurrentEncoder
-from hm3_jax.nn.strategy import parse_strategy
+from hm3_jax.nn.strategy_json import parse_strategy
 from hm3_jax.retrieval.exact import unit
 from hm3_jax.retrieval.index_format import IndexFacts
 from hm3_jax.retrieval.index_writer import create_index

@@ -70,7 +70,7 @@ def test_what_is_put_in_comes_out(path):
     assert list(index.museums.ids) == list(wanted.ids)
     assert (index.files, index.manifest.facts) == (FILES, FACTS)
     assert index.map.shape == (20, 2) and np.abs(index.map).max() == 1
-    assert [index.row("museum 7"), index.theme("portrait")] == [7, 2]
+    assert index.row("museum 7") == 7
     assert not index.museums.vectors.flags.writeable
     verify_index(index)
 
@@ -146,7 +146,6 @@ def test_many_chunks_are_as_one(path, tmp_path, monkeypatch):
             "expected museums for the index, found none",
         ),
         (lambda path: open_index(path).row("m"), "expected the id of a museum"),
-        (lambda path: open_index(path).theme("m"), "of genre, marine, portrait, found"),
     ],
 )
 def test_wrong_changes_leave_the_index_alone(path, change, complaint):

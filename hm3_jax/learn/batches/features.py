@@ -21,7 +21,7 @@ Recurrence = Literal["rooms", "views"] | None
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
-class Column:
+class RaggedColumn:
     """Features of one kind for every museum or room, on the host or on a device.
 
     Attributes:
@@ -50,8 +50,8 @@ class Features:
         fed the museums of its own batches; else all devices hold all museums.
     """
 
-    sentences: Column
-    items: Mapping[str, Column]
+    sentences: RaggedColumn
+    items: Mapping[str, RaggedColumn]
     room_offsets: Int[Any, " museums_plus_1"]
     themes: Int[Any, " museums"]
     recurrence: Recurrence = dataclasses.field(metadata={"static": True})
@@ -86,19 +86,23 @@ def load_features(store: FeatureStore, config: StrategyConfig) -> Features:
     Raises:
       ValueError: the store lacks a kind of features, or has another feature size.
     """
-    check_sizes(store, config)
+    check_inputs(store, config)
 
     def integers(x: np.ndarray) -> np.ndarray:
         return np.asarray(x, np.int32)
 
-    items = {"views": Column(store.views.values, integers(store.views.offsets))}
+    items = {"views": RaggedColumn(store.views.values, integers(store.views.offsets))}
     for kind in config.uses[1:]:
         art = store.artworks(kind)
-        assert art is not None  # check_sizes found them
+        assert art is not None  # check_inputs found them
         hung = art.hung
-        items[kind] = Column(art.table, integers(hung.offsets), integers(hung.values))
+        items[kind] = RaggedColumn(
+            art.table, integers(hung.offsets), integers(hung.values)
+        )
     return Features(
-        sentences=Column(store.sentences.values, integers(store.sentences.offsets)),
+        sentences=RaggedColumn(
+            store.sentences.values, integers(store.sentences.offsets)
+        ),
         items=items,
         room_offsets=integers(store.room_offsets),
         themes=integers(store.theme_index),
@@ -106,7 +110,7 @@ def load_features(store: FeatureStore, config: StrategyConfig) -> Features:
     )
 
 
-def check_sizes(store: FeatureStore, config: StrategyConfig) -> None:
+def check_inputs(store: FeatureStore, config: StrategyConfig) -> None:
     """Refuses a store that lacks what a strategy reads.
 
     Raises:

@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Int
 
-from hm3_jax.learn.batches.features import Column, Features
+from hm3_jax.learn.batches.features import Features, RaggedColumn
 from hm3_jax.learn.batches.plan import Packings, StaticSizes
 from hm3_jax.nn.ragged import Ragged, take_sets
 from hm3_jax.nn.towers import Descriptions, Scenes
@@ -45,7 +45,7 @@ def scenes(
     return Scenes(rooms_of_museum, items, packings.sequence)
 
 
-def _gather(column: Column, sets: Array, present: Array, capacity: int) -> Ragged:
+def _gather(column: RaggedColumn, sets: Array, present: Array, capacity: int) -> Ragged:
     items, lengths = take_sets(column.offsets, sets, present, capacity)
     rows = items if column.index is None else column.index[items]
     return Ragged(column.table[rows].astype(jnp.float32), lengths)

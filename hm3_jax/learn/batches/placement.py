@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Int
 
 from hm3_jax.files.arrays import owned_rows
-from hm3_jax.learn.batches.features import Column, Features
+from hm3_jax.learn.batches.features import Features, RaggedColumn
 from hm3_jax.learn.batches.plan import Batches
 from hm3_jax.learn.devices.mesh import BY_DEVICE, EVERYWHERE, Layout
 
@@ -48,7 +48,7 @@ class Feed(Protocol):
         ...
 
 
-class Source(Protocol):
+class PlacedFeatures(Protocol):
     """Features of a store, placed for a layout."""
 
     def feed(self, planned: Sequence[Batches]) -> Feed:
@@ -56,8 +56,10 @@ class Source(Protocol):
         ...
 
 
-def place(features: Features, layout: Layout, placement: DataPlacement) -> Source:
-    """RunSlots features.
+def place(
+    features: Features, layout: Layout, placement: DataPlacement
+) -> PlacedFeatures:
+    """Puts features where a layout's devices find them.
 
     Args:
       features: on the host.
@@ -82,7 +84,7 @@ class OnDevice:
         self._features = layout.put(features, EVERYWHERE)
 
     def feed(self, planned: Sequence[Batches]) -> Feed:
-        """See `Source`."""
+        """See `PlacedFeatures`."""
         del planned
         return self
 
@@ -99,7 +101,7 @@ class FromHost:
         self._features, self._layout = features, layout
 
     def feed(self, planned: Sequence[Batches]) -> Feed:
-        """See `Source`."""
+        """See `PlacedFeatures`."""
         steps = self._steps_of_block(planned)
         sizes = _Sizes.largest(
             _Sizes.of(self._features, np.unique(museums[museums >= 0]))
@@ -196,13 +198,15 @@ def take(
     """
     rooms = owned_rows(features.room_offsets, museums)
 
-    def column(of: Column, sets: np.ndarray, most_sets: int, most_rows: int) -> Column:
+    def column(
+        of: RaggedColumn, sets: np.ndarray, most_sets: int, most_rows: int
+    ) -> RaggedColumn:
         rows = owned_rows(of.offsets, sets)
         if of.index is not None:
             rows = of.index[rows]
         table = np.zeros((most_rows, of.table.shape[1]), of.table.dtype)
         table[: len(rows)] = of.table[rows]
-        return Column(table, _offsets(of.offsets, sets, most_sets))
+        return RaggedColumn(table, _offsets(of.offsets, sets, most_sets))
 
     themes = np.zeros(sizes.museums, np.int32)
     themes[: len(museums)] = features.themes[museums]

@@ -16,7 +16,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from hm3_jax.learn.batches.features import Features
 from hm3_jax.learn.batches.gather import descriptions, scenes
-from hm3_jax.learn.batches.placement import Feed, Source
+from hm3_jax.learn.batches.placement import Feed, PlacedFeatures
 from hm3_jax.learn.batches.plan import (
     Batches,
     MuseumSizes,
@@ -70,7 +70,7 @@ def plan_embedding(
     counts: MuseumSizes,
     museums: Int[np.ndarray, " museums"],
     batch_size: int,
-    source: Source,
+    source: PlacedFeatures,
     layout: Layout,
 ) -> EmbeddingPlan:
     """Plans the embedding of some museums.
@@ -98,7 +98,7 @@ def plan_tower(
     counts: MuseumSizes,
     museums: Int[np.ndarray, " museums"],
     batch_size: int,
-    source: Source,
+    source: PlacedFeatures,
     layout: Layout,
 ) -> TowerPlan:
     """Plans one tower's part; arguments and errors as for `plan_embedding`."""
@@ -199,8 +199,8 @@ def _embed_block(
 
         def batch(params, x):
             museums, sentences, sequence = x
-            layouts = packings(sentences, sequence, capacity)
-            gathered = gather(features, museums, layouts, capacity)
+            packing = packings(sentences, sequence, capacity)
+            gathered = gather(features, museums, packing, capacity)
 
             def one(params):
                 return method(spec.towers(params), gathered)

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 from jaxtyping import Float, Int
 
-from hm3_jax.learn.batches.features import Column, Features
+from hm3_jax.learn.batches.features import Features, RaggedColumn
 from hm3_jax.learn.batches.placement import place
 from hm3_jax.learn.batches.plan import MuseumSizes
 from hm3_jax.learn.devices.mesh import BY_RUN, Layout
@@ -71,7 +71,7 @@ def without_each_room(
     )
 
 
-def _of_rooms(column: Column, rooms: Int[np.ndarray, " rooms"]) -> Column:
+def _of_rooms(column: RaggedColumn, rooms: Int[np.ndarray, " rooms"]) -> RaggedColumn:
     """A column of some rooms, which may occur more than once."""
     offsets = np.asarray(column.offsets, np.int64)
     lengths = np.diff(offsets)[rooms]
@@ -80,7 +80,7 @@ def _of_rooms(column: Column, rooms: Int[np.ndarray, " rooms"]) -> Column:
         offsets[rooms] - (ends - lengths), lengths
     )
     index = items if column.index is None else column.index[items]
-    return Column(
+    return RaggedColumn(
         column.table,
         np.concatenate([[0], ends]).astype(np.int32),
         index.astype(np.int32),

@@ -10,11 +10,10 @@ from jaxtyping import Int
 
 from hm3_jax.data.store import FeatureStore
 from hm3_jax.learn.batches.feature_facts import check_features
-from hm3_jax.learn.batches.features import check_sizes
+from hm3_jax.learn.batches.features import check_inputs
 from hm3_jax.learn.devices.mesh import Layout
 from hm3_jax.learn.evaluation.split import Tested
 from hm3_jax.learn.evaluation.task import Task
-from hm3_jax.learn.saved import checkpoint
 from hm3_jax.learn.saved.checkpoint import Checkpoint
 from hm3_jax.learn.saved.run_folder import write_json
 
@@ -52,26 +51,6 @@ class Evaluation:
             museums=self.tested.museums,
         )
         write_json(folder / "metrics.json", dict(self.tested.metrics))
-
-
-def evaluate_checkpoint(folder: Path, store: FeatureStore, split: str) -> Evaluation:
-    """Evaluates what a run saved, or a converted model, on one split.
-
-    Args:
-      folder: a `try_K` folder, or one made by `convert`.
-      store: features; of the model the checkpoint was trained on.
-      split: name of a split of the store.
-
-    Raises:
-      FileNotFoundError: there is no checkpoint.
-      ValueError: the checkpoint is damaged, the features are of another model, or the
-        store has no such split.
-    """
-    splits = chosen_splits(store, [split])
-    saved = checkpoint.load_model(folder)
-    check_fits(saved, store, str(folder))
-    ((_, evaluation),) = evaluate({str(folder): saved}, store, splits)
-    return evaluation
 
 
 def chosen_splits(store: FeatureStore, names: Sequence[str]) -> list[str]:
@@ -116,7 +95,7 @@ def check_fits(saved: Checkpoint, store: FeatureStore, name: str) -> None:
       ValueError: they are of another, or lack what the model reads.
     """
     try:
-        check_sizes(store, saved.model.config)
+        check_inputs(store, saved.model.config)
         known = check_features(saved.model, store.feature_facts(), str(store.path))
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from None

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from hm3_jax.learn.batches.placement import Source
+from hm3_jax.learn.batches.placement import PlacedFeatures
 from hm3_jax.learn.batches.plan import MuseumSizes, in_batches
 from hm3_jax.learn.devices.mesh import BY_RUN, EVERYWHERE, Layout
 from hm3_jax.learn.evaluation.embed import embed, plan_embedding
@@ -76,7 +76,7 @@ class Split:
 
     def __init__(
         self,
-        source: Source,
+        source: PlacedFeatures,
         counts: MuseumSizes,
         themes: Int[np.ndarray, " all_museums"],
         museums: Int[np.ndarray, " museums"],

@@ -4,8 +4,8 @@ import numpy as np
 from jax.sharding import Mesh
 
 from hm3_jax.data.store import FeatureStore
-from hm3_jax.learn.batches.features import Features, check_sizes, load_features
-from hm3_jax.learn.batches.placement import DataPlacement, Source, place
+from hm3_jax.learn.batches.features import Features, check_inputs, load_features
+from hm3_jax.learn.batches.placement import DataPlacement, PlacedFeatures, place
 from hm3_jax.learn.batches.plan import MuseumSizes
 from hm3_jax.learn.devices.mesh import Layout
 from hm3_jax.learn.evaluation.split import Split
@@ -36,7 +36,7 @@ class Task:
         self._placement: DataPlacement = placement
         self._features: Features = load_features(store, config)
         self.counts = MuseumSizes.of(self._features)
-        self._sources: dict[Mesh, Source] = {}
+        self._sources: dict[Mesh, PlacedFeatures] = {}
         self._splits: dict[tuple[str, Layout], Split] = {}
 
     @property
@@ -49,7 +49,7 @@ class Task:
         """Whether devices may share a batch: the published masking looks at it all."""
         return self.config.cnn1d_masking == "time"
 
-    def source(self, layout: Layout) -> Source:
+    def source(self, layout: Layout) -> PlacedFeatures:
         """The features, placed for the devices of a layout when first asked."""
         if layout.mesh not in self._sources:
             self._sources[layout.mesh] = place(self._features, layout, self._placement)
@@ -79,7 +79,7 @@ def check_store(store: FeatureStore, config: StrategyConfig) -> None:
     Raises:
       ValueError: features or a split are missing, or of another size.
     """
-    check_sizes(store, config)
+    check_inputs(store, config)
     for name in ("train", "val", "test"):
         if len(store.splits.get(name, ())) == 0:
             raise ValueError(

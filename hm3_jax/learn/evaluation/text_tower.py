@@ -23,8 +23,8 @@ _DESCRIPTIONS = (1, 8, 64)
 _FIRST_SENTENCES, _FACTOR = 16, 4
 
 
-class TextTower:
-    """A trained text tower, ready to embed."""
+class QueryTower:
+    """A trained text tower, ready to embed queries."""
 
     def __init__(self, config: RecurrentConfig, params: Mapping[str, Any]):
         """Puts the parameters on the default device.

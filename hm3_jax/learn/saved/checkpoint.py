@@ -29,7 +29,7 @@ from hm3_jax.learn.saved.verified_folder import (
     remove_leftovers,
     save_folder,
 )
-from hm3_jax.nn.strategy import parse_strategy, to_json
+from hm3_jax.nn.strategy_json import parse_strategy, to_json
 
 FORMAT_VERSION = 1
 

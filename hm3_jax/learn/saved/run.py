@@ -13,7 +13,8 @@ from hm3_jax.learn.batches.feature_facts import check_features
 from hm3_jax.learn.model import Model
 from hm3_jax.learn.saved.run_folder import read_json, write_json
 from hm3_jax.learn.settings import TrainSettings
-from hm3_jax.nn.strategy import StrategyConfig, to_json
+from hm3_jax.nn.strategy import StrategyConfig
+from hm3_jax.nn.strategy_json import to_json
 
 _RECORD = "run.json"
 _DEFAULTS = dataclasses.asdict(TrainSettings())

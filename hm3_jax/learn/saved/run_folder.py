@@ -16,7 +16,8 @@ from jaxtyping import Int
 from hm3_jax.files.durable import sync
 from hm3_jax.learn.evaluation.split import Tested
 from hm3_jax.learn.settings import TrainSettings
-from hm3_jax.nn.strategy import StrategyConfig, to_json
+from hm3_jax.nn.strategy import StrategyConfig
+from hm3_jax.nn.strategy_json import to_json
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

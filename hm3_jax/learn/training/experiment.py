@@ -25,7 +25,8 @@ from hm3_jax.learn.settings import Execution, TrainSettings
 from hm3_jax.learn.training.graceful_stop import GracefulStop
 from hm3_jax.learn.training.run_logs import EpochReport
 from hm3_jax.learn.training.run_program import run_program
-from hm3_jax.nn.strategy import ConvConfig, StrategyConfig, load_strategy
+from hm3_jax.nn.strategy import ConvConfig, StrategyConfig
+from hm3_jax.nn.strategy_json import load_strategy
 from hm3_jax.tracking.following import Follower, following
 from hm3_jax.tracking.speed_file import SpeedFile
 from hm3_jax.tracking.tracker import Tracker

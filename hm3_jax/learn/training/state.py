@@ -23,7 +23,7 @@ from hm3_jax.learn.saved.checkpoint import Checkpoint
 from hm3_jax.learn.saved.run import Run
 from hm3_jax.learn.saved.run_folder import read_json, write_json
 from hm3_jax.learn.training.epoch import ParamState, fresh_state
-from hm3_jax.learn.training.stopping import Progress
+from hm3_jax.learn.training.stopping import TryProgress
 
 _FAILURE = "failed.json"
 
@@ -45,10 +45,10 @@ class TrainingState:
     slots: RunSlots
     state: ParamState
     best: Mapping[str, Any] | None
-    progress: tuple[Progress, ...]
+    progress: tuple[TryProgress, ...]
 
     def after_epoch(
-        self, state: ParamState, progress: tuple[Progress, ...]
+        self, state: ParamState, progress: tuple[TryProgress, ...]
     ) -> "TrainingState":
         """Runs after one more epoch."""
         epoch = self.epoch + 1
@@ -86,7 +86,7 @@ def _choose(first: jax.Array, a: Any, b: Any) -> Any:
     return jax.vmap(choose_run)(first, a, b)
 
 
-def has_ended(run: Run, progress: Progress) -> bool:
+def has_ended(run: Run, progress: TryProgress) -> bool:
     """Whether a run takes no further epoch."""
     return progress.ended or progress.epoch >= run.settings.epochs
 
@@ -108,7 +108,7 @@ def fresh(
         slots=first,
         state=put(jax.device_get(fresh_state(params))),
         best=put(params) if keeps_best else None,
-        progress=(Progress(),) * len(runs),
+        progress=(TryProgress(),) * len(runs),
     )
 
 
@@ -195,7 +195,8 @@ def load(runs: Sequence[Run], start: TrainingState, task: Task) -> TrainingState
         )
     newest = max(set.intersection(*(set(saved[n]) for n in going_on)), default=0)
     progress = tuple(
-        p or (saved[n][newest] if newest else Progress()) for n, p in enumerate(ended)
+        p or (saved[n][newest] if newest else TryProgress())
+        for n, p in enumerate(ended)
     )
     last_epochs = [None if p is None else p.begun for p in ended]
     slots = slots_at(newest, start.slots, last_epochs)
@@ -248,9 +249,9 @@ def forget_later(runs: Sequence[Run], current: TrainingState) -> None:
             checkpoint.forget_after(run.folder, current.epoch)
 
 
-def _usable(run: Run) -> dict[int, Progress]:
+def _usable(run: Run) -> dict[int, TryProgress]:
     """Epochs a run can go on from or has ended with; names what is damaged."""
-    usable: dict[int, Progress] = {}
+    usable: dict[int, TryProgress] = {}
     whole = checkpoint.usable_epochs(run.folder, "last")
     best = checkpoint.usable_epochs(run.folder, "best")
     for epoch in reversed(checkpoint.saved_epochs(run.folder, "last")):
@@ -258,7 +259,7 @@ def _usable(run: Run) -> dict[int, Progress]:
             _, problems = checkpoint.newest_usable(run.folder, "last", among=[epoch])
             warnings.warn(f"{'; '.join(problems)}; it is not used", stacklevel=2)
             continue
-        progress = Progress(**checkpoint.read_progress(run.folder, "last", epoch))
+        progress = TryProgress(**checkpoint.read_progress(run.folder, "last", epoch))
         if progress.best_epoch is not None and progress.best_epoch not in best:
             # That of an older epoch has made room, maybe, when a newer best was saved.
             if not usable:
@@ -272,10 +273,10 @@ def _usable(run: Run) -> dict[int, Progress]:
     return usable
 
 
-def _ended(run: Run, saved: Mapping[int, Progress]) -> Progress | None:
+def _ended(run: Run, saved: Mapping[int, TryProgress]) -> TryProgress | None:
     """Where a run has ended, None if it has not."""
     if (run.folder / _FAILURE).exists():
-        return Progress(**read_json(run.folder / _FAILURE))
+        return TryProgress(**read_json(run.folder / _FAILURE))
     if saved and has_ended(run, progress := saved[max(saved)]):
         return progress
     return None

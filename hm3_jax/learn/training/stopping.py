@@ -8,7 +8,7 @@ from hm3_jax.objective.metric_table import BEST_STRATEGIES, BY_KEY
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Progress:
+class TryProgress:
     """Where the training of one try stands after an epoch.
 
     Attributes:
@@ -34,13 +34,13 @@ class Progress:
         """Number of epochs it took part in, with the one that it failed in."""
         return self.epoch + (self.failure is not None)
 
-    def failed(self, failure: str) -> "Progress":
+    def failed(self, failure: str) -> "TryProgress":
         """Progress of a try that cannot go on."""
         return dataclasses.replace(self, ended=True, failure=failure)
 
     def after_epoch(
         self, settings: TrainSettings, val_metrics: Mapping[str, float], val_loss: float
-    ) -> "Progress":
+    ) -> "TryProgress":
         """Progress after one more epoch; the same once the try has ended.
 
         Args:
@@ -60,7 +60,7 @@ class Progress:
         if lowest is None or val_loss < lowest - (settings.loss_delta or 0.0):
             lowest, without = val_loss, 0
         patience = settings.loss_patience
-        return Progress(
+        return TryProgress(
             epoch=epoch,
             best_score=best_score,
             best_epoch=best_epoch,

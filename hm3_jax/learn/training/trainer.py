@@ -23,7 +23,7 @@ from hm3_jax.learn.training.program import PARAMETERS, Program, keys_of
 from hm3_jax.learn.training.run_logs import EpochReport, RunEpoch, RunLogs
 from hm3_jax.learn.training.saved_runs import check_folders, evaluate_saved
 from hm3_jax.learn.training.state import TrainingState, has_ended
-from hm3_jax.learn.training.stopping import Progress
+from hm3_jax.learn.training.stopping import TryProgress
 from hm3_jax.tracking.following import NOBODY, Follower
 
 
@@ -227,7 +227,9 @@ class Trainer:
             museums_per_second=museums_per_second,
         )
 
-    def _put_aside(self, number: int, current: TrainingState, failure: str) -> Progress:
+    def _put_aside(
+        self, number: int, current: TrainingState, failure: str
+    ) -> TryProgress:
         """Notes that a run has failed, or ends the training of all."""
         run = self._runs[number]
         epochs = checkpoint.saved_epochs(run.folder, "last")

@@ -16,9 +16,9 @@ class Query:
 
     Attributes:
         top_k: How many museums to return at most.
-        text: What somebody wants to see, or None.
+        text: What somebody wants to see, as `check_query` returns it, or None.
         like: Id of a museum, which is left out of its own results, or None.
-        theme: Theme to search in, or None for all.
+        theme: Theme to search in, one of the collection's, or None for all.
     """
 
     top_k: int

@@ -219,7 +219,9 @@ class IndexCollection:
         )
 
     def _theme_numbers(self, query: Query) -> list[int] | None:
-        return None if query.theme is None else [self._index.theme(query.theme)]
+        if query.theme is None:
+            return None
+        return [self._index.museums.themes.index(query.theme)]
 
     def _theme(self, row: int) -> str:
         museums = self._index.museums

@@ -9,7 +9,7 @@ import pytest
 
 from hm3_jax.data.store import FeatureStore, open_store
 from hm3_jax.learn.batches import plan as under_test
-from hm3_jax.learn.batches.features import check_sizes, load_features
+from hm3_jax.learn.batches.features import check_inputs, load_features
 from hm3_jax.learn.batches.gather import descriptions, scenes
 from hm3_jax.learn.batches.plan import (
     EMPTY,
@@ -32,9 +32,9 @@ BATCHES = [
 
 @functools.partial(jax.jit, static_argnames="capacity")
 def gather(features, museums, sentences, sequence, capacity):
-    layouts = packings(sentences, sequence, capacity)
-    text = descriptions(features, museums, layouts, capacity)
-    scene = scenes(features, museums, layouts, capacity)
+    packing = packings(sentences, sequence, capacity)
+    text = descriptions(features, museums, packing, capacity)
+    scene = scenes(features, museums, packing, capacity)
     return text.sentences, scene.rooms, scene.items
 
 
@@ -199,9 +199,9 @@ def test_a_store_without_videos_is_refused(tmp_path):
     small.write(tmp_path / "store", museums, facts=facts, artworks=artworks)
     store = open_store(tmp_path / "store")
     with pytest.raises(ValueError, match="needs videos, but .*store has only") as error:
-        check_sizes(store, small.BY_ROOM)
+        check_inputs(store, small.BY_ROOM)
     assert small.BY_ROOM.name in str(error.value)
-    check_sizes(store, small.FLAT)
+    check_inputs(store, small.FLAT)
 
 
 @pytest.mark.parametrize(

@@ -40,12 +40,12 @@ def test_a_fed_batch_holds_what_the_store_holds(
     assert len(shapes) == 1  # or each would be a compilation
 
     def held(features, museums, step, planned):
-        layouts = packings(
+        packing = packings(
             planned.sentences[0, 0, 0, step], planned.sequence[0, 0, 0, step], capacity
         )
         with jax.disable_jit():
-            text = descriptions(features, museums, layouts, capacity).sentences
-            scene = scenes(features, museums, layouts, capacity)
+            text = descriptions(features, museums, packing, capacity).sentences
+            scene = scenes(features, museums, packing, capacity)
         themes = np.asarray(features.themes)[museums[museums >= 0]]
         owned = {
             kind: (np.asarray(ragged.values)[: ragged.lengths.sum()], ragged.lengths)

@@ -10,7 +10,6 @@ import pytest
 from hm3_jax.learn.batches.placement import OnDevice
 from hm3_jax.learn.evaluation import text_tower
 from hm3_jax.learn.evaluation.embed import embed, plan_embedding
-from hm3_jax.learn.evaluation.text_tower import TextTower
 from hm3_jax.learn.model import ModelSpec, draw_params, take_run
 from tests.learn import small
 
@@ -24,7 +23,7 @@ def params():
 
 @pytest.fixture(scope="module")
 def tower(params):
-    return TextTower(small.BY_ROOM.text, take_run(params, 0)["text"])
+    return QueryTower(small.BY_ROOM.text, take_run(params, 0)["text"])
 
 
 @pytest.fixture(scope="module")
@@ -76,4 +75,4 @@ def test_other_parameters_are_refused(params):
     text = dict(take_run(params, 0)["text"])
     text["bias_hh"] = text["bias_hh"][:, :-1]
     with pytest.raises(ValueError, match="expected the parameters of a text tower"):
-        TextTower(small.BY_ROOM.text, text)
+        QueryTower(small.BY_ROOM.text, text)

@@ -8,7 +8,6 @@ import pytest
 
 from hm3_jax.data.store import FeatureStore, open_store
 from hm3_jax.learn.batches.plan import epoch_batches
-from hm3_jax.learn.evaluation.saved_model import evaluate_checkpoint
 from hm3_jax.learn.settings import Execution
 from hm3_jax.learn.training.trainer import NonFiniteLossError
 from tests.learn import small
@@ -30,7 +29,7 @@ def test_the_epoch_and_step_are_named(store, tmp_path):
     folder = tmp_path / "run" / small.BY_ROOM.file_stem
     assert len(small.log(folder, 1)) == 2
     for attempt in (1, 2):
-        saved = evaluate_checkpoint(folder / f"try_{attempt}", store, "val")
+        saved = small.evaluated(folder / f"try_{attempt}", store, "val")
         assert (
             saved.tested.metrics == small.log(folder, attempt)[saved.epoch - 1]["val"]
         )

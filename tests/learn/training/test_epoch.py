@@ -10,7 +10,7 @@ import numpy as np
 import optax
 import pytest
 
-from hm3_jax.learn.batches.features import Column, Features
+from hm3_jax.learn.batches.features import Features, RaggedColumn
 from hm3_jax.learn.batches.gather import descriptions, scenes
 from hm3_jax.learn.batches.plan import EMPTY, MuseumSizes, epoch_batches, packings
 from hm3_jax.learn.model import ModelSpec, draw_params, take_run
@@ -121,9 +121,9 @@ def embed_one(params, features, batch, capacity):
     """Description and museum of a batch of one."""
     model = SPEC.towers(params)
     museums = batch.museums
-    layouts = packings(batch.sentences, batch.sequence, capacity)
-    text = model.embed_descriptions(descriptions(features, museums, layouts, capacity))
-    scene = model.embed_scenes(scenes(features, museums, layouts, capacity))
+    packing = packings(batch.sentences, batch.sequence, capacity)
+    text = model.embed_descriptions(descriptions(features, museums, packing, capacity))
+    scene = model.embed_scenes(scenes(features, museums, packing, capacity))
     return text[0], scene[0]
 
 
@@ -219,7 +219,7 @@ def test_an_inactive_run_stays_as_it_is(features, initial, batches, together):
 def poisoned(features: Features, museums: np.ndarray) -> Features:
     """The same features with NaN in every row that none of the museums owns."""
 
-    def column(column: Column, sets: np.ndarray) -> Column:
+    def column(column: RaggedColumn, sets: np.ndarray) -> RaggedColumn:
         offsets = np.asarray(column.offsets)
         items = np.concatenate([np.arange(*offsets[i : i + 2]) for i in sets])
         rows = items if column.index is None else np.asarray(column.index)[items]

@@ -15,7 +15,8 @@ from hm3_jax.learn.training.experiment import (
     load_strategies,
     run_experiments,
 )
-from hm3_jax.nn.strategy import StrategyConfig, strategy_text
+from hm3_jax.nn.strategy import StrategyConfig
+from hm3_jax.nn.strategy_json import strategy_text
 from tests.learn import small
 
 

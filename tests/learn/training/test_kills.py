@@ -23,7 +23,7 @@ import pytest
 
 from hm3_jax.learn.saved import checkpoint
 from hm3_jax.learn.saved.checkpoint import Slot
-from hm3_jax.nn.strategy import to_json
+from hm3_jax.nn.strategy_json import to_json
 from tests.learn import small
 
 STRATEGY = small.FLAT.file_stem

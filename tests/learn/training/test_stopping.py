@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pytest
 
 from hm3_jax.learn.settings import TrainSettings
-from hm3_jax.learn.training.stopping import Progress
+from hm3_jax.learn.training.stopping import TryProgress
 
 
 def after(
@@ -13,9 +13,9 @@ def after(
     losses: Sequence[float],
     scores: Sequence[float] = (),
     metric: str = "t2s_R@1",
-) -> Progress:
+) -> TryProgress:
     """Progress after epochs of these val losses and scores."""
-    progress = Progress()
+    progress = TryProgress()
     for epoch, loss in enumerate(losses):
         score = scores[epoch] if scores else 0.0
         progress = progress.after_epoch(settings, {metric: score}, loss)
@@ -42,7 +42,7 @@ def test_best_epoch(best_strategy, metric, scores, best):
 
 def test_without_best_strategy_no_epoch_is_best():
     progress = after(TrainSettings(), [3.0, 2.0, 1.0])
-    assert progress == Progress(epoch=3, lowest_loss=1.0)
+    assert progress == TryProgress(epoch=3, lowest_loss=1.0)
 
 
 def test_without_patience_a_try_goes_on():

@@ -12,7 +12,6 @@ import pytest
 from hm3_jax.learn.batches.placement import OnDevice
 from hm3_jax.learn.batches.plan import epoch_batches
 from hm3_jax.learn.devices.mesh import Layout
-from hm3_jax.learn.evaluation.saved_model import evaluate_checkpoint
 from hm3_jax.learn.evaluation.split import Split
 from hm3_jax.learn.model import stack, take_run
 from hm3_jax.learn.saved import checkpoint
@@ -159,7 +158,7 @@ def test_the_best_epoch_is_what_is_tested(store, folder, attempt):
     assert best == {1: 2, 2: 3}[attempt]  # not the last, and not the same for both
     assert small.outcome(folder, attempt)["epoch"] == best
     # What was kept is what scored best on val.
-    evaluation = evaluate_checkpoint(folder / f"try_{attempt}", store, "val")
+    evaluation = small.evaluated(folder / f"try_{attempt}", store, "val")
     assert evaluation.epoch == best
     assert evaluation.tested.metrics == lines[best - 1]["val"]
     assert evaluation.tested.metrics != lines[-1]["val"]
@@ -175,7 +174,7 @@ def test_the_best_epoch_is_that_of_a_run_that_ends_there(store, folder, tmp_path
 def test_a_checkpoint_gives_the_tested_numbers(store, folder):
     output = json.loads((folder / "test_output.json").read_text())
     for run in output:
-        found = evaluate_checkpoint(folder / f"try_{run['n_try']}", store, "test")
+        found = small.evaluated(folder / f"try_{run['n_try']}", store, "test")
         assert dict(found.tested.metrics) == run["metrics"]
         for rows, key in (
             (found.tested.museums, "output_pov_test"),

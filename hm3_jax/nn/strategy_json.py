@@ -1,23 +1,29 @@
-"""The published schema of strategy files: JSON object <-> `StrategyConfig`.
+"""Strategy files: the published JSON schema <-> `StrategyConfig`.
 
-Flat and by-room strategies spell the same sizes with different keys, so each kind of
-model has one reader and one writer that take the spelling as an argument.
+The schema has `strategy_name`, `uses_flattened_hierarchy` and the sizes in `ee_args`.
+`parse_strategy` and `to_json` are inverse up to the order of keys. Flat and by-room
+strategies spell the same sizes with different keys, so each kind of model has one
+reader and one writer that take the spelling as an argument.
 """
 
 import dataclasses
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from hm3_jax.nn.strategy_name import Cell, Museum, NameParts, parse_name
-from hm3_jax.nn.strategy_parts import (
+from hm3_jax.nn.strategy import (
+    Cell,
     ConvConfig,
+    Museum,
     MuseumConfig,
+    NameParts,
     PoolConfig,
     RecurrentConfig,
     StrategyConfig,
     check_size,
     input_kinds,
+    parse_name,
 )
 
 
@@ -57,8 +63,8 @@ _ART = {"images": "image_art_in_channels", "videos": "video_art_in_channels"}
 _ROOM = "roomModelArgs"
 _SEQUENCE = "scenesSequenceModelArgs"
 
-AUDIO_VIDEO = "uses_audio_video_features"
-"""A key of every published file that is always null."""
+# A key of every published file that is always null.
+_AUDIO_VIDEO = "uses_audio_video_features"
 
 
 class _Fields:
@@ -181,8 +187,7 @@ def _read_args(args: _Fields, name: str, parts: NameParts) -> StrategyConfig:
     return StrategyConfig(name=name, text=text, room=room, museum=museum)
 
 
-def read(value: object) -> StrategyConfig:
-    """Reads a strategy, as `strategy.parse_strategy` but without a source to name."""
+def _read(value: object) -> StrategyConfig:
     top = _Fields("strategy", value)
     name = top.take("strategy_name")
     parts = parse_name(name)
@@ -193,12 +198,57 @@ def read(value: object) -> StrategyConfig:
             f"strategy_name {name} is {'by room' if parts.by_room else 'flat'}"
         )
     args = _Fields("ee_args", top.take("ee_args"))
-    if top.has(AUDIO_VIDEO) and top.take(AUDIO_VIDEO):
-        raise ValueError(f"{AUDIO_VIDEO} must be null: no tower reads audio")
+    if top.has(_AUDIO_VIDEO) and top.take(_AUDIO_VIDEO):
+        raise ValueError(f"{_AUDIO_VIDEO} must be null: no tower reads audio")
     if top.has("transformers_version"):
         top.take("transformers_version")
     top.close()
     return _read_args(args, name, parts)
+
+
+def parse_strategy(
+    value: Mapping[str, object], source: str | Path = "strategy"
+) -> StrategyConfig:
+    """Reads a strategy from the published schema.
+
+    Args:
+        value: The decoded JSON object. `transformers_version` may be present and is
+            ignored; `uses_audio_video_features` may be present and null.
+        source: Where the object came from, for messages.
+
+    Returns:
+        The configuration, checked.
+
+    Raises:
+        ValueError: A key is missing, unknown or of the wrong type, the name is unknown,
+            or two settings contradict each other; the message names `source` and both
+            sides.
+    """
+    try:
+        return _read(value)
+    except ValueError as error:
+        raise ValueError(f"{source}: {error}") from error
+
+
+def load_strategy(path: str | Path) -> StrategyConfig:
+    """Reads a strategy file.
+
+    Args:
+        path: A JSON file in the published schema.
+
+    Returns:
+        The configuration, checked.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: The file is not JSON, or `parse_strategy` refuses its content.
+    """
+    text = Path(path).read_text(encoding="utf-8")
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path}: expected a JSON object, found {error}") from error
+    return parse_strategy(value, path)
 
 
 def _write_part(
@@ -222,8 +272,15 @@ def _write_part(
     return fields
 
 
-def write(config: StrategyConfig) -> dict[str, Any]:
-    """Writes a strategy, as `strategy.to_json`."""
+def to_json(config: StrategyConfig) -> dict[str, Any]:
+    """Writes a strategy in the published schema; the inverse of `parse_strategy`.
+
+    Args:
+        config: A configuration.
+
+    Returns:
+        An object that `json.dump` takes, without the keys that never say anything.
+    """
     parts = parse_name(config.name)
     args: dict[str, Any] = {"useLSTM": config.text.cell == "lstm"}
     args |= _write_part(config.text, _TEXT)
@@ -241,3 +298,16 @@ def write(config: StrategyConfig) -> dict[str, Any]:
         "uses_flattened_hierarchy": config.flat,
         "ee_args": args,
     }
+
+
+def strategy_text(config: StrategyConfig) -> str:
+    """Writes a strategy as the text of a strategy file, for us and for the release.
+
+    Args:
+        config: A configuration.
+
+    Returns:
+        Indented JSON with a newline at its end.
+    """
+    # The release's own files say this null, so its reader is given it too.
+    return json.dumps({**to_json(config), _AUDIO_VIDEO: None}, indent=2) + "\n"

@@ -10,6 +10,7 @@ import pytest
 from hm3_jax.learn.batches.placement import OnDevice
 from hm3_jax.learn.evaluation import text_tower
 from hm3_jax.learn.evaluation.embed import embed, plan_embedding
+from hm3_jax.learn.evaluation.text_tower import QueryTower
 from hm3_jax.learn.model import ModelSpec, draw_params, take_run
 from tests.learn import small
 

@@ -8,6 +8,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path, PurePath
 
+from hm3_jax.files.lines import text_file
 from hm3_jax.learn.saved_model import Evaluation
 
 _SHOWN = ("t2s_R@1", "t2s_R@10", "t2s_median_rank", "t2s_mAP", "t2s_mAP_by_class")
@@ -79,7 +80,7 @@ def write_table(path: Path, evaluated: Sequence[tuple[str, Evaluation]]) -> None
     """Writes the table with all metrics as CSV; see `table_of`."""
     keys = list(evaluated[0][1].tested.metrics)
     heads = ["checkpoint", "split", "strategy", "epoch", "dataset", "kind", "museums"]
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with text_file(path) as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow([*heads, *keys])
         for name, evaluation in evaluated:

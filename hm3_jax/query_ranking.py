@@ -14,8 +14,9 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from hm3_jax.data.store import FeatureStore
+from hm3_jax.files.json_files import write_json
+from hm3_jax.files.lines import text_file
 from hm3_jax.learn.model import Model
-from hm3_jax.learn.run_folder import write_json
 from hm3_jax.learn.text_tower import TextTower
 from hm3_jax.query_encoder import Describe, QueryEncoder, describer, encoder_facts
 from hm3_jax.reporting.query_scores import Ranking, ranked, relevant_positions
@@ -177,7 +178,7 @@ def query_metrics(found: Sequence[RankedQuery]) -> dict[str, Any]:
 
 def write_ranked(folder: Path, found: Sequence[RankedQuery]) -> None:
     """Writes `rankings.jsonl`, one query a line, and `query_metrics.json`."""
-    with (folder / "rankings.jsonl").open("w", encoding="utf-8") as file:
+    with text_file(folder / "rankings.jsonl") as file:
         for query in found:
             line = {
                 "id": query.id,

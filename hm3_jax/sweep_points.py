@@ -10,8 +10,8 @@ from typing import Any
 
 from absl import flags
 
+from hm3_jax.files.json_files import read_json
 from hm3_jax.learn.experiment import Experiment
-from hm3_jax.learn.run_folder import read_json
 from hm3_jax.learn.settings import TrainSettings
 from hm3_jax.training_flags import given_experiment
 

@@ -21,6 +21,7 @@ from hm3_jax.data.tfds_format import (
 )
 from hm3_jax.data.verify import verify_store
 from hm3_jax.files.durable import whole_or_absent
+from hm3_jax.files.lines import write_text
 
 # TFDS's own advice: files of some hundred megabytes, whatever the number of museums.
 _SHARD_BYTES = 256 * 2**20
@@ -81,7 +82,7 @@ def publish_store(
         for file in files_beside(store.manifest):
             shutil.copyfile(store.path / file, folder / file)
         text = manifest_text(store.path)
-        (folder / STORE_MANIFEST).write_text(text, encoding="utf-8")
+        write_text(folder / STORE_MANIFEST, text)
     return output
 
 

@@ -21,7 +21,7 @@ from hm3_jax.data.raw_sources.common import VIDEOS
 from hm3_jax.extraction.errors import UnreadableInput, require_packages
 from hm3_jax.extraction.video_file import timed_frames, to_picture
 from hm3_jax.extraction.videos import LATE
-from hm3_jax.files.durable import sync
+from hm3_jax.files.flush import sync
 
 if TYPE_CHECKING:
     from av import VideoFrame

@@ -7,6 +7,8 @@ import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
+from hm3_jax.files.errors import naming
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class FileFacts:
@@ -23,7 +25,7 @@ class FileFacts:
 
 def file_facts(path: Path) -> FileFacts:
     """Size and checksum of a file."""
-    with path.open("rb") as file:
+    with naming(path), path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256")
     return FileFacts(path.stat().st_size, digest.hexdigest())
 

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from hm3_jax.files.json_files import read_object, write_json
 from hm3_jax.learn import checkpoint
 from hm3_jax.learn.checkpoint import Checkpoint
 from hm3_jax.learn.epoch import TrainState, fresh_state
@@ -21,7 +22,6 @@ from hm3_jax.learn.layout import BY_RUN
 from hm3_jax.learn.model import Model, stack_params, take_run
 from hm3_jax.learn.places import Places, places_at
 from hm3_jax.learn.progress import Progress
-from hm3_jax.learn.run_folder import read_json, write_json
 from hm3_jax.learn.runs import Run
 from hm3_jax.learn.task import Task
 
@@ -271,7 +271,7 @@ def _usable(run: Run) -> dict[int, Progress]:
 def _ended(run: Run, saved: Mapping[int, Progress]) -> Progress | None:
     """Where a run has ended, None if it has not."""
     if (run.folder / _FAILURE).exists():
-        return Progress(**read_json(run.folder / _FAILURE))
+        return Progress(**read_object(run.folder / _FAILURE))
     if saved and has_ended(run, progress := saved[max(saved)]):
         return progress
     return None

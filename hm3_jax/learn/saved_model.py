@@ -9,13 +9,14 @@ import numpy as np
 from jaxtyping import Int
 
 from hm3_jax.data.store import FeatureStore
+from hm3_jax.files.errors import naming
+from hm3_jax.files.json_files import write_json
 from hm3_jax.learn import checkpoint
 from hm3_jax.learn.checkpoint import Checkpoint
 from hm3_jax.learn.evaluation import Tested
 from hm3_jax.learn.feature_facts import check_features
 from hm3_jax.learn.features import check_sizes
 from hm3_jax.learn.layout import Layout
-from hm3_jax.learn.run_folder import write_json
 from hm3_jax.learn.task import Task
 from hm3_jax.nn.convolution import Masking
 from hm3_jax.nn.strategy import StrategyConfig
@@ -47,12 +48,14 @@ class Evaluation:
 
     def write(self, folder: Path) -> None:
         """Writes `metrics.json` and `embeddings.npz` into a folder."""
-        np.savez(
-            folder / "embeddings.npz",
-            ids=np.array(self.ids),
-            descriptions=self.tested.descriptions,
-            museums=self.tested.museums,
-        )
+        path = folder / "embeddings.npz"
+        with naming(path):
+            np.savez(
+                path,
+                ids=np.array(self.ids),
+                descriptions=self.tested.descriptions,
+                museums=self.tested.museums,
+            )
         write_json(folder / "metrics.json", dict(self.tested.metrics))
 
 

@@ -21,13 +21,13 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from hm3_jax.files.facts import FileFacts
+from hm3_jax.files.json_files import json_text, parse_json
 
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
@@ -86,11 +86,11 @@ class IndexManifest:
     @property
     def checksum(self) -> str:
         """SHA-256 of all that the manifest says, and so of all that is in the index."""
-        return hashlib.sha256(_dump(dataclasses.asdict(self)).encode()).hexdigest()
+        return hashlib.sha256(json_text(dataclasses.asdict(self)).encode()).hexdigest()
 
     def to_json(self) -> str:
         """The manifest's text; it ends in a checksum of the rest."""
-        return _dump({**dataclasses.asdict(self), "checksum": self.checksum})
+        return json_text({**dataclasses.asdict(self), "checksum": self.checksum})
 
     @classmethod
     def from_json(cls, text: str, path: Path) -> IndexManifest:
@@ -103,10 +103,7 @@ class IndexManifest:
         Raises:
             ValueError: If it is not a manifest, of a newer format, or was changed.
         """
-        try:
-            values = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise ValueError(f"{path}: expected JSON, found {error}") from None
+        values = parse_json(text, path)
         version = values.get("format_version") if isinstance(values, dict) else None
         if not isinstance(version, int) or "generation" not in values:
             raise ValueError(
@@ -142,7 +139,3 @@ class IndexManifest:
                     f"{path}: expected names inside of the index, found {name!r}"
                 )
         return manifest
-
-
-def _dump(values: Mapping[str, Any]) -> str:
-    return json.dumps(values, indent=1, ensure_ascii=False) + "\n"

@@ -93,8 +93,8 @@ class WorkFolder:
                 f"{self.path}: expected the folder of an extraction, found none"
             )
         # Through JSON, which has no tuples.
-        begun = {name: record["facts"].get(name) for name in facts}
-        for name, before, now in differences(begun, json.loads(json.dumps(facts))):
+        given = json.loads(json.dumps(facts))
+        for name, before, now in differences(record["facts"], given, given=True):
             raise ValueError(
                 f"{self.path}: begun with {name} {before!r}, found {now!r}: give the "
                 "same again, name another --output, or remove the folder"

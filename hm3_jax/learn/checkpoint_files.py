@@ -60,8 +60,9 @@ def save_folder(
             check(partial)
             write_text(partial / _FILES, _list_text(files))
     except OSError as error:
-        why = f"could not be saved: {error.strerror or error}"
-        raise OSError(code_of(error), why, str(target)) from error
+        code = code_of(error)
+        why = error.strerror or (os.strerror(code) if code else error)
+        raise OSError(code, f"could not be saved: {why}", str(target)) from error
 
 
 def delete_folder(target: Path) -> None:

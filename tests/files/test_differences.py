@@ -12,5 +12,7 @@ def test_names_and_both_values():
         ("new", None, {"a": 1}),
         ("z", 1, 2),
     ]
+    given = [("inner.y.k", 2, 4), ("new", None, {"a": 1}), ("z", 1, 2)]
+    assert list(differences(before, now, given=True)) == given
     assert list(differences(before, before)) == []
     assert list(differences({"a": {"b": 1}}, {"a": 2})) == [("a", {"b": 1}, 2)]

@@ -14,8 +14,8 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from hm3_jax.data.store import FeatureStore
-from hm3_jax.files.json_files import write_json
-from hm3_jax.files.lines import text_file
+from hm3_jax.files.json_files import json_text
+from hm3_jax.files.lines import text_file, write_text
 from hm3_jax.learn.model import Model
 from hm3_jax.learn.text_tower import TextTower
 from hm3_jax.query_encoder import Describe, QueryEncoder, describer, encoder_facts
@@ -191,7 +191,7 @@ def write_ranked(folder: Path, found: Sequence[RankedQuery]) -> None:
             if given:
                 line["metrics"] = given
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
-    write_json(folder / "query_metrics.json", query_metrics(found))
+    write_text(folder / "query_metrics.json", json_text(query_metrics(found)))
 
 
 def _scores(

@@ -48,21 +48,29 @@ def naming_instead(path: Path, hidden: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        found = error.filename
-        if found is None and error.errno in _FULL:
-            error.filename = str(path)
-        elif isinstance(found, str) and Path(found).is_relative_to(hidden):
-            error.filename = str(path / Path(found).relative_to(hidden))
+        for name in ("filename", "filename2"):
+            found = getattr(error, name)
+            if isinstance(found, str) and Path(found).is_relative_to(hidden):
+                setattr(error, name, str(path / Path(found).relative_to(hidden)))
+        if is_full_disk(error):
+            error.filename = error.filename or str(path)
         raise
+
+
+def is_full_disk(error: OSError) -> bool:
+    """Whether a disk, or the user's share of it, is full."""
+    return error.errno in _FULL
 
 
 def full_disk(error: BaseException) -> str | None:
     """One line about a disk that is full, with the file; None for other errors."""
     if not isinstance(error, OSError) or error.errno not in _FULL:
         return None
-    if not isinstance(error.filename, str):
+    # Of two files, as of a copy, the second is the one that is written.
+    file = error.filename2 or error.filename
+    if not isinstance(file, str):
         return None
-    disk = Path(error.filename).absolute()
+    disk = Path(file).absolute()
     while not os.path.ismount(disk):
         disk = disk.parent
-    return f"{_FULL[error.errno]} {disk}, writing {error.filename}"
+    return f"{_FULL[error.errno]} {disk}, writing {file}"

@@ -10,7 +10,8 @@ from jaxtyping import Int
 
 from hm3_jax.data.store import FeatureStore
 from hm3_jax.files.errors import naming
-from hm3_jax.files.json_files import write_json
+from hm3_jax.files.json_files import json_text
+from hm3_jax.files.lines import write_text
 from hm3_jax.learn import checkpoint
 from hm3_jax.learn.checkpoint import Checkpoint
 from hm3_jax.learn.evaluation import Tested
@@ -56,7 +57,7 @@ class Evaluation:
                 descriptions=self.tested.descriptions,
                 museums=self.tested.museums,
             )
-        write_json(folder / "metrics.json", dict(self.tested.metrics))
+        write_text(folder / "metrics.json", json_text(dict(self.tested.metrics)))
 
 
 def evaluate_checkpoint(folder: Path, store: FeatureStore, split: str) -> Evaluation:

@@ -95,6 +95,11 @@ def test_what_names_a_file_keeps_it():
         assert "other" in str(raised.value) and "'a'" not in str(raised.value)
 
 
+def test_of_a_copy_it_is_the_copy_that_is_written(tmp_path):
+    error = OSError(errno.ENOSPC, "No space left on device", "/proc/a", None, "/dev/b")
+    assert cli.outcome(error)[1].endswith(", writing /dev/b")
+
+
 def test_a_quota_that_is_used_up(tmp_path):
     error = OSError(errno.EDQUOT, "Disk quota exceeded", str(tmp_path / "f"))
     code, line = cli.outcome(error)

@@ -287,6 +287,12 @@ def test_a_file_that_changes_before_the_save_counts_is_found(copy, monkeypatch):
     assert checkpoint.usable_epochs(copy, "last") == [3, 4]
 
 
+def test_arrays_are_flushed_here_alone():
+    """By TensorStore, saving fails on file systems that cannot flush folders."""
+    context = checkpoint_arrays.tensorstore_utils.get_ts_context(use_ocdbt=True)
+    assert context["file_io_sync"].to_json() is False
+
+
 def test_old_epochs_that_cannot_be_deleted_do_not_fail_a_save(copy, monkeypatch):
     def fail(folder: Path):
         raise OSError(5, "Input/output error", str(folder))

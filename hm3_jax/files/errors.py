@@ -22,8 +22,8 @@ def naming(path: Path) -> Iterator[None]:
     """
     try:
         yield
-    except OSError as error:
-        if error.errno is not None:
+    except (OSError, RuntimeError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
             error.filename = error.filename or str(path)
             raise
         code = code_of(error)
@@ -32,9 +32,9 @@ def naming(path: Path) -> Iterator[None]:
         raise OSError(code, os.strerror(code), str(path)) from error
 
 
-def code_of(error: OSError) -> int | None:
+def code_of(error: OSError | RuntimeError) -> int | None:
     """The kernel's number of an error, also where a library says it in words only."""
-    if error.errno is not None:
+    if isinstance(error, OSError) and error.errno is not None:
         return error.errno
     return next((n for n in _IN_WORDS if os.strerror(n) in str(error)), None)
 

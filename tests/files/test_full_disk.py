@@ -79,9 +79,10 @@ def test_arrays_are_those_of_numpy(tmp_path):
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EROFS])
-def test_what_libraries_say_in_words(number):
+@pytest.mark.parametrize("kind", [OSError, RuntimeError])
+def test_what_libraries_say_in_words(number, kind):
     with pytest.raises(OSError) as raised, naming(Path("a") / "b"):
-        raise OSError(f"writing d/1: {os.strerror(number)} [OS error]; and much more")
+        raise kind(f"writing d/1: {os.strerror(number)} [OS error]; and much more")
     assert (raised.value.errno, raised.value.filename) == (number, "a/b")
 
 

@@ -207,8 +207,9 @@ STEPS: dict[str, tuple[object, str]] = {
 
 def refused(raised: pytest.ExceptionInfo[OSError], path: Path, why: str = "") -> None:
     assert raised.value.filename == str(path)
-    assert raised.value.strerror.startswith("could not be saved: ")
-    assert why in raised.value.strerror and "\n" not in raised.value.strerror
+    said = raised.value.strerror or ""
+    assert said.startswith("could not be saved: ")
+    assert why in said and "\n" not in said
 
 
 @pytest.mark.parametrize("number", [28, 5, 30])

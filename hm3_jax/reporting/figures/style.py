@@ -101,16 +101,16 @@ class Drawing:
         self.figure.dpi = _DOTS
         self.figure.draw_without_rendering()
         self.figure.set_layout_engine("none")
-        stem = str(folder / self.name)
-        with naming(folder / self.name):
-            FigureCanvasAgg(self.figure).print_png(f"{stem}.png")
-            # Without dates: the same file from the same data.
-            FigureCanvasPdf(self.figure).print_pdf(
-                f"{stem}.pdf", metadata={"CreationDate": None}
-            )
-            FigureCanvasSVG(self.figure).print_svg(
-                f"{stem}.svg", metadata={"Date": None}
-            )
+        png, pdf, svg = (
+            folder / f"{self.name}.{form}" for form in ("png", "pdf", "svg")
+        )
+        with naming(png):
+            FigureCanvasAgg(self.figure).print_png(png)
+        # Without dates: the same file from the same data.
+        with naming(pdf):
+            FigureCanvasPdf(self.figure).print_pdf(pdf, metadata={"CreationDate": None})
+        with naming(svg):
+            FigureCanvasSVG(self.figure).print_svg(svg, metadata={"Date": None})
         # Each form has its own; a notebook shows the figure as it was.
         self.figure.dpi = shown
         with text_file(folder / f"{self.name}.csv") as file:

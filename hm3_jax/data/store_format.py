@@ -27,7 +27,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hm3_jax.files.facts import FileFacts
+from hm3_jax.files.facts import FileFacts, check_inside
 from hm3_jax.files.json_files import json_text, parse_json
 
 FORMAT_VERSION = 1
@@ -139,9 +139,11 @@ class Manifest:
             values["files"] = {
                 name: FileFacts(**facts) for name, facts in values["files"].items()
             }
-            return cls(**values)
+            manifest = cls(**values)
         except (AttributeError, KeyError, TypeError) as error:
             raise ValueError(
                 f"{path}: expected the fields of format version {FORMAT_VERSION}, "
                 f"found {error}"
             ) from None
+        check_inside(manifest.files, path)
+        return manifest

@@ -16,12 +16,12 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from hm3_jax.files.durable import whole_or_as_before
 from hm3_jax.files.errors import code_of
-from hm3_jax.files.facts import file_facts
+from hm3_jax.files.facts import check_inside, file_facts
 from hm3_jax.files.flush import make_folders, sync
 from hm3_jax.files.hidden import new_hidden_name, remove_leftovers
 from hm3_jax.files.json_files import parse_json
@@ -96,10 +96,11 @@ def _damage(folder: Path) -> str | None:
         intact = False
     if not intact or not isinstance(files, dict):
         return f"{path}: damaged: differs from the checksum in it"
+    try:
+        check_inside(files, f"{path}: damaged")
+    except ValueError as error:
+        return str(error)
     for name, wanted in files.items():
-        # Whoever made a checkpoint may not have other folders' files read.
-        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
-            return f"{path}: damaged: expected files of its folder, found {name!r}"
         file = folder / name
         if not file.is_file():
             return f"{file}: damaged: no such file"

@@ -21,12 +21,11 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hm3_jax.files.facts import FileFacts
+from hm3_jax.files.facts import FileFacts, check_inside
 from hm3_jax.files.json_files import json_text, parse_json
 
 FORMAT_VERSION = 1
@@ -42,7 +41,6 @@ ARRAYS = (
     "map",
 )
 """Names of the arrays; each is in NAME.npy."""
-_NAME = re.compile(r"\w[\w.-]*")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -132,10 +130,5 @@ class IndexManifest:
                 f"{path}: damaged: expected checksum {checksum}, found "
                 f"{manifest.checksum}"
             )
-        # Whoever made an index may not have it read files outside of its folder.
-        for name in (manifest.generation, *manifest.files):
-            if not isinstance(name, str) or not _NAME.fullmatch(name):
-                raise ValueError(
-                    f"{path}: expected names inside of the index, found {name!r}"
-                )
+        check_inside((manifest.generation, *manifest.files), path)
         return manifest

@@ -95,7 +95,7 @@ def test_a_kill_before_any_operation_leaves_whole_folders(tmp_path, repository, 
 def test_files_of_other_folders_are_not_looked_at(tmp_path, name):
     listed = {name: {"bytes": 0, "sha256": ""}}
     (tmp_path / "files.json").write_text(checkpoint_files._list_text(listed))
-    wanted = f"{tmp_path}/files.json: damaged: expected files of its folder, found "
+    wanted = f"{tmp_path}/files.json: damaged: expected files of its own folder, found "
     assert checkpoint_files.damage(tmp_path) == f"{wanted}{name!r}"
 
 

@@ -18,11 +18,11 @@ ALLOWED: dict[str, set[str]] = {
     "files": set(),
     "interop": {"files", "nn.strategy", "nn.strategy_json"},
     "learn": {"data", "files", "nn", "objective", "tracking"},
-    "nn": set(),
+    "nn": {"files"},
     "objective": set(),
     "reporting": {"files", "objective.metric_table"},
     "search": {"files"},
-    "tracking": set(),
+    "tracking": {"files"},
 }
 TORCH_ROOMS = {"extraction", "interop"}
 TORCH_PACKAGES = {"av", "open_clip", "torch", "torchvision"}

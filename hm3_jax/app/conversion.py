@@ -9,6 +9,7 @@ from typing import Literal, get_args
 
 from hm3_jax.app.models import checkpoint_folder, load_release, load_shared
 from hm3_jax.app.sharing import Push, share
+from hm3_jax.files.durable import whole_or_absent
 from hm3_jax.interop import hub
 from hm3_jax.interop.release_folder import write_release_folder
 from hm3_jax.learn.saved import checkpoint
@@ -88,7 +89,8 @@ def _write(asked: Conversion, folder: Path, saved: Checkpoint) -> str | None:
     match asked.output_form:
         case "orbax":
             kept = dataclasses.replace(saved, optimizer=None, progress=None)
-            checkpoint.save(asked.output, "best", kept)
+            with whole_or_absent(asked.output, "a checkpoint") as partial:
+                checkpoint.save(partial, "best", kept)
             return None
         case "pytorch":
             write_release_folder(asked.output, model.config, model.params)

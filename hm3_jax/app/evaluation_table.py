@@ -8,6 +8,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path, PurePath
 
+from hm3_jax.files.lines import text_file
 from hm3_jax.learn.evaluation.saved_model import Evaluation
 from hm3_jax.objective.metric_table import MAIN_KEYS
 from hm3_jax.reporting.by_theme import main_heads
@@ -78,7 +79,7 @@ def write_table(path: Path, evaluated: Sequence[tuple[str, Evaluation]]) -> None
     """Writes the table with all metrics as CSV; see `table_of`."""
     keys = list(evaluated[0][1].tested.metrics)
     heads = ["checkpoint", "split", "strategy", "epoch", "dataset", "kind", "museums"]
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with text_file(path) as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow([*heads, *keys])
         for name, evaluation in evaluated:

@@ -15,9 +15,10 @@ from jaxtyping import Bool, Float, Int
 
 from hm3_jax.app.query_encoder import Describe, QueryEncoder, describer, encoder_facts
 from hm3_jax.data.store import FeatureStore
+from hm3_jax.files.json_files import json_text
+from hm3_jax.files.lines import text_file, write_text
 from hm3_jax.learn.evaluation.text_tower import QueryTower
 from hm3_jax.learn.model import Model
-from hm3_jax.learn.saved.run_folder import write_json
 from hm3_jax.objective.metric_table import (
     METRICS,
     Relevance,
@@ -184,7 +185,7 @@ def query_metrics(found: Sequence[RankedQuery]) -> dict[str, Any]:
 
 def write_ranked(folder: Path, found: Sequence[RankedQuery]) -> None:
     """Writes `rankings.jsonl`, one query a line, and `query_metrics.json`."""
-    with (folder / "rankings.jsonl").open("w", encoding="utf-8") as file:
+    with text_file(folder / "rankings.jsonl") as file:
         for query in found:
             line = {
                 "id": query.id,
@@ -201,7 +202,7 @@ def write_ranked(folder: Path, found: Sequence[RankedQuery]) -> None:
                     if name != "median_rank"
                 }
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
-    write_json(folder / "query_metrics.json", query_metrics(found))
+    write_text(folder / "query_metrics.json", json_text(query_metrics(found)))
 
 
 def _scores(

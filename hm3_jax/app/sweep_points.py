@@ -11,7 +11,7 @@ from typing import Any
 from absl import flags
 
 from hm3_jax.cli.training_flags import given_experiment
-from hm3_jax.learn.saved.run_folder import read_json
+from hm3_jax.files.json_files import read_json
 from hm3_jax.learn.settings import TrainSettings
 from hm3_jax.learn.training.experiment import Experiment
 

@@ -32,6 +32,7 @@ from typing import NoReturn, TextIO
 from absl import flags
 
 from hm3_jax.cli import help_page
+from hm3_jax.files.errors import full_disk
 
 INPUT_ERRORS = (
     flags.Error,
@@ -94,6 +95,9 @@ def outcome(error: BaseException) -> tuple[int, str]:
         return 141, ""
     if isinstance(error, INPUT_ERRORS):
         return 2, f"error: {_one_line(error)}"
+    full = full_disk(error)
+    if full is not None:
+        return 1, f"error: {full}"
     hint = "" if _debug() else " (--debug shows where)"
     return 1, f"error: {type(error).__name__}: {_one_line(error)}{hint}"
 

@@ -12,12 +12,13 @@ has it all; `hm3_jax/data/schemas/` has it as JSON Schema. Faults are named as
 
 from __future__ import annotations
 
+import codecs
 import dataclasses
 import json
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import TypeVar
 
 from hm3_jax.data.raw_museum import (
     RawArtwork,
@@ -30,6 +31,8 @@ from hm3_jax.data.raw_museum import (
     museum_to_json,
 )
 from hm3_jax.files.durable import whole_or_absent
+from hm3_jax.files.errors import naming
+from hm3_jax.files.json_files import parse_json
 from hm3_jax.files.lines import write_lines
 
 __all__ = [
@@ -199,36 +202,11 @@ def _read_lines(path: Path) -> Iterator[tuple[str, object]]:
     """The parsed lines of a file, each with its place; blank lines are skipped."""
     if not path.is_file():
         raise FileNotFoundError(f"{path}: expected a file of JSON lines, found none")
-    with path.open("rb") as file:
+    with naming(path), path.open("rb") as file:
         for number, line in enumerate(file, 1):
             where = f"{path}:{number}"
-            try:
-                # Some editors start a file with a mark that is no part of JSON.
-                text = line.decode("utf-8-sig" if number == 1 else "utf-8")
-                if not text.strip():
-                    continue
-                value = json.loads(
-                    text, object_pairs_hook=_unique, parse_constant=_refuse_constant
-                )
-                if "\\ud" in text.lower():
-                    # A half of an escaped pair stands for nothing that can be written.
-                    json.dumps(value, ensure_ascii=False).encode()
-            except (ValueError, RecursionError) as error:
-                raise ValueError(f"{where}: expected JSON, found {error}") from None
-            yield where, value
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    values = dict(pairs)
-    if len(values) != len(pairs):
-        raise ValueError(
-            f"a key twice in one object ({', '.join(k for k, _ in pairs)})"
-        )
-    return values
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name}, which is no JSON")
+            if line.strip() not in (b"", codecs.BOM_UTF8):
+                yield where, parse_json(line, where, strict=True)
 
 
 def _check_references(

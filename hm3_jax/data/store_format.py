@@ -23,12 +23,12 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hm3_jax.files.facts import FileFacts
+from hm3_jax.files.facts import FileFacts, check_inside
+from hm3_jax.files.json_files import json_text, parse_json
 
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
@@ -100,12 +100,12 @@ class Manifest:
         It ends in a checksum of the rest, and there is one text for a manifest, so a
         file that differs anywhere from the text of what it says has been changed.
         """
-        return _dump({**dataclasses.asdict(self), "checksum": self.checksum})
+        return json_text({**dataclasses.asdict(self), "checksum": self.checksum})
 
     @property
     def checksum(self) -> str:
         """SHA-256 of all that the manifest says, and so of all that is in the store."""
-        return hashlib.sha256(_dump(dataclasses.asdict(self)).encode()).hexdigest()
+        return hashlib.sha256(json_text(dataclasses.asdict(self)).encode()).hexdigest()
 
     @classmethod
     def from_json(cls, text: str, path: Path) -> Manifest:
@@ -118,10 +118,7 @@ class Manifest:
         Raises:
             ValueError: If `text` is not a manifest, or one of a newer format.
         """
-        try:
-            values = json.loads(text)
-        except ValueError as error:
-            raise ValueError(f"{path}: expected JSON, found {error}") from None
+        values = parse_json(text, path)
         version = values.get("format_version") if isinstance(values, dict) else None
         if not isinstance(version, int):
             raise ValueError(
@@ -142,13 +139,11 @@ class Manifest:
             values["files"] = {
                 name: FileFacts(**facts) for name, facts in values["files"].items()
             }
-            return cls(**values)
+            manifest = cls(**values)
         except (AttributeError, KeyError, TypeError) as error:
             raise ValueError(
                 f"{path}: expected the fields of format version {FORMAT_VERSION}, "
                 f"found {error}"
             ) from None
-
-
-def _dump(values: Mapping[str, Any]) -> str:
-    return json.dumps(values, indent=1, ensure_ascii=False) + "\n"
+        check_inside(manifest.files, path)
+        return manifest

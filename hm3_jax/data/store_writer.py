@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -30,10 +30,10 @@ from hm3_jax.data.store_format import (
     Manifest,
     artwork_ids_name,
 )
-from hm3_jax.files.arrays import RowFile, offsets_of
+from hm3_jax.files.arrays import RowFile, offsets_of, save_array
 from hm3_jax.files.durable import whole_or_absent
 from hm3_jax.files.facts import file_facts
-from hm3_jax.files.lines import write_lines
+from hm3_jax.files.lines import write_lines, write_text
 
 
 def write_store(
@@ -48,6 +48,7 @@ def write_store(
     origin: Mapping[str, Any] | None = None,
     source: object = None,
     attachments: Mapping[str, str] | None = None,
+    check: Callable[[Manifest], object] = lambda manifest: None,
 ) -> Manifest:
     """Writes a feature store.
 
@@ -69,6 +70,8 @@ def write_store(
         origin: How the data came about (JSON values), kept in the manifest.
         source: Path to name in messages about the museums; `path` if None.
         attachments: Texts of files of `store_format.ATTACHMENTS`, by name.
+        check: Is given the manifest before there is a store of that name; if it raises
+            an error, none is made.
 
     Returns:
         The store's manifest.
@@ -87,10 +90,8 @@ def write_store(
     with whole_or_absent(path) as folder:
         for name, table in artworks.items():
             check_table(table, facts[name].feature_size, name, source)
-            np.save(
-                folder / f"{name}.npy",
-                _cast(table.features, dtype, f"{source}: {name}"),
-            )
+            features = _cast(table.features, dtype, f"{source}: {name}")
+            save_array(folder / f"{name}.npy", features)
             write_lines(folder / artwork_ids_name(name), table.ids)
         with ExitStack() as files:
             columns = _Columns(folder, files, facts, artworks, dtype, source)
@@ -100,7 +101,7 @@ def write_store(
             raise ValueError(f"{source}: expected at least one museum, found none")
         themes = columns.finish(folder)
         for name, text in attachments.items():
-            (folder / name).write_text(text, encoding="utf-8")
+            write_text(folder / name, text)
         manifest = Manifest(
             dataset_name=dataset_name,
             kind=kind,
@@ -112,7 +113,8 @@ def write_store(
             origin=dict(origin or {}),
             files={file.name: file_facts(file) for file in sorted(folder.iterdir())},
         )
-        (folder / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
+        write_text(folder / MANIFEST, manifest.to_json())
+        check(manifest)
     return manifest
 
 
@@ -199,7 +201,7 @@ class _Columns:
         themes = tuple(sorted(set(self.themes)))
         index = {theme: i for i, theme in enumerate(themes)}
         write_lines(folder / MUSEUM_IDS, self.ids)
-        np.save(
+        save_array(
             folder / "theme_index.npy",
             np.array([index[theme] for theme in self.themes], np.int32),
         )
@@ -207,13 +209,13 @@ class _Columns:
             name: self.splits[name] for name in SPLITS if name in self.splits
         }
         for name, indices in self.splits.items():
-            np.save(folder / f"split_{name}.npy", np.array(indices, np.int64))
-        np.save(folder / "room_offsets.npy", offsets_of(self.rooms))
+            save_array(folder / f"split_{name}.npy", np.array(indices, np.int64))
+        save_array(folder / "room_offsets.npy", offsets_of(self.rooms))
         for kind, lengths in self.lengths.items():
             name = f"{kind}_hung" if kind in self.hung else kind
-            np.save(folder / f"{name}_offsets.npy", offsets_of(lengths))
+            save_array(folder / f"{name}_offsets.npy", offsets_of(lengths))
         if self.texts is not None:
-            np.save(
+            save_array(
                 folder / "sentence_texts_offsets.npy", offsets_of(self.text_lengths)
             )
         return themes

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import heapq
 import os
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -57,34 +56,24 @@ def unpack(
         )
     _check_files_beside(published)
     splits = _open_splits(published)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    # What was written is compared before it gets the name under which it is found.
-    with tempfile.TemporaryDirectory(
-        prefix=f".{output.name}.partial-", dir=output.parent
-    ) as temporary:
-        store = Path(temporary) / "store"
-        tables = _tables(published)
-        written = write_store(
-            store,
-            _museums(published, splits, tables, watch),
-            dataset_name=manifest.dataset_name,
-            facts=manifest.features,
-            artworks=tables,
-            kind=manifest.kind,
-            dtype=manifest.dtype,
-            origin=manifest.origin,
-            source=folder,
-            attachments={
-                name: (folder / name).read_text(encoding="utf-8")
-                for name in ATTACHMENTS
-                if name in manifest.files
-            },
-        )
-        _check_equal(folder, manifest, written)
-        if output.exists():
-            raise FileExistsError(f"{output}: made by another process in the meantime")
-        store.rename(output)
-    return written
+    tables = _tables(published)
+    return write_store(
+        output,
+        _museums(published, splits, tables, watch),
+        dataset_name=manifest.dataset_name,
+        facts=manifest.features,
+        artworks=tables,
+        kind=manifest.kind,
+        dtype=manifest.dtype,
+        origin=manifest.origin,
+        source=folder,
+        attachments={
+            name: (folder / name).read_text(encoding="utf-8")
+            for name in ATTACHMENTS
+            if name in manifest.files
+        },
+        check=lambda written: _check_equal(folder, manifest, written),
+    )
 
 
 def _check_files_beside(published: PublishedStore) -> None:

@@ -21,6 +21,8 @@ from hm3_jax.data.tfds_format import (
 )
 from hm3_jax.data.verify import verify_store
 from hm3_jax.files.durable import whole_or_absent
+from hm3_jax.files.errors import naming
+from hm3_jax.files.lines import write_text
 
 # TFDS's own advice: files of some hundred megabytes, whatever the number of museums.
 _SHARD_BYTES = 256 * 2**20
@@ -67,21 +69,22 @@ def publish_store(
     if problems:
         raise ValueError(problems[0])
     with whole_or_absent(output) as folder:
-        writer = tfds.core.SequentialWriter(
-            dataset_info(store, publication, folder),
-            max_examples_per_shard=_museums_per_shard(store),
-            file_format="array_record",
-        )
-        writer.initialize_splits(list(store.splits))
-        done = 0
-        for split, museums in store.splits.items():
-            writer.add_examples({split: _examples(store, museums, done, watch)})
-            writer.close_splits([split])
-            done += len(museums)
+        with naming(output):
+            writer = tfds.core.SequentialWriter(
+                dataset_info(store, publication, folder),
+                max_examples_per_shard=_museums_per_shard(store),
+                file_format="array_record",
+            )
+            writer.initialize_splits(list(store.splits))
+            done = 0
+            for split, museums in store.splits.items():
+                writer.add_examples({split: _examples(store, museums, done, watch)})
+                writer.close_splits([split])
+                done += len(museums)
         for file in files_beside(store.manifest):
             shutil.copyfile(store.path / file, folder / file)
         text = manifest_text(store.path)
-        (folder / STORE_MANIFEST).write_text(text, encoding="utf-8")
+        write_text(folder / STORE_MANIFEST, text)
     return output
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,11 +12,13 @@ from jaxtyping import Float
 
 from hm3_jax.data.museum import ARTWORK_KINDS, ArtworkTable, MuseumRecord, RoomRecord
 from hm3_jax.data.store import FeatureFacts, Manifest, write_store
-from hm3_jax.extraction.chunks import KINDS, Chunk, load_chunk, write_whole
+from hm3_jax.extraction.chunks import KINDS, Chunk, load_chunk
 from hm3_jax.extraction.plan import Plan
 from hm3_jax.extraction.report import REPORT, Kept, keep, make_report, report_text
 from hm3_jax.extraction.settings import StoreForm
 from hm3_jax.extraction.work_folder import WorkFolder
+from hm3_jax.files.arrays import new_array
+from hm3_jax.files.durable import write_whole
 
 # Which items the artworks of a kind are.
 _ITEMS = {"images": "pictures", "videos": "videos"}
@@ -97,10 +97,8 @@ def assemble(
         )
     tables = dict(_tables(plan, kept, by_kind))
     devices = frozenset[str]().union(*(g.devices for g in by_kind.values()))
-    finished = work.path / "store"
-    shutil.rmtree(finished, ignore_errors=True)
     manifest = write_store(
-        finished,
+        output,
         _records(plan, kept, by_kind),
         dataset_name=form.dataset_name,
         facts={name: facts[name] for name in ("sentences", "views", *tables)},
@@ -110,9 +108,6 @@ def assemble(
         source=source,
         attachments={REPORT: report_text(report)},
     )
-    if output.exists():
-        raise FileExistsError(f"{output}: made by another process in the meantime")
-    os.rename(finished, output)
     work.remove()
     return manifest, report
 
@@ -128,12 +123,8 @@ def gather(work: WorkFolder, kind: str, chunks: list[Chunk], plan: Plan) -> Gath
     for chunk in chunks:
         encoded = load_chunk(work.chunks, mark, chunk)
         if not features.size:
-            features = np.lib.format.open_memmap(
-                work.path / f"{kind}.npy",
-                mode="w+",
-                dtype=np.float32,
-                shape=(count, encoded.features.shape[1]),
-            )
+            shape = (count, encoded.features.shape[1])
+            features = new_array(work.path / f"{kind}.npy", "float32", shape)
         rows = [i for i in range(chunk.start, chunk.stop) if i not in encoded.failures]
         features[rows] = encoded.features
         failures |= encoded.failures

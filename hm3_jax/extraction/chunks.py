@@ -17,12 +17,13 @@ import dataclasses
 import hashlib
 import json
 import os
-import uuid
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
+
+from hm3_jax.files.durable import write_whole
 
 KINDS = ("texts", "pictures", "videos")
 """Kinds of item, in the order in which they are encoded."""
@@ -151,22 +152,3 @@ def missing(folder: Path, chunks: Iterable[Chunk]) -> list[Chunk]:
     """Those of `chunks` that have no file yet; what is in a file is not looked at."""
     present = set(os.listdir(folder)) if folder.is_dir() else set()
     return [chunk for chunk in chunks if chunk.name not in present]
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Writes a file whole or not at all, and to the disk.
-
-    Raises:
-        OSError: The disk did not take it.
-    """
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

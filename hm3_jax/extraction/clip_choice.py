@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from hm3_jax.extraction.errors import first_line, require_packages
+from hm3_jax.files.json_files import read_json
 
 Precision = Literal["float32", "bf16", "fp16", "auto"]
 PRECISIONS: tuple[str, ...] = get_args(Precision)
@@ -222,7 +223,7 @@ def _read_config(path: Path) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: expected open_clip's settings, found no file")
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = read_json(path)
         config = values["model_cfg"]
         for part in ("embed_dim", "vision_cfg", "text_cfg"):
             config[part]

@@ -21,7 +21,8 @@ from hm3_jax.data.raw_sources.common import VIDEOS
 from hm3_jax.extraction.errors import UnreadableInput, require_packages
 from hm3_jax.extraction.video_file import timed_frames, to_picture
 from hm3_jax.extraction.videos import LATE
-from hm3_jax.files.durable import sync
+from hm3_jax.files.errors import is_full_disk, naming_instead
+from hm3_jax.files.flush import sync
 
 if TYPE_CHECKING:
     from av import VideoFrame
@@ -113,9 +114,10 @@ def _whole(target: Path) -> Iterator[Path]:
     partial = partial_of(target, os.getpid())
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
-        yield partial
-        sync(partial)
-        partial.rename(target)
+        with naming_instead(target, partial):
+            yield partial
+            sync(partial)
+            partial.rename(target)
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
@@ -137,6 +139,8 @@ def _compress(source: Path, target: Path, container: str) -> None:
                 raise UnreadableInput(source, "expected a video, found no frame in it")
             video.mux(stream.encode(None))
     except FFmpegError as error:
+        if is_full_disk(error):
+            raise OSError(error.errno, error.strerror, str(target)) from None
         reason = f"expected what H.264 takes, found {error.strerror}"
         raise UnreadableInput(source, reason) from None
 

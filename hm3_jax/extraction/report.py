@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from hm3_jax.extraction.chunks import KINDS
 from hm3_jax.extraction.plan import Plan, PlannedMuseum, PlannedRoom
+from hm3_jax.files.json_files import json_text
 
 REPORT = "extraction_report.json"
 
@@ -133,7 +133,7 @@ def make_report(
 
 def report_text(report: Mapping[str, Any]) -> str:
     """The file's text."""
-    return json.dumps(report, indent=1, ensure_ascii=False) + "\n"
+    return json_text(report)
 
 
 def report_lines(report: Mapping[str, Any]) -> list[str]:

@@ -11,7 +11,8 @@ from hm3_jax.data.museum_jsonl import ARTWORKS, MuseumFiles
 from hm3_jax.data.store import FeatureFacts, Manifest, open_store
 from hm3_jax.extraction.facts import feature_facts
 from hm3_jax.extraction.settings import FeatureSettings
-from hm3_jax.extraction.work_folder import WorkFolder, differences
+from hm3_jax.extraction.work_folder import WorkFolder
+from hm3_jax.files.differences import differences
 from hm3_jax.files.facts import file_facts
 
 

@@ -14,7 +14,6 @@ with. The folder is removed once the store is complete.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import shutil
@@ -22,8 +21,11 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from hm3_jax.extraction.chunks import write_whole
 from hm3_jax.extraction.plan import Plan
+from hm3_jax.files.differences import differences
+from hm3_jax.files.durable import write_whole
+from hm3_jax.files.json_files import read_object
+from hm3_jax.files.locks import locked
 
 FORMAT_VERSION = 1
 _RECORD, _PLAN, _CHUNKS = "record.json", "plan.json", "chunks"
@@ -91,9 +93,8 @@ class WorkFolder:
                 f"{self.path}: expected the folder of an extraction, found none"
             )
         # Through JSON, which has no tuples.
-        for name, before, now in differences(
-            record["facts"], json.loads(json.dumps(facts))
-        ):
+        given = json.loads(json.dumps(facts))
+        for name, before, now in differences(record["facts"], given, given=True):
             raise ValueError(
                 f"{self.path}: begun with {name} {before!r}, found {now!r}: give the "
                 "same again, name another --output, or remove the folder"
@@ -108,7 +109,7 @@ class WorkFolder:
         path = self.path / _RECORD
         if not path.exists():
             return None
-        record = json.loads(path.read_bytes())
+        record = read_object(path, ("format_version", "facts", "plan_sha256"))
         if record["format_version"] != FORMAT_VERSION:
             raise ValueError(
                 f"{path}: expected format version {FORMAT_VERSION}, found "
@@ -150,15 +151,13 @@ class WorkFolder:
             RuntimeError: One does.
         """
         path = self.path / f"shard-{index}-of-{shards}.lock"
-        with path.open("w") as file:
+        with contextlib.ExitStack() as held:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                held.enter_context(locked(path))
             except BlockingIOError:
                 raise RuntimeError(
                     f"{path}: another process works on this shard"
                 ) from None
-            except OSError:
-                pass  # some network file systems have no locks; chunks are safe anyway
             yield
 
     def remove(self) -> None:
@@ -169,15 +168,3 @@ class WorkFolder:
             elif entry.name != _RECORD:
                 entry.unlink()
         shutil.rmtree(self.path)
-
-
-def differences(
-    before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = ""
-) -> Iterator[tuple[str, Any, Any]]:
-    """Facts of `now` that differ from those of `before`: name, value, value."""
-    for name, value in now.items():
-        was = before.get(name)
-        if isinstance(value, Mapping) and isinstance(was, Mapping):
-            yield from differences(was, value, f"{prefix}{name}.")
-        elif value != was:
-            yield f"{prefix}{name}", was, value

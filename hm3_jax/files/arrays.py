@@ -6,12 +6,15 @@ values of owner i are `values[offsets[i]:offsets[i + 1]]`.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int
 from numpy.lib import format as npy
+
+from hm3_jax.files.errors import naming
 
 
 class RowFile:
@@ -21,6 +24,7 @@ class RowFile:
         """Makes the file, of rows of `shape`; to be used in a with statement."""
         self._dtype = np.dtype(dtype)
         self._shape = shape
+        self._path = path
         self._file = path.open("wb")
         self.length = 0
 
@@ -31,12 +35,13 @@ class RowFile:
 
     def append(self, rows: np.ndarray) -> None:
         """Adds rows, which are in the file's dtype already or fit it."""
-        self._file.write(np.ascontiguousarray(rows, self._dtype).data)
+        with naming(self._path):
+            self._file.write(np.ascontiguousarray(rows, self._dtype).data)
         self.length += len(rows)
 
     def __exit__(self, error: type | None, *_: object) -> None:
         """Closes the file; gives it its length if all went well."""
-        with self._file:
+        with naming(self._path), self._file:
             if error is None:
                 self._file.seek(0)
                 # numpy leaves room in the header for the first axis to grow.
@@ -51,6 +56,29 @@ class RowFile:
         }
         npy.write_array_header_1_0(self._file, description)
         return self._file.tell()
+
+
+def save_array(path: Path, array: np.ndarray) -> None:
+    """Writes an array that has axes.
+
+    As `np.save` does, whose errors do not say what failed.
+    """
+    with RowFile(path, array.dtype.str, array.shape[1:]) as file:
+        file.append(array)
+
+
+def new_array(path: Path, dtype: str, shape: tuple[int, ...]) -> np.ndarray:
+    """Makes a .npy file of zeros, mapped to be written.
+
+    Its room on the disk is taken at once: what is written into a map when the disk is
+    full ends the process.
+    """
+    with naming(path):
+        array = npy.open_memmap(path, "w+", np.dtype(dtype), shape)
+        with path.open("r+b") as file:
+            if hasattr(os, "posix_fallocate"):  # not on macOS
+                os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    return array
 
 
 def map_array(file: Path) -> np.ndarray:

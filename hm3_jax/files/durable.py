@@ -1,91 +1,120 @@
-"""Folders that are whole or absent, and what it takes to be on the disk."""
+"""Files and folders that are whole or absent, and on the disk."""
 
 from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from hm3_jax.files.errors import naming, naming_instead
+from hm3_jax.files.flush import sync, sync_all
+from hm3_jax.files.hidden import folder_beside, hidden_name, new_hidden_name
+from hm3_jax.files.locks import lock, unlock
+from hm3_jax.files.rename import exchange, rename_to_new
+
+
+def write_whole(path: Path, content: bytes | str) -> None:
+    """Writes a file whole or not at all, and to the disk.
+
+    Args:
+        path: The file; one that is there is replaced.
+        content: Bytes, or text for UTF-8.
+
+    Raises:
+        OSError: If the disk did not take it; a file that was there before still is.
+    """
+    # Always the same name: what a kill leaves of it, the next write takes away.
+    partial = hidden_name(path, "partial")
+    with naming_instead(path, partial), naming(path):
+        descriptor, _ = lock(partial, wait=True)
+        try:
+            with open(descriptor, "wb", closefd=False) as file:
+                file.truncate(0)
+                file.write(content.encode() if isinstance(content, str) else content)
+            os.fsync(descriptor)
+            os.replace(partial, path)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
+        finally:
+            unlock(descriptor)
+    sync(path.parent)
 
 
 @contextmanager
 def whole_or_absent(path: Path, what: str = "a store") -> Iterator[Path]:
     """A temporary folder that becomes `path` if the block ends without error.
 
+    What killed processes left of making the same is removed; see `hidden`.
+
+    Args:
+        path: The folder to make.
+        what: Is said to be expected where `path` exists.
+
     Raises:
         FileExistsError: If `path` exists, before the block or after it.
+        OSError: If the disk did not take it. Errors, those of the block too, name
+            files as if they were in `path`.
     """
     if path.exists():
         raise FileExistsError(f"{path}: expected a path to make {what} at, it exists")
-    with _beside(path) as folder:
+    with folder_beside(path) as folder, naming_instead(path, folder):
         yield folder
-        for file in [*folder.iterdir(), folder]:
-            sync(file)
-        if path.exists():
-            raise FileExistsError(f"{path}: made by another process in the meantime")
-        folder.rename(path)
-    sync(path.parent)
+        sync_all(folder)
+        _rename(folder, path)
 
 
 @contextmanager
 def whole_or_as_before(path: Path) -> Iterator[Path]:
     """A temporary folder that replaces `path` if the block ends without error.
 
-    The caller has made sure that a folder which is there may go.
+    The caller has made sure that a folder which is there may go. At every moment one
+    of both is there; where the kernel cannot exchange them, a kill may leave the former
+    under a hidden name, which whoever makes `path` next, or `take_back`, undoes.
 
     Raises:
-        OSError: If nothing can be made beside `path`; the error names its parent.
+        OSError: As `whole_or_absent`; what was there before still is.
     """
-    with _beside(path) as folder:
+    with folder_beside(path) as folder, naming_instead(path, folder):
         yield folder
-        for file in [*folder.iterdir(), folder]:
-            sync(file)
+        sync_all(folder)
         if path.exists():
-            former = folder.with_name(f"{folder.name}.former")
-            path.rename(former)
-            try:
-                folder.rename(path)
-            except BaseException:
-                former.rename(path)
-                raise
-            shutil.rmtree(former, ignore_errors=True)
+            _replace(folder, path)
         else:
-            folder.rename(path)
-    sync(path.parent)
+            _rename(folder, path)
 
 
-@contextmanager
-def _beside(path: Path) -> Iterator[Path]:
-    """A new folder with a hidden name, gone after an error."""
+def _rename(folder: Path, path: Path) -> None:
+    rename_to_new(folder, path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(
-            tempfile.mkdtemp(prefix=f".{path.name}.partial-", dir=path.parent)
-        )
-    except OSError as error:
-        # Nobody knows the hidden name.
-        raise type(error)(error.errno, error.strerror, str(path.parent)) from None
-    try:
-        # mkdtemp's folders are the user's alone; a store is as open as other folders.
-        umask = os.umask(0)
-        os.umask(umask)
-        folder.chmod(0o777 & ~umask)
-        yield folder
+        sync(path.parent)
     except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
+        path.rename(folder)
         raise
 
 
-def sync(path: Path) -> None:
-    """Puts a file, or the names in a folder, on the disk.
-
-    Raises:
-        OSError: If the disk did not take it.
-    """
-    descriptor = os.open(path, os.O_RDONLY)
+def _replace(folder: Path, path: Path) -> None:
+    # Locked, it is nobody's leftover while it has a hidden name.
+    descriptor, _ = lock(path, wait=True, folder=True)
     try:
-        os.fsync(descriptor)
+        if exchange(folder, path):
+            former = folder
+            try:
+                sync(path.parent)
+            except BaseException:
+                exchange(folder, path)
+                raise
+        else:
+            former = new_hidden_name(path, "former")
+            try:
+                path.rename(former)
+                _rename(folder, path)
+            except BaseException:
+                if former.exists():
+                    former.rename(path)
+                raise
+        shutil.rmtree(former, ignore_errors=True)
     finally:
-        os.close(descriptor)
+        unlock(descriptor)

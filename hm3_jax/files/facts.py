@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Iterable, Mapping
+from pathlib import Path, PurePosixPath
+
+from hm3_jax.files.errors import naming
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -23,9 +25,29 @@ class FileFacts:
 
 def file_facts(path: Path) -> FileFacts:
     """Size and checksum of a file."""
-    with path.open("rb") as file:
+    with naming(path), path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256")
     return FileFacts(path.stat().st_size, digest.hexdigest())
+
+
+def check_inside(names: Iterable[object], where: object) -> None:
+    """Refuses names of files outside of the folder that lists them.
+
+    Whoever made a folder may not have files of others read.
+
+    Args:
+        names: As they are in a list of files, "a" or "a/b".
+        where: The list, for the message.
+
+    Raises:
+        ValueError: One is no name, or leads elsewhere.
+    """
+    for name in names:
+        path = PurePosixPath(name if isinstance(name, str) else "/")
+        if path.is_absolute() or ".." in path.parts or not path.parts:
+            raise ValueError(
+                f"{where}: expected files of its own folder, found {name!r}"
+            )
 
 
 def check_sizes(folder: Path, files: Mapping[str, FileFacts]) -> None:

@@ -4,7 +4,6 @@ A folder is what the release's `save_pretrained` writes: `config.json`, the stra
 with `model.safetensors` or the older `pytorch_model.bin`, the weights.
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,9 @@ from typing import Any
 import numpy as np
 
 from hm3_jax.files.durable import whole_or_absent
+from hm3_jax.files.errors import naming
+from hm3_jax.files.json_files import read_json
+from hm3_jax.files.lines import write_text
 from hm3_jax.interop import torch_files, torch_weights
 from hm3_jax.nn.strategy import StrategyConfig
 from hm3_jax.nn.strategy_json import parse_strategy, strategy_text
@@ -40,10 +42,7 @@ _HUGGING_FACE_KEYS = frozenset(
 
 
 def _read_config(path: Path) -> StrategyConfig:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path}: expected a JSON object, found {error}") from error
+    value = read_json(path)
     if isinstance(value, dict):
         value = {k: v for k, v in value.items() if k not in _HUGGING_FACE_KEYS}
     return parse_strategy(value, path)
@@ -118,5 +117,6 @@ def write_release_files(
     # `transformers` refuses a safetensors file without this mark.
     data = save(state, metadata={"format": "pt"})
     # Not by `save_file`, whose files only their owner may read.
-    (folder / WEIGHT_FILES[0]).write_bytes(data)
-    (folder / CONFIG_FILE).write_text(strategy_text(config), encoding="utf-8")
+    with naming(folder / WEIGHT_FILES[0]):
+        (folder / WEIGHT_FILES[0]).write_bytes(data)
+    write_text(folder / CONFIG_FILE, strategy_text(config))

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from hm3_jax.files.facts import FileFacts
+from hm3_jax.files.json_files import json_text, read_json
 
 FACTS_FILE = "hm3_jax.json"
 FORMAT_VERSION = 1
@@ -95,7 +95,7 @@ def facts_text(facts: SharedFacts, files: Mapping[str, FileFacts]) -> str:
         **dataclasses.asdict(facts),
         "files": {name: dataclasses.asdict(of_file) for name, of_file in files.items()},
     }
-    return _dump({**values, "checksum": _checksum(values)})
+    return json_text({**values, "checksum": _checksum(values)})
 
 
 def read_facts(path: Path) -> tuple[SharedFacts, dict[str, FileFacts]]:
@@ -109,13 +109,11 @@ def read_facts(path: Path) -> tuple[SharedFacts, dict[str, FileFacts]]:
         ValueError: It is another file, damaged, or of a newer format.
     """
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = read_json(path)
     except FileNotFoundError:
         raise FileNotFoundError(
             f"{path}: expected the facts of a shared model, found no such file"
         ) from None
-    except ValueError as error:  # not JSON, or not even text
-        raise ValueError(f"{path}: expected JSON, found {error}") from None
     version = values.get("format_version") if isinstance(values, dict) else None
     if not isinstance(version, int):
         raise ValueError(
@@ -150,8 +148,4 @@ def _origin(values: Mapping[str, Any] | None) -> Origin | None:
 
 
 def _checksum(values: Mapping[str, Any]) -> str:
-    return hashlib.sha256(_dump(values).encode()).hexdigest()
-
-
-def _dump(values: Mapping[str, Any]) -> str:
-    return json.dumps(values, indent=1, ensure_ascii=False) + "\n"
+    return hashlib.sha256(json_text(values).encode()).hexdigest()

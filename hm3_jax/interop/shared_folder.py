@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hm3_jax.files.facts import check_sizes, file_facts
+from hm3_jax.files.lines import write_text
 from hm3_jax.interop.model_card import model_card
 from hm3_jax.interop.release_folder import (
     CONFIG_FILE,
@@ -52,8 +53,8 @@ def write_shared_files(
     """
     write_release_files(folder, config, params)
     files = {name: file_facts(folder / name) for name in _CHECKED}
-    (folder / FACTS_FILE).write_text(facts_text(facts, files), encoding="utf-8")
-    (folder / _CARD).write_text(model_card(config, facts, name), encoding="utf-8")
+    write_text(folder / FACTS_FILE, facts_text(facts, files))
+    write_text(folder / _CARD, model_card(config, facts, name))
 
 
 def read_shared_folder(

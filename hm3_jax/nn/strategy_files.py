@@ -8,6 +8,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from hm3_jax.files.durable import write_whole
 from hm3_jax.nn.strategy import (
     STRATEGY_NAMES,
     Cell,
@@ -213,7 +214,5 @@ def write_strategies(
         )
     folder.mkdir(parents=True, exist_ok=True)
     for path in stale:
-        partial = path.with_suffix(".json.partial")
-        partial.write_text(texts[path], encoding="utf-8")
-        partial.replace(path)
+        write_whole(path, texts[path])
     return list(texts)

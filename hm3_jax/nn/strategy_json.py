@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from hm3_jax.files.json_files import read_json
 from hm3_jax.nn.strategy import (
     Cell,
     ConvConfig,
@@ -243,12 +244,7 @@ def load_strategy(path: str | Path) -> StrategyConfig:
         FileNotFoundError: There is no such file.
         ValueError: The file is not JSON, or `parse_strategy` refuses its content.
     """
-    text = Path(path).read_text(encoding="utf-8")
-    try:
-        value = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path}: expected a JSON object, found {error}") from error
-    return parse_strategy(value, path)
+    return parse_strategy(read_json(Path(path)), path)
 
 
 def _write_part(

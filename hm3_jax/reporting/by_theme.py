@@ -2,13 +2,14 @@
 
 import csv
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, Int
 
+from hm3_jax.files.json_files import json_text
+from hm3_jax.files.lines import text_file, write_text
 from hm3_jax.objective.metric_table import BY_KEY, KEYS, MAIN_KEYS
 
 CONFUSED = 3
@@ -74,7 +75,7 @@ def write_by_theme(folder: Path, themes: Sequence[ThemeScores]) -> None:
     heads = ["theme", "n", *KEYS]
     for place in range(1, CONFUSED + 1):
         heads += [f"confused_with_{place}", f"confused_percent_{place}"]
-    with (folder / "by_theme.csv").open("w", newline="", encoding="utf-8") as file:
+    with text_file(folder / "by_theme.csv") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(heads)
         for theme in themes:
@@ -93,8 +94,7 @@ def write_by_theme(folder: Path, themes: Sequence[ThemeScores]) -> None:
         }
         for theme in themes
     }
-    text = json.dumps(by_name, indent=1, ensure_ascii=False)
-    (folder / "by_theme.json").write_text(text + "\n", encoding="utf-8")
+    write_text(folder / "by_theme.json", json_text(by_name))
 
 
 def main_heads() -> list[str]:

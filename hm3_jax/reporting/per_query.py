@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
+from hm3_jax.files.errors import naming
+from hm3_jax.files.lines import text_file
 from hm3_jax.objective.metric_table import DIRECTIONS, METRICS
 
 Column = Sequence[Any] | np.ndarray
@@ -85,7 +87,7 @@ def write_queries(
 ) -> None:
     """Writes `queries.csv`, `queries.parquet` or both."""
     if "csv" in formats:
-        with (folder / "queries.csv").open("w", newline="", encoding="utf-8") as file:
+        with text_file(folder / "queries.csv") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(columns)
             writer.writerows(zip(*columns.values(), strict=True))
@@ -94,7 +96,9 @@ def write_queries(
         import pyarrow.parquet
 
         table = pyarrow.table(dict(columns))
-        pyarrow.parquet.write_table(table, folder / "queries.parquet")
+        path = folder / "queries.parquet"
+        with naming(path):
+            pyarrow.parquet.write_table(table, path)
 
 
 def _joined(scores: Mapping[str, np.ndarray], key: str) -> np.ndarray:

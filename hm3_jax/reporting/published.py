@@ -2,11 +2,11 @@
 
 import dataclasses
 import functools
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from hm3_jax.files.json_files import read_json
 from hm3_jax.reporting.records import DataSet, Run
 
 _FILE = Path(__file__).with_name("published.json")
@@ -124,7 +124,7 @@ def _loss(settings: Mapping[str, Any]) -> dict[str, Any]:
 @functools.cache
 def load_published() -> Published:
     """Reads the published results that come with the package."""
-    content = json.loads(_FILE.read_text(encoding="utf-8"))
+    content = read_json(_FILE)
     experiments = {
         name: PublishedExperiment(
             data_set=entry["data_set"],

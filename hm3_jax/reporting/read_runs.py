@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from hm3_jax.files.differences import differences
 from hm3_jax.reporting.read_tries import FoundTry, Say, entries, read_try
 from hm3_jax.reporting.records import Run
 
@@ -146,7 +147,6 @@ def _difference(firsts: Sequence[FoundTry]) -> str:
     a, b = firsts[:2]
     if a.data != b.data:
         return f"{a.data} and {b.data}"
-    for key in sorted(a.settings.keys() | b.settings.keys()):
-        if a.settings.get(key) != b.settings.get(key):
-            return f"{key} {a.settings.get(key)} and {b.settings.get(key)}"
+    for key, one, other in differences(a.settings, b.settings):
+        return f"{key} {one} and {other}"
     return "unequal"

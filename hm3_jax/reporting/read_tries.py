@@ -1,12 +1,12 @@
 """Reads one try: its record, its state and its test metrics."""
 
 import dataclasses
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from hm3_jax.files import json_files
 from hm3_jax.objective.metric_table import KEYS
 from hm3_jax.reporting.records import DataSet, Try
 
@@ -59,16 +59,9 @@ def read_object(path: Path) -> dict[str, Any]:
       ValueError: the file is something else, or not to be read.
     """
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        return json_files.read_object(path)
     except OSError as error:
         raise ValueError(f"{path}: {error.strerror or error}") from None
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: expected JSON, found {error}") from None
-    if not isinstance(value, dict):
-        raise ValueError(
-            f"{path}: expected a JSON object, found {type(value).__name__}"
-        )
-    return value
 
 
 def entries(experiment: Path) -> list[Mapping[str, Any]]:

@@ -2,11 +2,12 @@
 
 import contextlib
 import dataclasses
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from hm3_jax.files.durable import whole_or_as_before
+from hm3_jax.files.json_files import json_text
+from hm3_jax.files.lines import write_text
 from hm3_jax.objective.metric_table import KEYS
 from hm3_jax.reporting.figures.style import Drawing
 from hm3_jax.reporting.page import page
@@ -88,27 +89,22 @@ def write_report(report: Report, partial: Path) -> None:
     """Writes all of a report but the figures, which are there."""
     for table in report.tables:
         stem = partial / TABLES / table.name
-        _write(stem.with_name(f"{table.name}.md"), markdown(table))
-        _write(stem.with_name(f"{table.name}.tex"), latex(table))
+        write_text(stem.with_name(f"{table.name}.md"), markdown(table))
+        write_text(stem.with_name(f"{table.name}.tex"), latex(table))
     for table in (*report.tables, *report.spreadsheets):
-        _write(partial / TABLES / f"{table.name}.csv", comma_separated(table))
+        write_text(partial / TABLES / f"{table.name}.csv", comma_separated(table))
     if not report.drawings:
         (partial / FIGURES).rmdir()
     count = len(report.runs)
     title = f"Report on {count} run{'' if count == 1 else 's'}"
-    _write(partial / "report.md", _markdown_report(title, report))
+    write_text(partial / "report.md", _markdown_report(title, report))
     figures = [
         (d.title, d.caption, partial / FIGURES / f"{d.name}.png")
         for d in report.drawings
     ]
     html = page(title, report.tables, figures, report.problems)
-    _write(partial / "report.html", html)
-    _write(partial / _MARKER, json.dumps(_facts(report), indent=1) + "\n")
-
-
-def _write(path: Path, text: str) -> None:
-    # Whatever the locale says: there are signs outside ASCII, and names may be.
-    path.write_text(text, encoding="utf-8")
+    write_text(partial / "report.html", html)
+    write_text(partial / _MARKER, json_text(_facts(report)))
 
 
 def _markdown_report(title: str, report: Report) -> str:

@@ -9,8 +9,9 @@ import numpy as np
 from jaxtyping import Int
 
 from hm3_jax.files.arrays import RowFile, owned_rows
-from hm3_jax.files.durable import sync
+from hm3_jax.files.errors import naming
 from hm3_jax.files.facts import file_facts
+from hm3_jax.files.lines import write_lines
 from hm3_jax.retrieval.index_format import MUSEUM_IDS, IndexFacts, IndexManifest
 from hm3_jax.retrieval.museums import Museums
 from hm3_jax.retrieval.projection import project
@@ -97,12 +98,11 @@ def write_generation(
     )
     with RowFile(folder / "map.npy", "<f4", (2,)) as out:
         out.append(project(vectors, theme_index))
-    ids = (museums.ids[row] for museums, rows in parts for row in rows)
-    (folder / MUSEUM_IDS).write_bytes("".join(f"{name}\n" for name in ids).encode())
+    ids = (museums.ids[int(row)] for museums, rows in parts for row in rows)
+    write_lines(folder / MUSEUM_IDS, ids)
     for file, content in files.items():
-        (folder / file).write_bytes(content)
-    for file in [*folder.iterdir(), folder]:
-        sync(file)
+        with naming(folder / file):
+            (folder / file).write_bytes(content)
     return IndexManifest(
         generation=name,
         size=size,

@@ -21,13 +21,12 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hm3_jax.files.facts import FileFacts
+from hm3_jax.files.facts import FileFacts, check_inside
+from hm3_jax.files.json_files import json_text, parse_json
 
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
@@ -42,7 +41,6 @@ ARRAYS = (
     "map",
 )
 """Names of the arrays; each is in NAME.npy."""
-_NAME = re.compile(r"\w[\w.-]*")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -86,11 +84,11 @@ class IndexManifest:
     @property
     def checksum(self) -> str:
         """SHA-256 of all that the manifest says, and so of all that is in the index."""
-        return hashlib.sha256(_dump(dataclasses.asdict(self)).encode()).hexdigest()
+        return hashlib.sha256(json_text(dataclasses.asdict(self)).encode()).hexdigest()
 
     def to_json(self) -> str:
         """The manifest's text; it ends in a checksum of the rest."""
-        return _dump({**dataclasses.asdict(self), "checksum": self.checksum})
+        return json_text({**dataclasses.asdict(self), "checksum": self.checksum})
 
     @classmethod
     def from_json(cls, text: str, path: Path) -> IndexManifest:
@@ -103,10 +101,7 @@ class IndexManifest:
         Raises:
             ValueError: If it is not a manifest, of a newer format, or was changed.
         """
-        try:
-            values = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise ValueError(f"{path}: expected JSON, found {error}") from None
+        values = parse_json(text, path)
         version = values.get("format_version") if isinstance(values, dict) else None
         if not isinstance(version, int) or "generation" not in values:
             raise ValueError(
@@ -135,14 +130,5 @@ class IndexManifest:
                 f"{path}: damaged: expected checksum {checksum}, found "
                 f"{manifest.checksum}"
             )
-        # Whoever made an index may not have it read files outside of its folder.
-        for name in (manifest.generation, *manifest.files):
-            if not isinstance(name, str) or not _NAME.fullmatch(name):
-                raise ValueError(
-                    f"{path}: expected names inside of the index, found {name!r}"
-                )
+        check_inside((manifest.generation, *manifest.files), path)
         return manifest
-
-
-def _dump(values: Mapping[str, Any]) -> str:
-    return json.dumps(values, indent=1, ensure_ascii=False) + "\n"

@@ -8,17 +8,16 @@ besides is removed by the next change.
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import os
 import shutil
-import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from hm3_jax.files.durable import sync
+from hm3_jax.files.differences import differences
+from hm3_jax.files.durable import whole_or_absent, write_whole
+from hm3_jax.files.lines import write_text
+from hm3_jax.files.locks import locked
 from hm3_jax.retrieval.generation import Parts, write_generation
 from hm3_jax.retrieval.index import Index, open_index, verify_index
 from hm3_jax.retrieval.index_format import (
@@ -29,7 +28,8 @@ from hm3_jax.retrieval.index_format import (
 from hm3_jax.retrieval.museums import Museums
 
 _GENERATION = "generation-"
-_PARTIAL = ".partial-"
+# Whole, and hidden while they are made.
+_GENERATIONS = (_GENERATION, f".{_GENERATION}")
 _LOCK = ".lock"
 
 
@@ -48,21 +48,13 @@ def create_index(
         FileExistsError: If `path` exists.
         ValueError: If there is no museum, or one is not as it has to be.
     """
-    if path.exists():
-        raise FileExistsError(f"{path}: expected a path to make an index at, it exists")
     museums.check(str(path))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with _temporary_folder(path.parent, f".{path.name}{_PARTIAL}") as folder:
+    with whole_or_absent(path, "an index") as folder:
         name = f"{_GENERATION}1"
         (folder / name).mkdir()
         parts = [(museums, np.arange(len(museums)))]
         manifest = write_generation(folder / name, name, parts, facts, files)
-        _write(folder / MANIFEST, manifest)
-        sync(folder)
-        if path.exists():
-            raise FileExistsError(f"{path}: made by another process in the meantime")
-        folder.rename(path)
-    sync(path.parent)
+        write_text(folder / MANIFEST, manifest.to_json())
     return manifest
 
 
@@ -128,27 +120,11 @@ def check_same(old: IndexFacts, new: IndexFacts, where: str) -> None:
         ValueError: If model or encoder differ; the message names the first difference.
     """
     for what in ("model", "encoder"):
-        found = _first_difference(getattr(old, what), getattr(new, what))
-        if found is not None:
-            name, before, now = found
+        for name, before, now in differences(getattr(old, what), getattr(new, what)):
             raise ValueError(
                 f"{where}: the index was made with {what} {name} {before!r}, found "
                 f"{now!r}"
             )
-
-
-def _first_difference(
-    old: Mapping[str, Any], new: Mapping[str, Any]
-) -> tuple[str, Any, Any] | None:
-    for name in sorted(old.keys() | new.keys()):
-        before, now = old.get(name), new.get(name)
-        if isinstance(before, Mapping) and isinstance(now, Mapping):
-            inner = _first_difference(before, now)
-            if inner is not None:
-                return (f"{name}.{inner[0]}", *inner[1:])
-        elif before != now:
-            return name, before, now
-    return None
 
 
 def _change(path: Path, parts_of: Callable[[Index], Parts]) -> IndexManifest:
@@ -161,31 +137,13 @@ def _change(path: Path, parts_of: Callable[[Index], Parts]) -> IndexManifest:
         _remove_leftovers(path, before.generation)
         number = int(before.generation.removeprefix(_GENERATION)) + 1
         generation = path / f"{_GENERATION}{number}"
-        with _temporary_folder(path, _PARTIAL) as folder:
+        with whole_or_absent(generation) as folder:
             manifest = write_generation(
                 folder, generation.name, parts, before.facts, index.files
             )
-            folder.rename(generation)
-        replacement = path / f"{_PARTIAL}{MANIFEST}"
-        _write(replacement, manifest)
-        os.replace(replacement, path / MANIFEST)
-        sync(path)
+        write_whole(path / MANIFEST, manifest.to_json())
         _remove_leftovers(path, generation.name)
     return manifest
-
-
-@contextlib.contextmanager
-def _temporary_folder(parent: Path, prefix: str) -> Iterator[Path]:
-    """A new folder, which is gone afterwards unless it was renamed."""
-    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
-    try:
-        # mkdtemp's folders are the user's alone; an index is as open as other folders.
-        umask = os.umask(0)
-        os.umask(umask)
-        folder.chmod(0o777 & ~umask)
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextlib.contextmanager
@@ -195,20 +153,11 @@ def _lock(path: Path) -> Iterator[None]:
         # open_index says it better, and no lock is left where no index is.
         yield
         return
-    with (path / _LOCK).open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with locked(path / _LOCK, wait=True):
         yield
 
 
 def _remove_leftovers(path: Path, current: str) -> None:
     for found in path.iterdir():
-        if found.name.startswith((_GENERATION, _PARTIAL)) and found.name != current:
-            if found.is_dir():
-                shutil.rmtree(found, ignore_errors=True)
-            else:
-                found.unlink(missing_ok=True)
-
-
-def _write(path: Path, manifest: IndexManifest) -> None:
-    path.write_bytes(manifest.to_json().encode())
-    sync(path)
+        if found.name.startswith(_GENERATIONS) and found.name != current:
+            shutil.rmtree(found, ignore_errors=True)

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
+from hm3_jax.files.json_files import parse_json
+
 # How far the length of a stored vector may be from 1.
 _LENGTH_TOLERANCE = 1e-3
 
@@ -51,7 +53,7 @@ class Museums:
         """
         first, last = self.details_offsets[row : row + 2]
         try:
-            return json.loads(self.details[first:last].tobytes())
+            return parse_json(self.details[first:last].tobytes(), "JSON")
         except ValueError as error:
             # Not a ValueError, which would blame whoever asked.
             raise RuntimeError(

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from hm3_jax.files.json_files import parse_json
 from hm3_jax.retrieval.query_text import check_query
 
 _SUFFIXES = (".txt", ".json", ".jsonl")
@@ -79,7 +80,7 @@ def read_query_file(path: Path) -> list[WrittenQuery]:
 def _values(path: Path, text: str) -> Iterator[tuple[str, Any]]:
     """What is in the file: place, and what ought to be an object."""
     if path.suffix == ".json":
-        values = _parsed(str(path), text)
+        values = parse_json(text, path)
         if not isinstance(values, list):
             raise ValueError(
                 f"{path}: expected a list of queries, found {_named(values)}"
@@ -94,14 +95,7 @@ def _values(path: Path, text: str) -> Iterator[tuple[str, Any]]:
             if path.suffix == ".txt":
                 yield where, {"id": str(number), "text": line}
             else:
-                yield where, _parsed(where, line)
-
-
-def _parsed(where: str, text: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{where}: expected JSON, found {error}") from None
+                yield where, parse_json(line, where)
 
 
 def _query(where: str, value: Any) -> WrittenQuery:

@@ -4,6 +4,7 @@ import datetime
 import json
 import os
 
+from hm3_jax.files.lines import text_file
 from hm3_jax.tracking.tracker import Ending, TrackedEpoch, TrackedRun
 
 NAME = "speed.jsonl"
@@ -24,7 +25,7 @@ class SpeedFile:
         """Appends a line."""
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         line = {"epoch": epoch.number, **epoch.speed, "written": now}
-        with (run.folder / NAME).open("a") as file:
+        with text_file(run.folder / NAME, "a") as file:
             file.write(json.dumps(line) + "\n")
 
     def end(self, run: TrackedRun, ending: Ending) -> None:

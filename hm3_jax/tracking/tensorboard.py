@@ -10,6 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from hm3_jax.files.errors import naming
 from hm3_jax.tracking.tracker import (
     Ending,
     TrackedEpoch,
@@ -83,7 +84,8 @@ class TensorBoard:
 
     def _write(self, folder: Path, *events) -> None:
         now = time.time()
-        with (folder / self._file).open("ab") as file:
+        path = folder / self._file
+        with naming(path), path.open("ab") as file:
             record = self._record(file)
             for event in events:
                 event.wall_time = now

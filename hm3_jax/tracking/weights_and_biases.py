@@ -4,12 +4,12 @@ Where runs go is told in W&B's own way: WANDB_PROJECT (hm3_jax without it),
 WANDB_ENTITY, WANDB_MODE=offline for machines without a network, WANDB_DIR.
 """
 
-import json
 import os
 import secrets
 from pathlib import Path
 from typing import Any
 
+from hm3_jax.files.json_files import read_object, write_json
 from hm3_jax.tracking.tracker import (
     Ending,
     TrackedEpoch,
@@ -100,7 +100,7 @@ class WeightsAndBiases:
 def _id(folder: Path) -> str:
     path = folder / _ID_FILE
     if path.exists():
-        return json.loads(path.read_text())["id"]
+        return read_object(path, ("id",))["id"]
     found = secrets.token_hex(8)
-    path.write_text(json.dumps({"id": found}) + "\n")
+    write_json(path, {"id": found})
     return found

@@ -160,3 +160,27 @@ def test_what_is_shared_is_in_one_file_of_json(tmp_path):
     assert facts["format_version"] == 1 and facts["origin"] is None
     for path in shared.iterdir():
         assert path.stat().st_mode & 0o777 == shared.stat().st_mode & 0o666
+
+
+def test_a_checkpoint_that_cannot_be_made_leaves_nothing(tmp_path, monkeypatch):
+    """An error or a full disk on the way, and then the same command goes through."""
+    stem = "rnn_meanPoolProc"
+    wanted = ours(stem)
+    checkpoint.save(tmp_path / "ours", "last", wanted)
+    shared = to(tmp_path / "ours", "orbax", tmp_path / "shared", "shared")
+    before = sorted(tmp_path.iterdir())
+    output = tmp_path / "again"
+
+    def full(folder: Path, tree: object) -> None:
+        folder.mkdir()
+        (folder / "half").write_text("x")
+        raise OSError(f"{folder}: No space left on device [OS error 28: ENOSPC]")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(checkpoint, "write_arrays", full)
+        with pytest.raises(OSError, match="No space left on device") as raised:
+            to(shared, "shared", output, "orbax")
+    assert raised.value.filename == str(output / "checkpoints" / "best" / "7")
+    assert sorted(tmp_path.iterdir()) == before
+    to(shared, "shared", output, "orbax")
+    same_bits(load_checkpoint(str(output)).model, wanted.model)

@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import json
+import os
 from pathlib import Path
 
 import jax
@@ -122,6 +123,29 @@ def test_several_checkpoints_and_splits_have_a_folder_each(folder, store, tmp_pa
         assert row["strategy"] == wanted.strategy
         assert int(row["museums"]) == len(store.splits[split])
     assert len(table_of(evaluated)) == 1 + len(rows)
+
+
+def test_nested_evaluations_are_on_the_disk(folder, store, tmp_path, monkeypatch):
+    flushed, fsync = set(), os.fsync
+
+    def flush(descriptor: int) -> None:
+        flushed.add(os.readlink(f"/proc/self/fd/{descriptor}"))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", flush)
+    evaluate(settings(folder, tmp_path, models=(0, 2), splits=("val", "test")), store)
+    made = {str(path.relative_to(tmp_path / "out")) for path in output_files(tmp_path)}
+    assert {"try_0", "try_2/val", "try_2/test/embeddings.npz"} < made
+    (partial,) = {path for path in flushed if path.endswith("/metrics.csv")}
+    partial = Path(partial).parent
+    assert flushed - {str(tmp_path)} == {
+        str(partial),
+        *(str(partial / name) for name in made),
+    }
+
+
+def output_files(tmp_path: Path) -> list[Path]:
+    return list((tmp_path / "out").rglob("*"))
 
 
 def test_names_tell_checkpoints_apart():

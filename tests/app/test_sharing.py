@@ -18,10 +18,10 @@ from hm3_jax.app.index_building import embed_store
 from hm3_jax.app.models import load_checkpoint
 from hm3_jax.app.sharing import origin_of, share
 from hm3_jax.data.store import FeatureStore, open_store
+from hm3_jax.files.json_files import read_json, write_json
 from hm3_jax.interop.release_folder import write_release_folder
 from hm3_jax.interop.shared_facts import read_facts
 from hm3_jax.learn.saved import checkpoint
-from hm3_jax.learn.saved.run_folder import read_json, write_json
 from tests.commands import fail, succeed
 from tests.interop import hub_server
 from tests.interop.hub_server import Hub

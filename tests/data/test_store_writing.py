@@ -78,6 +78,7 @@ def test_a_killed_writer_leaves_no_store_and_is_in_nobodys_way(tmp_path):
         open_store(left)
     write(tmp_path / "store")
     assert verify_store(tmp_path / "store") == []
+    assert [path.name for path in tmp_path.iterdir()] == ["store"]
 
 
 def test_an_existing_path_is_refused_and_kept(tmp_path):

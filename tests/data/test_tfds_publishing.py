@@ -312,4 +312,6 @@ def test_who_is_killed_halfway_is_in_nobodys_way(tmp_path):
     (left,) = (tmp_path / "cache").iterdir()
     assert left.name.startswith(".again.partial-")
     unpack(find_published(str(folder)), tmp_path / "cache" / "again")
+    assert [path.name for path in folder.parent.iterdir()] == ["1.0.0"]
+    assert [path.name for path in (tmp_path / "cache").iterdir()] == ["again"]
     assert contents(tmp_path / "cache" / "again") == contents(tmp_path / "store")

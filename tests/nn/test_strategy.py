@@ -207,7 +207,7 @@ def test_parsing_leaves_its_input_alone():
 def test_file_errors_name_the_file(tmp_path):
     path = tmp_path / "broken.json"
     path.write_text('{"strategy_name": ')
-    with pytest.raises(ValueError, match=r"broken\.json: expected a JSON object"):
+    with pytest.raises(ValueError, match=r"broken\.json: expected JSON"):
         strategy_json.load_strategy(path)
     with pytest.raises(FileNotFoundError, match=r"absent\.json"):
         strategy_json.load_strategy(tmp_path / "absent.json")

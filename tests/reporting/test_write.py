@@ -1,6 +1,8 @@
 """A report is there whole, or what was there before is."""
 
 import errno
+import os
+from pathlib import Path
 
 import pytest
 
@@ -46,6 +48,22 @@ def test_an_error_leaves_what_was_there(tmp_path, error):
         assert names(tmp_path) == before
         write(output, "old")
         assert (output / "report.json").read_text() == "old"
+
+
+def test_all_of_a_report_is_on_the_disk(tmp_path, monkeypatch):
+    flushed, fsync = [], os.fsync
+
+    def flush(descriptor: int) -> None:
+        flushed.append(Path(os.readlink(f"/proc/self/fd/{descriptor}")).name)
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", flush)
+    with replaced(tmp_path / "out", []) as partial:
+        (partial / "tables" / "a.md").touch()
+        (partial / "figures" / "b.png").touch()
+    names_of_all = ["a.md", "tables", "b.png", "figures", partial.name]
+    assert sorted(flushed[:-1]) == sorted(names_of_all)
+    assert flushed[-1] == tmp_path.name
 
 
 def test_what_is_not_of_a_report_is_kept(tmp_path):

@@ -241,7 +241,7 @@ def test_names_outside_of_the_index_are_refused(path, name):
         # With a checksum that fits.
         text = dataclasses.replace(manifest, **wrong).to_json()
         (path / "manifest.json").write_text(text)
-        with pytest.raises(ValueError, match="expected names inside of the index"):
+        with pytest.raises(ValueError, match="expected files of its own folder, found"):
             open_index(path)
 
 

@@ -18,12 +18,12 @@ from hm3_jax.data.importers.common import (
     UNSTATED,
     ImportedSet,
     ModelFacts,
-    read_json,
     require_folder,
 )
 from hm3_jax.data.importers.museum_list import MuseumList
 from hm3_jax.data.museum import ARTWORK_KINDS, ArtworkTable, MuseumRecord, RoomRecord
 from hm3_jax.data.store_format import FeatureFacts
+from hm3_jax.files.json_files import read_object
 from hm3_jax.interop.torch_files import load_tensors
 
 VIDEO_POOLINGS = ("mean", "first_frame")
@@ -152,7 +152,7 @@ def _read_entries(folder: Path, name: str) -> tuple[str, dict[str, _Entry]]:
             f"{path}: expected a feature set, found none of this name, but "
             f"{', '.join(found) or 'no other'}"
         )
-    values = read_json(path)
+    values = read_object(path, strict=True)
     entries: dict[str, _Entry] = {}
     try:
         for kind, key in _ENTRIES.items():

@@ -11,9 +11,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hm3_jax.data.importers.common import read_json, refuse_duplicates
+from hm3_jax.data.importers.common import refuse_duplicates
 from hm3_jax.data.importers.museum_package import MuseumPackage, Rooms
 from hm3_jax.data.museum import ARTWORK_KINDS, SPLITS
+from hm3_jax.files.json_files import read_object
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ def read_museum_json(path: Path) -> MuseumList:
         FileNotFoundError: If there is no such file.
         ValueError: If it is anything else.
     """
-    values = read_json(path)
+    values = read_object(path, strict=True)
     unknown = set(values) - {"splits", "sentences", *ARTWORK_KINDS}
     if unknown or "splits" not in values:
         raise ValueError(

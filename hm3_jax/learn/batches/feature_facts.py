@@ -1,8 +1,9 @@
 """Whether features come from what a model was trained on."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
+from hm3_jax.files.differences import differences
 from hm3_jax.learn.model import Model
 
 
@@ -32,21 +33,10 @@ def check_features(model: Model, store_facts: Mapping[str, Any], where: str) -> 
                 f"{where}: expected features of kind {kind}, which the model reads, "
                 f"found {', '.join(store_facts)}"
             )
-        for fact, before, now in _differences(wanted, found):
-            raise ValueError(
-                f"{where}: the model was trained on {kind} with {fact} {before!r}, "
-                f"found {now!r}"
-            )
+        for fact, before, now in differences(wanted, found):
+            if None not in (before, now):  # known on both sides
+                raise ValueError(
+                    f"{where}: the model was trained on {kind} with {fact} "
+                    f"{before!r}, found {now!r}"
+                )
     return True
-
-
-def _differences(
-    wanted: Mapping[str, Any], found: Mapping[str, Any]
-) -> Iterator[tuple[str, Any, Any]]:
-    """Facts that both sides know and that differ, with both values."""
-    for fact in sorted(wanted.keys() & found.keys()):
-        before, now = wanted[fact], found[fact]
-        if isinstance(before, Mapping) and isinstance(now, Mapping):
-            yield from _differences(before, now)
-        elif None not in (before, now) and before != now:
-            yield fact, before, now

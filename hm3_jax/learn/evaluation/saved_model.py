@@ -9,13 +9,15 @@ import numpy as np
 from jaxtyping import Int
 
 from hm3_jax.data.store import FeatureStore
+from hm3_jax.files.errors import naming
+from hm3_jax.files.json_files import json_text
+from hm3_jax.files.lines import write_text
 from hm3_jax.learn.batches.feature_facts import check_features
 from hm3_jax.learn.batches.features import check_inputs
 from hm3_jax.learn.devices.mesh import Layout
 from hm3_jax.learn.evaluation.split import Tested
 from hm3_jax.learn.evaluation.task import Task
 from hm3_jax.learn.saved.checkpoint import Checkpoint
-from hm3_jax.learn.saved.run_folder import write_json
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -44,13 +46,15 @@ class Evaluation:
 
     def write(self, folder: Path) -> None:
         """Writes `metrics.json` and `embeddings.npz` into a folder."""
-        np.savez(
-            folder / "embeddings.npz",
-            ids=np.array(self.ids),
-            descriptions=self.tested.descriptions,
-            museums=self.tested.museums,
-        )
-        write_json(folder / "metrics.json", dict(self.tested.metrics))
+        path = folder / "embeddings.npz"
+        with naming(path):
+            np.savez(
+                path,
+                ids=np.array(self.ids),
+                descriptions=self.tested.descriptions,
+                museums=self.tested.museums,
+            )
+        write_text(folder / "metrics.json", json_text(dict(self.tested.metrics)))
 
 
 def chosen_splits(store: FeatureStore, names: Sequence[str]) -> list[str]:

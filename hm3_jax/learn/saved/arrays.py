@@ -11,6 +11,13 @@ from typing import Any
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+from orbax.checkpoint._src.serialization import tensorstore_utils
+
+# What is written here is flushed by `checkpoint_files`, once. TensorStore's own way
+# fails where a file system cannot flush folders, and Orbax has no parameter for it.
+_ORBAX: Any = tensorstore_utils
+for _context in (_ORBAX._BASE_TS_CONTEXT, _ORBAX._DEFAULT_OCDBT_TS_CONTEXT):
+    _context["file_io_sync"] = False
 
 # Seconds in which writes that were begun will have ended.
 _SETTLE = 0.2

@@ -20,13 +20,14 @@ from typing import Any, Literal
 import jax
 import numpy as np
 
+from hm3_jax.files.hidden import remove_leftovers, take_back
+from hm3_jax.files.json_files import read_object
+from hm3_jax.files.lines import write_text
 from hm3_jax.learn.model import Model
 from hm3_jax.learn.saved.arrays import read_arrays, same_bits, write_arrays
-from hm3_jax.learn.saved.run_folder import read_json
 from hm3_jax.learn.saved.verified_folder import (
     damage,
     delete_folder,
-    remove_leftovers,
     save_folder,
 )
 from hm3_jax.nn.strategy_json import parse_strategy, to_json
@@ -34,6 +35,14 @@ from hm3_jax.nn.strategy_json import parse_strategy, to_json
 FORMAT_VERSION = 1
 
 _ARRAYS, _META = "arrays", "meta.json"
+_META_KEYS = (
+    "format_version",
+    "strategy",
+    "cnn1d_masking",
+    "feature_facts",
+    "progress",
+    "settings",
+)
 
 Slot = Literal["last", "best"]
 # Two of each: a run that is killed between saving its tries goes back one.
@@ -99,7 +108,7 @@ def save(folder: Path, slot: Slot, checkpoint: Checkpoint) -> None:
     arrays = jax.tree.map(np.asarray, arrays)
 
     def write(to: Path) -> None:
-        (to / _META).write_text(text)
+        write_text(to / _META, text)
         write_arrays(to / _ARRAYS, arrays)
 
     def check(where: Path) -> None:
@@ -142,6 +151,7 @@ def saved_epochs(folder: Path, slot: Slot) -> list[int]:
     where = _slot_folder(folder, slot)
     if not where.is_dir():
         return []
+    take_back(where)
     # Unfinished and deleted ones are called otherwise.
     return sorted(int(path.name) for path in where.iterdir() if path.name.isdecimal())
 
@@ -188,7 +198,7 @@ def forget_after(folder: Path, epoch: int) -> None:
             if saved > epoch:
                 delete_folder(_epoch_folder(folder, slot, saved))
         if _slot_folder(folder, slot).is_dir():
-            remove_leftovers(_slot_folder(folder, slot))
+            remove_leftovers(_slot_folder(folder, slot), alone=True)
 
 
 def load(
@@ -210,8 +220,8 @@ def load(
     problem = damage(where)
     if problem is not None:
         raise ValueError(problem)
-    meta = read_json(where / _META)
-    version = meta.get("format_version")
+    meta = _read_meta(where)
+    version = meta["format_version"]
     if version != FORMAT_VERSION:
         raise ValueError(
             f"{where}: expected checkpoint format {FORMAT_VERSION}, found {version}"
@@ -244,7 +254,7 @@ def load(
 
 def read_progress(folder: Path, slot: Slot, epoch: int) -> Mapping[str, Any]:
     """Position of the training loop in a checkpoint that is known to be intact."""
-    return read_json(_epoch_folder(folder, slot, epoch) / _META)["progress"]
+    return _read_meta(_epoch_folder(folder, slot, epoch))["progress"]
 
 
 def load_model(folder: Path) -> Checkpoint:
@@ -273,6 +283,10 @@ def load_model(folder: Path) -> Checkpoint:
         f"{folder}: expected a checkpoint (a try_K folder of a run, or one made by "
         f"convert), found no {folder / 'checkpoints'} with one"
     )
+
+
+def _read_meta(where: Path) -> dict[str, Any]:
+    return read_object(where / _META, _META_KEYS)
 
 
 def _epoch_folder(folder: Path, slot: Slot, epoch: int) -> Path:

@@ -9,9 +9,10 @@ from typing import Any
 import jax
 
 from hm3_jax.data.store import FeatureStore
+from hm3_jax.files.differences import differences
+from hm3_jax.files.json_files import read_object, write_json
 from hm3_jax.learn.batches.feature_facts import check_features
 from hm3_jax.learn.model import Model
-from hm3_jax.learn.saved.run_folder import read_json, write_json
 from hm3_jax.learn.settings import TrainSettings
 from hm3_jax.nn.strategy import StrategyConfig
 from hm3_jax.nn.strategy_json import to_json
@@ -111,7 +112,7 @@ class RunRecord:
         if not path.exists():
             return None
         try:
-            return cls(**read_json(path))
+            return cls(**read_object(path))
         except TypeError as error:
             raise ValueError(
                 f"{path}: expected the record of a run, found {error}"
@@ -133,15 +134,17 @@ class RunRecord:
           ValueError: strategy, settings or features differ; the difference is named.
         """
         for name, before, now in (
-            *_changes(self.strategy, wanted.strategy),
+            *differences(self.strategy, wanted.strategy),
             # A setting that there was not yet had the value that it has by itself.
-            *_changes({**_DEFAULTS, **self.settings}, wanted.settings),
-            ("dataset_name", self.dataset_name, wanted.dataset_name),
+            *differences({**_DEFAULTS, **self.settings}, wanted.settings),
+            *differences(
+                {"dataset_name": self.dataset_name},
+                {"dataset_name": wanted.dataset_name},
+            ),
         ):
-            if before != now:
-                raise ValueError(
-                    f"{folder}: the run there has {name} {before!r}, asked is {now!r}"
-                )
+            raise ValueError(
+                f"{folder}: the run there has {name} {before!r}, asked is {now!r}"
+            )
         trained = Model(config, {}, self.features)
         check_features(trained, wanted.features, wanted.dataset_name)
         if self.features_checksum != wanted.features_checksum:
@@ -150,14 +153,3 @@ class RunRecord:
                 f"{self.features_checksum[:12]}, those given have "
                 f"{wanted.features_checksum[:12]}: same data set, other contents"
             )
-
-
-def _changes(
-    before: Mapping[str, Any], now: Mapping[str, Any]
-) -> Iterable[tuple[str, Any, Any]]:
-    for name in sorted(before.keys() | now.keys()):
-        old, new = before.get(name), now.get(name)
-        if isinstance(old, Mapping) and isinstance(new, Mapping):
-            yield from _changes(old, new)
-        else:
-            yield name, old, new

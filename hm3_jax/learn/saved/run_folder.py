@@ -3,7 +3,6 @@
 import dataclasses
 import datetime
 import json
-import os
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,7 +12,10 @@ import numpy as np
 import orjson
 from jaxtyping import Int
 
-from hm3_jax.files.durable import sync
+from hm3_jax.files.durable import write_whole
+from hm3_jax.files.flush import sync
+from hm3_jax.files.json_files import read_object, write_json
+from hm3_jax.files.lines import text_file
 from hm3_jax.learn.evaluation.split import Tested
 from hm3_jax.learn.settings import TrainSettings
 from hm3_jax.nn.strategy import StrategyConfig
@@ -40,40 +42,6 @@ def try_folder(strategy_folder: Path, attempt: int) -> Path:
     return strategy_folder / f"try_{attempt}"
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Writes a JSON file whole or not at all.
-
-    Raises:
-      OSError: the disk did not take it; a file that was there before still is.
-    """
-    _write_whole(path, json.dumps(value, indent=1) + "\n")
-
-
-def _write_whole(path: Path, text: str) -> None:
-    # Always the same name: what a kill leaves of it, the next write takes away.
-    temporary = path.with_name(f".{path.name}.partial")
-    try:
-        temporary.write_text(text)
-        sync(temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    sync(path.parent)
-
-
-def read_json(path: Path) -> Any:
-    """Reads a JSON file.
-
-    Raises:
-      FileNotFoundError: there is none.
-      ValueError: it is not JSON.
-    """
-    try:
-        return json.loads(path.read_text())
-    except ValueError as error:  # not JSON, or not even text
-        raise ValueError(f"{path}: expected JSON, found {error}") from None
-
-
 def write_strategy(folder: Path, config: StrategyConfig) -> None:
     """Writes `strategy.json`."""
     write_json(folder / "strategy.json", to_json(config))
@@ -89,7 +57,7 @@ class MetricsLog:
           ValueError: it has fewer epochs.
         """
         self._path = folder / "metrics.jsonl"
-        text = self._path.read_text() if self._path.exists() else ""
+        text = self._path.read_text("utf-8") if self._path.exists() else ""
         lines = text.splitlines(keepends=True)
         if len(lines) < finished_epochs:
             raise ValueError(
@@ -99,11 +67,11 @@ class MetricsLog:
         kept = "".join(lines[:finished_epochs])
         if kept != text or not self._path.exists():
             # Whole, as a kill while it is rewritten would lose finished epochs.
-            _write_whole(self._path, kept)
+            write_whole(self._path, kept)
 
     def write(self, line: Mapping[str, Any]) -> None:
         """Appends one epoch; it withstands a kill, and a power cut after `flush`."""
-        with self._path.open("a") as file:
+        with text_file(self._path, "a") as file:
             file.write(json.dumps(line) + "\n")
 
     def flush(self) -> None:
@@ -148,8 +116,8 @@ def write_test(
         for result in results
     ]
     # Millions of numbers: json would take longer than the test did.
-    text = orjson.dumps(output, option=orjson.OPT_SERIALIZE_NUMPY).decode()
-    _write_whole(strategy_folder / "test_output.json", text + "\n")
+    text = orjson.dumps(output, option=orjson.OPT_SERIALIZE_NUMPY)
+    write_whole(strategy_folder / "test_output.json", text + b"\n")
 
 
 def write_experiment(
@@ -172,7 +140,9 @@ def write_experiment(
       run: what there is to say of one strategy.
     """
     path = folder / "experiment.json"
-    before = read_json(path) if path.exists() else {"uid": uuid.uuid4().hex, "runs": []}
+    before = {"uid": uuid.uuid4().hex, "runs": []}
+    if path.exists():
+        before = read_object(path, ("uid", "runs"))
     runs = {of_before["base_name"]: of_before for of_before in before["runs"]}
     runs[run["base_name"]] = run
     write_json(

@@ -1,9 +1,9 @@
 """Folders that count only once they are complete, flushed and verified.
 
-A folder is made under a name that does not count. When its files are on the disk and
-were read back from there, `files.json` with the size and checksum of each is added;
-last, one rename gives it the name that counts. Whatever happens on the way, a power cut
-included, either the whole folder is there under its name or none is.
+A folder is made under a hidden name. When its files are on the disk and were read back
+from there, `files.json` with the size and checksum of each is added; last, one rename
+gives it the name that counts. Whatever happens on the way, a power cut included, the
+whole folder is there under its name, or what was there before.
 
 Damage that comes later is found by comparing with `files.json`, which holds a checksum
 of itself.
@@ -14,19 +14,20 @@ import errno
 import hashlib
 import json
 import os
-import re
 import shutil
-import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from hm3_jax.files.durable import sync
-from hm3_jax.files.facts import file_facts
+from hm3_jax.files.durable import whole_or_as_before
+from hm3_jax.files.errors import code_of
+from hm3_jax.files.facts import check_inside, file_facts
+from hm3_jax.files.flush import make_folders, sync
+from hm3_jax.files.hidden import new_hidden_name, remove_leftovers
+from hm3_jax.files.json_files import parse_json
+from hm3_jax.files.lines import write_text
 
 _FILES = "files.json"
-# The names below which a folder is made or deleted.
-_UNCOUNTED = re.compile(r"\.\d+\.(partial|deleted)-[0-9a-f]{32}")
 
 
 def save_folder(
@@ -37,8 +38,6 @@ def save_folder(
 ) -> None:
     """Makes a folder, or replaces one that is there.
 
-    A kill between the two renames that replace one leaves none of that name, but there
-    is never a part of one.
     What killed saves have left beside it is removed.
 
     Args:
@@ -49,51 +48,28 @@ def save_folder(
         meant.
 
     Raises:
-      OSError: the folder could not be saved; other folders are as they were.
+      OSError: the folder could not be saved; it and others are as they were.
     """
-    partial, gone = _uncounted(target, "partial"), _uncounted(target, "deleted")
     try:
-        _make_folder(target.parent)
-        remove_leftovers(target.parent)
+        make_folders(target.parent)
+        remove_leftovers(target.parent, alone=True)
         _check_space(target.parent, size)
-        partial.mkdir()
-        write(partial)
-        files = _read_back(partial)
-        check(partial)
-        (partial / _FILES).write_text(_list_text(files))
-        for path in [partial / _FILES, *_folders(partial), partial]:
-            sync(path)
-        if target.exists():
-            target.rename(gone)
-        partial.rename(target)
-        try:
-            sync(target.parent)
-        except BaseException:
-            delete_folder(target)
-            raise
+        with whole_or_as_before(target) as partial:
+            write(partial)
+            files = _read_back(partial)
+            check(partial)
+            write_text(partial / _FILES, _list_text(files))
     except OSError as error:
-        raise OSError(f"{target}: could not be saved: {error}") from error
-    finally:
-        for path in (partial, gone):
-            shutil.rmtree(path, ignore_errors=True)
+        code = code_of(error)
+        why = error.strerror or (os.strerror(code) if code else error)
+        raise OSError(code, f"could not be saved: {why}", str(target)) from error
 
 
 def delete_folder(target: Path) -> None:
     """Deletes a folder; a kill on the way leaves nothing that counts."""
-    gone = _uncounted(target, "deleted")
+    gone = new_hidden_name(target, "deleted")
     target.rename(gone)
     shutil.rmtree(gone, ignore_errors=True)
-
-
-def remove_leftovers(folder: Path) -> None:
-    """Removes what kills have left of folders that were being made or deleted.
-
-    Args:
-      folder: that they were made in.
-    """
-    for path in folder.iterdir():
-        if _UNCOUNTED.fullmatch(path.name):
-            shutil.rmtree(path, ignore_errors=True)
 
 
 def damage(folder: Path) -> str | None:
@@ -114,12 +90,16 @@ def _damage(folder: Path) -> str | None:
         return f"{path}: damaged: no such file"
     text = path.read_bytes()
     try:
-        files = json.loads(text)["files"]
+        files = parse_json(text, path)["files"]
         intact = text == _list_text(files).encode()
     except (ValueError, KeyError, TypeError):
         intact = False
-    if not intact:
+    if not intact or not isinstance(files, dict):
         return f"{path}: damaged: differs from the checksum in it"
+    try:
+        check_inside(files, f"{path}: damaged")
+    except ValueError as error:
+        return str(error)
     for name, wanted in files.items():
         file = folder / name
         if not file.is_file():
@@ -164,24 +144,8 @@ def _drop_from_memory(file: Path) -> None:
         os.close(descriptor)
 
 
-def _folders(folder: Path) -> list[Path]:
-    return [path for path in folder.rglob("*") if path.is_dir()]
-
-
-def _make_folder(folder: Path) -> None:
-    """Makes a folder and those above it, so that a power cut leaves them there."""
-    if not folder.is_dir():
-        _make_folder(folder.parent)
-        folder.mkdir(exist_ok=True)
-        sync(folder.parent)
-
-
 def _check_space(folder: Path, size: int) -> None:
     # Writing would find out too, but only after the last bytes that others may need,
     # and with a page of messages of the libraries below.
     if shutil.disk_usage(folder).free < size:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
-
-
-def _uncounted(target: Path, why: str) -> Path:
-    return target.with_name(f".{target.name}.{why}-{uuid.uuid4().hex}")

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from hm3_jax.files.json_files import read_object, write_json
 from hm3_jax.learn.devices.mesh import BY_RUN
 from hm3_jax.learn.devices.run_slots import RunSlots, slots_at
 from hm3_jax.learn.evaluation.task import Task
@@ -21,7 +22,6 @@ from hm3_jax.learn.model import LOSS, Model, stack_params, take_run, with_losses
 from hm3_jax.learn.saved import checkpoint
 from hm3_jax.learn.saved.checkpoint import Checkpoint
 from hm3_jax.learn.saved.run import Run
-from hm3_jax.learn.saved.run_folder import read_json, write_json
 from hm3_jax.learn.training.epoch import ParamState, fresh_state
 from hm3_jax.learn.training.stopping import TryProgress
 
@@ -276,7 +276,7 @@ def _usable(run: Run) -> dict[int, TryProgress]:
 def _ended(run: Run, saved: Mapping[int, TryProgress]) -> TryProgress | None:
     """Where a run has ended, None if it has not."""
     if (run.folder / _FAILURE).exists():
-        return TryProgress(**read_json(run.folder / _FAILURE))
+        return TryProgress(**read_object(run.folder / _FAILURE))
     if saved and has_ended(run, progress := saved[max(saved)]):
         return progress
     return None

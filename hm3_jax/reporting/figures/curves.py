@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -10,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from hm3_jax.files.errors import naming
+from hm3_jax.files.json_files import parse_json
 from hm3_jax.reporting.figures.style import (
     COLOURS,
     DASHES,
@@ -94,14 +95,16 @@ def _logs(run: Run, say: Callable[[str], None]) -> list[list[dict[str, Any]]]:
         path = run.folder / f"try_{attempt.number}" / "metrics.jsonl"
         try:
             found.append(_read_log(path))
-        except (OSError, ValueError, RecursionError) as error:
+        except (OSError, ValueError) as error:
             why = error.strerror if isinstance(error, OSError) else error
             say(f"{path}: expected a line of metrics an epoch, found {why}; not drawn")
     return found
 
 
 def _read_log(path: Path) -> list[dict[str, Any]]:
-    lines = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    with naming(path):
+        texts = path.read_bytes().splitlines()
+    lines = [parse_json(text, f"line {n}") for n, text in enumerate(texts, 1)]
     for number, line in enumerate(lines, 1):
         if not isinstance(line, dict) or not isinstance(line.get("epoch"), int):
             raise ValueError(f"line {number} without an epoch")

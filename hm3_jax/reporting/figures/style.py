@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hm3_jax.files.errors import naming
+from hm3_jax.files.lines import text_file
 from hm3_jax.reporting.records import Run
 
 if TYPE_CHECKING:
@@ -99,18 +101,19 @@ class Drawing:
         self.figure.dpi = _DOTS
         self.figure.draw_without_rendering()
         self.figure.set_layout_engine("none")
-        stem = str(folder / self.name)
-        FigureCanvasAgg(self.figure).print_png(f"{stem}.png")
-        # Without dates: the same file from the same data.
-        FigureCanvasPdf(self.figure).print_pdf(
-            f"{stem}.pdf", metadata={"CreationDate": None}
+        png, pdf, svg = (
+            folder / f"{self.name}.{form}" for form in ("png", "pdf", "svg")
         )
-        FigureCanvasSVG(self.figure).print_svg(f"{stem}.svg", metadata={"Date": None})
+        with naming(png):
+            FigureCanvasAgg(self.figure).print_png(png)
+        # Without dates: the same file from the same data.
+        with naming(pdf):
+            FigureCanvasPdf(self.figure).print_pdf(pdf, metadata={"CreationDate": None})
+        with naming(svg):
+            FigureCanvasSVG(self.figure).print_svg(svg, metadata={"Date": None})
         # Each form has its own; a notebook shows the figure as it was.
         self.figure.dpi = shown
-        with (folder / f"{self.name}.csv").open(
-            "w", newline="", encoding="utf-8"
-        ) as file:
+        with text_file(folder / f"{self.name}.csv") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(self.heads)
             writer.writerows(self.rows)

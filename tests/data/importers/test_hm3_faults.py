@@ -167,7 +167,7 @@ def test_a_key_that_occurs_twice_in_the_json_is_refused(source, tmp_path):
     # JSON has no rule against it and Python keeps the last.
     text = json.dumps(source.museums["videos"])
     file.write_text(file.read_text().replace(text, text[:-1] + f', "{M1}": [[]]}}'))
-    with pytest.raises(ValueError, match=f"every id once, found '{M1}' twice"):
+    with pytest.raises(ValueError, match=f"a key twice in one object .'{M1}'"):
         read_museum_json(file)
 
 

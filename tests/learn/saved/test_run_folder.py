@@ -2,39 +2,14 @@
 
 import json
 import os
-from pathlib import Path
 
 import pytest
 
-from hm3_jax.learn.saved import run_folder
-from hm3_jax.learn.saved.run_folder import MetricsLog, read_json, write_json
+from hm3_jax.learn.saved.run_folder import MetricsLog
 
 
 def fail(*_):
     raise OSError(28, "No space left on device")
-
-
-@pytest.mark.parametrize("step", [(Path, "write_text"), (run_folder, "sync")])
-def test_a_write_that_fails_leaves_the_file_before(tmp_path, monkeypatch, step):
-    write_json(tmp_path / "a.json", {"a": 1})
-    with monkeypatch.context() as patched, pytest.raises(OSError, match="No space"):
-        patched.setattr(*step, fail)
-        write_json(tmp_path / "a.json", {"a": 2})
-    assert read_json(tmp_path / "a.json") == {"a": 1}
-    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
-
-
-def test_what_is_renamed_is_on_the_disk_before(tmp_path, monkeypatch):
-    done = []
-    sync, replace = run_folder.sync, os.replace
-    monkeypatch.setattr(
-        run_folder, "sync", lambda path: (done.append(path.is_dir()), sync(path))
-    )
-    monkeypatch.setattr(
-        os, "replace", lambda *paths: (done.append("rename"), replace(*paths))
-    )
-    write_json(tmp_path / "a.json", [])
-    assert done == [False, "rename", True]
 
 
 def test_a_log_goes_on_after_the_epoch_that_is_kept(tmp_path):

@@ -1,0 +1,132 @@
+"""Hidden names beside a path, for what is not whole yet, or is on its way out.
+
+| name | is |
+|---|---|
+| `.NAME.partial` | a file that is being written |
+| `.NAME.partial-TOKEN` | a folder that is being made, or that a new one replaced |
+| `.NAME.former-TOKEN` | what was there, while a new one takes its place |
+| `.NAME.deleted-TOKEN` | a folder that is being deleted |
+
+A living process holds the lock of its folders; those without one are leftovers of dead
+processes.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from hm3_jax.files.errors import naming_instead
+from hm3_jax.files.flush import make_folders
+from hm3_jax.files.locks import lock, unlock
+
+# Names have 255 bytes at most.
+_LONGEST = 200
+_NAME = re.compile(r"\.(?P<name>.+)\.(?P<what>partial|deleted|former)-[0-9a-z_]{8,32}")
+
+
+def hidden_name(path: Path, what: str) -> Path:
+    """`.NAME.WHAT` beside a path; a long name is cut."""
+    name = os.fsencode(path.name)[:_LONGEST].decode(errors="ignore")
+    return path.parent / f".{name}.{what}"
+
+
+def new_hidden_name(path: Path, what: str) -> Path:
+    """`.NAME.WHAT-TOKEN` beside a path, of a new token."""
+    return hidden_name(path, f"{what}-{secrets.token_hex(8)}")
+
+
+@contextmanager
+def folder_beside(path: Path) -> Iterator[Path]:
+    """A new folder with a hidden name and locked; gone after an error.
+
+    What dead processes left of making the same `path` is removed before.
+
+    Raises:
+        OSError: If nothing can be made beside `path`; the error names its parent.
+    """
+    folder, descriptor = _make_beside(path)
+    try:
+        yield folder
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    finally:
+        unlock(descriptor)
+
+
+def _make_beside(path: Path) -> tuple[Path, int]:
+    make_folders(path.parent)
+    remove_leftovers(path.parent, path.name)
+    while True:
+        folder = new_hidden_name(path, "partial")
+        with naming_instead(path.parent, folder):  # nobody knows the hidden name
+            folder.mkdir()
+        try:
+            descriptor, _ = lock(folder, folder=True)
+        except (BlockingIOError, FileNotFoundError):
+            continue  # before it was locked, another process took it for a leftover
+        return folder, descriptor
+
+
+def remove_leftovers(
+    parent: Path, name: str | None = None, *, alone: bool = False
+) -> None:
+    """Removes what dead processes left of folders, and takes back the former ones.
+
+    Args:
+        parent: The folder that they are in.
+        name: Of the folder that was being made; None for all.
+        alone: Whether no other process works there, so that all are leftovers where
+            the file system has no locks too; otherwise, there they stay.
+    """
+    take_back(parent, name)
+    for path, _ in _found(parent, name):
+        with _dead(path) as is_dead:
+            if is_dead or (is_dead is None and alone):
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def take_back(parent: Path, name: str | None = None) -> None:
+    """Gives former folders their names back that a kill left without a successor."""
+    for former, match in _found(parent, name):
+        path = parent / (name or match["name"])
+        if match["what"] == "former" and not path.exists():
+            with _dead(former) as is_dead:
+                if is_dead is not False and not path.exists():
+                    former.rename(path)
+
+
+def _found(parent: Path, name: str | None) -> list[tuple[Path, re.Match[str]]]:
+    """Folders with hidden names, those beside `parent / name` or all."""
+    wanted = None if name is None else hidden_name(parent / name, "").name
+    return [
+        (path, match)
+        for path in parent.iterdir()
+        if (match := _NAME.fullmatch(path.name))
+        and wanted in (None, f".{match['name']}.")
+        and path.is_dir()
+        and not path.is_symlink()
+    ]
+
+
+@contextmanager
+def _dead(folder: Path) -> Iterator[bool | None]:
+    """Whether no process works in a folder; None where there are no locks.
+
+    While the block runs, none begins to.
+    """
+    try:
+        descriptor, has_lock = lock(folder, folder=True)
+    except OSError:  # locked, gone, or somebody else's
+        yield False
+        return
+    try:
+        yield True if has_lock else None
+    finally:
+        unlock(descriptor)

@@ -31,7 +31,7 @@ from typing import NoReturn, TextIO
 
 from absl import flags
 
-from hm3_jax import cli_help
+from hm3_jax import cli_help, flag_files
 
 INPUT_ERRORS = (
     flags.Error,
@@ -133,7 +133,7 @@ def _parse_and_call(main: Callable[[], int | None]) -> int:
 def _parse(main: Callable[[], int | None]) -> None:
     """Parses `sys.argv` into `flags.FLAGS`; every fault is a one-line `flags.Error`."""
     try:
-        _, *rest = flags.FLAGS(sys.argv)
+        _, *rest = flag_files.parse(flags.FLAGS, sys.argv)
     except flags.IllegalFlagValueError:
         # absl would report a missing flag as a wrong value "None", flag by flag.
         missing = [

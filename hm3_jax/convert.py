@@ -23,7 +23,7 @@ from typing import cast
 
 from absl import flags
 
-from hm3_jax import cli, conversion
+from hm3_jax import cli, conversion, path_flags
 from hm3_jax.nn.convolution import Masking
 from hm3_jax.sharing import Push
 
@@ -33,10 +33,10 @@ _FROM = flags.DEFINE_enum(
 _TO = flags.DEFINE_enum(
     "to", None, conversion.FORMS, "Form of --output.", required=True
 )
-_INPUT = flags.DEFINE_string(
+_INPUT = path_flags.define_path(
     "input", None, "Checkpoint folder, or hub:USER/NAME[@REVISION].", required=True
 )
-_OUTPUT = flags.DEFINE_string(
+_OUTPUT = path_flags.define_path(
     "output", None, "Folder to write; must not exist.", required=True
 )
 _CNN1D_MASKING = flags.DEFINE_enum(

@@ -21,7 +21,7 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from hm3_jax import cli, joining, training_flags
+from hm3_jax import cli, joining, path_flags, training_flags
 from hm3_jax.learn.epoch_report import EpochReport
 from hm3_jax.learn.experiment import Experiment
 from hm3_jax.learn.run_folder import TryResult
@@ -39,10 +39,10 @@ _GRID = flags.DEFINE_string(
     "Settings and their values: NAME=A,B;NAME=C,D. The value none takes a setting back "
     "to not given.",
 )
-_SETTINGS = flags.DEFINE_string(
+_SETTINGS = path_flags.define_path(
     "settings", None, "JSON file with a list of objects of settings."
 )
-_EXPERIMENTS = flags.DEFINE_list(
+_EXPERIMENTS = path_flags.define_paths(
     "experiments",
     None,
     "Flag files, one an experiment. Flags of the command line override theirs.",

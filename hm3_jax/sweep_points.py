@@ -10,6 +10,7 @@ from typing import Any
 
 from absl import flags
 
+from hm3_jax import flag_files
 from hm3_jax.learn.experiment import Experiment
 from hm3_jax.learn.run_folder import read_json
 from hm3_jax.learn.settings import TrainSettings
@@ -90,13 +91,11 @@ def from_files(values: flags.FlagValues, files: Sequence[str]) -> list[Experimen
     """
     experiments = []
     for file in files:
-        if not Path(file).is_file():
-            raise FileNotFoundError(f"{file}: expected a file of flags, found none")
         of_file = copy.deepcopy(values)
         of_file.unparse_flags()
         for name in of_file:
             of_file[name].unparse()
-        of_file([sys.argv[0], f"--flagfile={file}", *sys.argv[1:]])
+        flag_files.parse(of_file, [sys.argv[0], f"--flagfile={file}", *sys.argv[1:]])
         try:
             experiments.append(given_experiment(of_file))
         except ValueError as error:

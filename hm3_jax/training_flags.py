@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from absl import flags
 
+from hm3_jax import path_flags
 from hm3_jax.data.open_features import FEATURES_HELP
 from hm3_jax.learn.execution import Execution
 from hm3_jax.learn.experiment import Experiment
@@ -21,14 +22,14 @@ from hm3_jax.tracking.tracker import Tracker
 from hm3_jax.tracking.weights_and_biases import WeightsAndBiases
 from hm3_jax.training_display import KINDS
 
-FEATURES = flags.DEFINE_string("features", None, FEATURES_HELP, required=True)
-_WORKDIR = flags.DEFINE_string(
+FEATURES = path_flags.define_path("features", None, FEATURES_HELP, required=True)
+_WORKDIR = path_flags.define_path(
     "workdir", None, "Folder that holds the experiments' folders.", required=True
 )
-_CONFIG_FILES = flags.DEFINE_list(
+_CONFIG_FILES = path_flags.define_paths(
     "config_files", [], "Strategy JSON files, separated by commas."
 )
-_CONFIG_FILES_DIR = flags.DEFINE_string(
+_CONFIG_FILES_DIR = path_flags.define_path(
     "config_files_dir", None, "Folder whose strategy JSON files are all trained."
 )
 _EXPERIMENT_NAME = flags.DEFINE_string(
@@ -202,7 +203,8 @@ def given_experiment(
 
     if name is None:
         name = str(value(_EXPERIMENT_NAME))
-    if name in ("", "..") or Path(name).name != name:
+    # A folder named ~ would be taken for the home by whoever removes it.
+    if name in ("", "..") or name.startswith("~") or Path(name).name != name:
         raise ValueError(f"experiment_name: expected a folder's name, found {name!r}")
     given = {
         field.name: value(_SETTINGS[field.name])

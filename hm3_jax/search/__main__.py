@@ -20,14 +20,16 @@ from pathlib import Path
 
 from absl import flags
 
-from hm3_jax import cli, milvus_flags
+from hm3_jax import cli, milvus_flags, path_flags
 from hm3_jax.learn.compiled import keep_compiled_programs
 from hm3_jax.search.server.collection import Query
 from hm3_jax.search_session import SearchSettings, lines_of, search
 
-_INDEX = flags.DEFINE_string("index", None, "Index made by build_index.", required=True)
+_INDEX = path_flags.define_path(
+    "index", None, "Index made by build_index.", required=True
+)
 _QUERY = flags.DEFINE_string("query", None, "What to see, in one or more sentences.")
-_QUERY_FILE = flags.DEFINE_string("query_file", None, "File with the query, UTF-8.")
+_QUERY_FILE = path_flags.define_path("query_file", None, "File with the query, UTF-8.")
 _LIKE = flags.DEFINE_string("like", None, "Id of a museum to find similar ones of.")
 _TOP_K = flags.DEFINE_integer("top_k", 10, "How many museums to find.")
 _THEME = flags.DEFINE_string("theme", None, "Search in this theme only.")
@@ -35,7 +37,7 @@ _JSON = flags.DEFINE_bool("json", False, "Print JSON.")
 _BACKEND = flags.DEFINE_enum(
     "backend", "exact", ["exact", "milvus"], "What finds the museums."
 )
-_PRETRAINED = flags.DEFINE_string(
+_PRETRAINED = path_flags.define_path(
     "pretrained",
     None,
     "Weights of the text encoder (tag, file or folder), if not where the index's facts "

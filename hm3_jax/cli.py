@@ -21,6 +21,7 @@ into an exit code and at most one line on stderr:
 of this package (`warnings.warn`) are shown, one line each; other packages' are not.
 """
 
+import io
 import logging
 import os
 import sys
@@ -32,6 +33,7 @@ from typing import NoReturn, TextIO
 from absl import flags
 
 from hm3_jax import cli_help, flag_files
+from hm3_jax.files.text import NAMES, readable
 
 INPUT_ERRORS = (
     flags.Error,
@@ -57,6 +59,10 @@ def run(main: Callable[[], int | None]) -> NoReturn:
       SystemExit: Always, with a code from the table in the module's docstring.
     """
     flags.DEFINE_bool("debug", False, "Show tracebacks and the libraries' log lines.")
+    for stream in (sys.stdout, sys.stderr):
+        # Names of files may be in another encoding; they are shown all the same.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=NAMES)
     try:
         code = _parse_and_call(main)
         sys.stdout.flush()
@@ -159,6 +165,8 @@ def _debug() -> bool:
 def _one_line(error: BaseException) -> str:
     if isinstance(error, OSError) and error.filename and error.strerror:
         return f"{error.filename}: {error.strerror}"
+    if isinstance(error, UnicodeEncodeError):
+        return f"expected text in UTF-8, found {readable(error.object)}"
     if isinstance(error, KeyError):
         return repr(error.args[0]) if error.args else "KeyError"
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]

@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import itertools
+import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,8 +12,8 @@ from typing import Any
 from absl import flags
 
 from hm3_jax import flag_files
+from hm3_jax.files.text import read_text
 from hm3_jax.learn.experiment import Experiment
-from hm3_jax.learn.run_folder import read_json
 from hm3_jax.learn.settings import TrainSettings
 from hm3_jax.training_flags import given_experiment
 
@@ -65,7 +66,11 @@ def from_list(values: flags.FlagValues, path: str) -> list[Experiment]:
       ValueError: it is no list of objects, or one of them names a setting that there
         is not or contradicts itself.
     """
-    points = read_json(Path(path))
+    text = read_text(Path(path))
+    try:
+        points = json.loads(text)
+    except ValueError as error:
+        raise ValueError(f"{path}: expected JSON, found {error}") from None
     if not isinstance(points, list) or not points:
         raise ValueError(f"{path}: expected a list of objects, found {points!r:.60}")
     experiments = []

@@ -31,6 +31,7 @@ from hm3_jax.data.raw_museum import (
 )
 from hm3_jax.files.durable import whole_or_absent
 from hm3_jax.files.lines import write_lines
+from hm3_jax.files.text import read_text
 
 __all__ = [
     "ARTWORKS",
@@ -199,23 +200,21 @@ def _read_lines(path: Path) -> Iterator[tuple[str, object]]:
     """The parsed lines of a file, each with its place; blank lines are skipped."""
     if not path.is_file():
         raise FileNotFoundError(f"{path}: expected a file of JSON lines, found none")
-    with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            where = f"{path}:{number}"
-            try:
-                # Some editors start a file with a mark that is no part of JSON.
-                text = line.decode("utf-8-sig" if number == 1 else "utf-8")
-                if not text.strip():
-                    continue
-                value = json.loads(
-                    text, object_pairs_hook=_unique, parse_constant=_refuse_constant
-                )
-                if "\\ud" in text.lower():
-                    # A half of an escaped pair stands for nothing that can be written.
-                    json.dumps(value, ensure_ascii=False).encode()
-            except (ValueError, RecursionError) as error:
-                raise ValueError(f"{where}: expected JSON, found {error}") from None
-            yield where, value
+    # Not splitlines: that cuts at characters which JSON has inside of strings.
+    for number, text in enumerate(read_text(path).split("\n"), 1):
+        if not text.strip():
+            continue
+        where = f"{path}:{number}"
+        try:
+            value = json.loads(
+                text, object_pairs_hook=_unique, parse_constant=_refuse_constant
+            )
+            if "\\ud" in text.lower():
+                # A half of an escaped pair stands for nothing that can be written.
+                json.dumps(value, ensure_ascii=False).encode()
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"{where}: expected JSON, found {error}") from None
+        yield where, value
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

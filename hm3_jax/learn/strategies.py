@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from hm3_jax.files.left_behind import is_left_behind
 from hm3_jax.nn.strategy import ConvConfig, StrategyConfig, load_strategy
 
 
@@ -19,7 +20,11 @@ def load_strategies(files: Sequence[str], folder: str | None) -> list[StrategyCo
     """
     paths = [Path(file) for file in files]
     if folder:
-        found = sorted(Path(folder).glob("*.json"))
+        found = [
+            path
+            for path in sorted(Path(folder).glob("*.json"))
+            if not is_left_behind(path.name)
+        ]
         if not found:
             raise ValueError(f"{folder}: expected strategy files *.json, found none")
         paths += found

@@ -85,10 +85,10 @@ def load_strategy(path: str | Path) -> StrategyConfig:
         FileNotFoundError: There is no such file.
         ValueError: The file is not JSON, or `parse_strategy` refuses its content.
     """
-    text = Path(path).read_text(encoding="utf-8")
     try:
-        value = json.loads(text)
-    except json.JSONDecodeError as error:
+        # Some editors start a file with a mark that is no part of JSON.
+        value = json.loads(Path(path).read_text(encoding="utf-8-sig"))
+    except ValueError as error:  # not JSON, or not even text
         raise ValueError(f"{path}: expected a JSON object, found {error}") from error
     return parse_strategy(value, path)
 

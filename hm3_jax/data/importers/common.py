@@ -10,6 +10,7 @@ from typing import Any
 
 from hm3_jax.data.museum import ArtworkTable, MuseumRecord, first_repeated
 from hm3_jax.data.store_format import FeatureFacts
+from hm3_jax.files.text import read_text
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -87,10 +88,10 @@ def read_json(path: Path) -> dict[str, Any]:
 
     if not path.is_file():
         raise FileNotFoundError(f"{path}: expected a JSON file, found none")
-    text = path.read_bytes()
+    text = read_text(path)
     try:
         values = json.loads(text, object_pairs_hook=unique)
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except json.JSONDecodeError as error:
         raise ValueError(f"{path}: expected JSON, found {error}") from None
     if not isinstance(values, dict):
         raise ValueError(f"{path}: expected an object, found {type(values).__name__}")

@@ -21,6 +21,7 @@ into an exit code and at most one line on stderr:
 of this package (`warnings.warn`) are shown, one line each; other packages' are not.
 """
 
+import errno
 import io
 import logging
 import os
@@ -33,6 +34,7 @@ from typing import NoReturn, TextIO
 from absl import flags
 
 from hm3_jax import cli_help, flag_files
+from hm3_jax.data.user_cache import provide_cache
 from hm3_jax.files.text import NAMES, readable
 
 INPUT_ERRORS = (
@@ -46,6 +48,12 @@ INPUT_ERRORS = (
 )
 """Exceptions that mean the caller's flags or files are at fault, not the program."""
 
+# What environment variables of these names, in capitals, would change.
+_SETTINGS_OF_JAX = {
+    "jax_default_prng_impl": "threefry2x32",
+    "jax_enable_x64": False,
+    "jax_threefry_partitionable": True,
+}
 _NOISY_LOGGERS = ("absl", "jax", "orbax", "flax")
 
 
@@ -98,10 +106,16 @@ def outcome(error: BaseException) -> tuple[int, str]:
         return 130, "interrupted"
     if isinstance(error, BrokenPipeError):
         return 141, ""
-    if isinstance(error, INPUT_ERRORS):
+    if isinstance(error, INPUT_ERRORS) or _is_of_a_name(error):
         return 2, f"error: {_one_line(error)}"
     hint = "" if _debug() else " (--debug shows where)"
     return 1, f"error: {type(error).__name__}: {_one_line(error)}{hint}"
+
+
+def _is_of_a_name(error: BaseException) -> bool:
+    # Names that are too long, or links that lead nowhere; others are the machine's.
+    names = (errno.ENAMETOOLONG, errno.ELOOP)
+    return isinstance(error, OSError) and error.errno in names
 
 
 def refuse_flags_of_others(
@@ -133,6 +147,10 @@ def _parse_and_call(main: Callable[[], int | None]) -> int:
     _parse(main)
     if not _debug():
         _quieten_libraries()
+    _undo_settings_of_jax()
+    note = provide_cache()
+    if note is not None:
+        warnings.warn(note, stacklevel=1)
     return main() or 0
 
 
@@ -155,6 +173,13 @@ def _parse(main: Callable[[], int | None]) -> None:
             f"unexpected argument {rest[0]!r}: values are given as --flag=value "
             "(see --help)"
         )
+
+
+def _undo_settings_of_jax() -> None:
+    """Makes the same command compute the same numbers, whatever others tell JAX."""
+    for name, value in _SETTINGS_OF_JAX.items():
+        if os.environ.pop(name.upper(), None) is not None and "jax" in sys.modules:
+            sys.modules["jax"].config.update(name, value)
 
 
 def _debug() -> bool:

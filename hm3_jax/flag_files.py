@@ -8,11 +8,11 @@ takes them off, are taken off.
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from absl import flags
 
-from hm3_jax.files.text import read_text
+from hm3_jax.files.text import is_text, read_text, readable
 from hm3_jax.path_flags import with_home
 
 _NAMES = ("--flagfile", "-flagfile")
@@ -45,12 +45,20 @@ def parse(values: flags.FlagValues, command_line: Sequence[str]) -> list[str]:
     program, *given = command_line
     arguments = list(_expanded(given, values))
     try:
-        return values([program, *(argument.text for argument in arguments)])
+        rest = values([program, *(argument.text for argument in arguments)])
     except (flags.Error, ValueError) as error:
         place = _place_of(error, arguments)
         if not place:
             raise
         raise flags.Error(f"{place}: {error}") from None
+    for flag in (values[name] for name in values):
+        # It would fail late, where it is written into a text or given to a library.
+        value: Any = flag.value
+        text = ",".join(value) if isinstance(value, list) else str(value)
+        if not is_text(text):
+            found = readable(text)
+            raise flags.Error(f"flag --{flag.name}: expected UTF-8, found {found}")
+    return rest
 
 
 def _expanded(

@@ -12,6 +12,7 @@ from absl import flags
 
 from hm3_jax import path_flags
 from hm3_jax.data.open_features import FEATURES_HELP
+from hm3_jax.files.text import is_text, readable
 from hm3_jax.learn.execution import Execution
 from hm3_jax.learn.experiment import Experiment
 from hm3_jax.learn.placement import DataPlacement
@@ -89,6 +90,9 @@ PROGRESS = flags.DEFINE_enum(
     "Bars, a line an epoch, or nothing but the tests' results; auto is bars on a "
     "terminal and lines elsewhere.",
 )
+
+# What all common file systems have.
+_MOST_BYTES_OF_A_NAME = 255
 
 _DEFAULTS = TrainSettings()
 # The flags of TrainSettings, which has their defaults and checks.
@@ -206,6 +210,17 @@ def given_experiment(
     # A folder named ~ would be taken for the home by whoever removes it.
     if name in ("", "..") or name.startswith("~") or Path(name).name != name:
         raise ValueError(f"experiment_name: expected a folder's name, found {name!r}")
+    if len(name.encode()) > _MOST_BYTES_OF_A_NAME:
+        raise ValueError(
+            f"experiment_name: expected at most {_MOST_BYTES_OF_A_NAME} bytes, as a "
+            f"folder's name has, found {len(name.encode())}"
+        )
+    folder = Path(value(_WORKDIR)) / name
+    if not is_text(str(folder.absolute())):
+        # Checkpoints could not be saved there.
+        raise ValueError(
+            f"{readable(folder.absolute())}: expected a path in UTF-8, found another"
+        )
     given = {
         field.name: value(_SETTINGS[field.name])
         for field in dataclasses.fields(TrainSettings)
@@ -213,7 +228,7 @@ def given_experiment(
     return Experiment(
         strategies=load_strategies(value(_CONFIG_FILES), value(_CONFIG_FILES_DIR)),
         settings=TrainSettings(**{**given, **(changes or {})}),
-        folder=Path(value(_WORKDIR)) / name,
+        folder=folder,
         name=name,
         description=value(_EXPERIMENT_DESCRIPTION),
         tags=value(_TAGS),

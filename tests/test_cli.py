@@ -127,6 +127,7 @@ def test_wrong_flags(entry: Run, arguments: list[str], line: str) -> None:
             "error: out: exists already\n",
         ),
         ("raise PermissionError(13, 'Denied', 'p')", "error: p: Denied\n"),
+        ("open('x' * 256)", f"error: {'x' * 256}: File name too long\n"),
         (
             "raise ValueError('caf\\udce9.png: wants x')",
             "error: caf\\xe9.png: wants x\n",

@@ -103,6 +103,18 @@ def test_faults_of_the_command_line_name_no_file(given):
         given(b"--epochs=3", "--epochs=many")
 
 
+@pytest.mark.parametrize(
+    ("argument", "shown"),
+    [("--features=caf\udce9", r"caf\\xe9"), ("--tags=b,a\udce9", r"b,a\\xe9")],
+)
+def test_what_is_in_another_encoding_is_refused(values, argument, shown):
+    # As a terminal in Latin-1 sends it.
+    with pytest.raises(
+        flags.Error, match=f"^flag --[a-z]*: expected UTF-8, .* {shown}$"
+    ):
+        flag_files.parse(values, ["x", argument])
+
+
 @pytest.mark.parametrize("arguments", [["--flagfile"], ["--flagfile="]])
 def test_a_flag_file_needs_a_name(values, arguments):
     with pytest.raises(flags.Error, match="--flagfile=FILE needs a file"):

@@ -102,6 +102,13 @@ def test_faults_of_flag_files_name_file_and_line(given, tmp_path):
         sweep_points.from_files(given(), [str(path)])
 
 
+def test_names_that_no_folder_can_have_are_refused(given):
+    name = "é" * 127
+    assert sweep_points.from_grid(given(f"--experiment_name={name[:-5]}"), "lr=1")
+    with pytest.raises(ValueError, match="expected at most 255 bytes, .* found 259"):
+        sweep_points.from_grid(given(f"--experiment_name={name}"), "lr=1")
+
+
 def test_none_takes_a_setting_back(given):
     values = given(*THEMES)
     found = sweep_points.from_grid(values, "loss_within_category_margin=none,0.2")

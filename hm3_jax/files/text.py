@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 import io
+import re
 from pathlib import Path
 
 NAMES = "hm3_jax.names"
@@ -15,6 +16,7 @@ NAMES = "hm3_jax.names"
 
 # Python's stand-ins for bytes 0x80 to 0xff of names that it could not decode.
 _BYTES = range(0xDC80, 0xDD00)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def read_text(path: Path) -> str:
@@ -63,8 +65,12 @@ def decode(data: bytes, where: str) -> str:
 
 
 def readable(name: object) -> str:
-    r"""A name or path to show; bytes of it that are no UTF-8 look like ``\xe9``."""
-    return str(name).encode("utf-8", NAMES).decode()
+    r"""A name or path to show on one line, with ``\xe9`` and ``\n`` for what cannot be.
+
+    The first stands for a byte that is no UTF-8, the other for a control character.
+    """
+    text = str(name).encode("utf-8", NAMES).decode()
+    return _CONTROL.sub(lambda found: repr(found[0])[1:-1], text)
 
 
 def is_text(name: str) -> bool:

@@ -53,6 +53,7 @@ def test_what_is_no_text_is_named(data, complaint):
 def test_names_in_other_encodings_are_shown():
     name = os.fsdecode("a/café.png".encode("latin-1"))
     assert readable(name) == r"a/caf\xe9.png"
+    assert readable("a\nb\x7f.png") == r"a\nb\x7f.png"
     assert readable("a/café.png") == "a/café.png"
     assert not is_text(name)
     assert is_text("a/café 🖼.png")

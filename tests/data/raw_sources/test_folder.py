@@ -215,7 +215,7 @@ def test_pictures_that_need_more_are_named_with_it(tmp_path, monkeypatch):
         ("train/sea/caf\udce9/1.jpg", r"train/sea/caf\xe9"),
         ("train/caf\udce9/m/1.jpg", r"train/caf\xe9"),
         ("train/sea/{m}/images/a\\b.png", "images/a\\b.png"),
-        ("train/sea/{m}/a\nb.png", "a\nb.png"),
+        ("train/sea/{m}/a\nb.png", r"a\nb.png"),
     ],
 )
 def test_names_that_no_list_can_hold_are_left_out(tmp_path, name, shown):

@@ -11,6 +11,8 @@ from typing import Any, Literal, overload
 
 from absl import flags
 
+from hm3_jax.data.user_cache import is_temporary_home
+
 # In the help page, a flag belongs to the module that asks for it.
 flags.disclaim_key_flags()
 
@@ -84,7 +86,7 @@ def with_home(path: str) -> str:
     taken = os.path.expanduser(given)
     if not given.startswith("~"):
         return path
-    if taken == given:
+    if taken == given or is_temporary_home(taken):
         who = given.partition("/")[0]
         raise ValueError(
             f"expected {who} to be a home, found none (./{who} is a folder of that "

@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 _VARIABLE = "XDG_CACHE_HOME"
+_homes: list[str] = []
 
 
 def user_cache(kind: str) -> Path:
@@ -32,20 +33,33 @@ def provide_cache() -> str | None:
     """Sees to it that there is a cache, for this program and the libraries it uses.
 
     A container's user may have no home, or one where nothing can be made. Then a
-    temporary folder is the cache, until the process ends. A cache that exists is used
-    even if it cannot be written to: what is needed may be in it.
+    temporary folder is the cache, until the process ends; libraries that look for a
+    home, and find none, find that folder. A cache that exists is used even if it cannot
+    be written to: what is needed may be in it.
 
     Returns:
       What the user should know, in one line; None if there was a cache.
     """
     root = _root()
+    if not os.path.isabs(os.path.expanduser("~")):
+        os.environ["HOME"] = _temporary()
+        _homes.append(os.environ["HOME"])
     if root is not None and _can_exist(root):
         return None
-    folder = tempfile.mkdtemp(prefix="hm3_jax_cache_")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    os.environ[_VARIABLE] = folder
+    os.environ[_VARIABLE] = _temporary()
     reason = "the user has no home" if root is None else f"{root} cannot be made"
     return f"nothing is kept for the next time: {reason} ({_VARIABLE} can name a cache)"
+
+
+def is_temporary_home(path: str) -> bool:
+    """Whether a path is in a folder that `provide_cache` made for want of a home."""
+    return any(Path(path).is_relative_to(home) for home in _homes)
+
+
+def _temporary() -> str:
+    folder = tempfile.mkdtemp(prefix="hm3_jax_cache_")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def _root() -> Path | None:

@@ -6,6 +6,7 @@ import pytest
 
 from hm3_jax.data import user_cache as module
 from hm3_jax.data.user_cache import provide_cache, user_cache
+from hm3_jax.path_flags import with_home
 
 
 @pytest.fixture(autouse=True)
@@ -33,7 +34,10 @@ def no_home(monkeypatch):
     def unknown(uid):
         raise KeyError(uid)
 
+    # Set first, so that it is put back even where there is none now.
+    monkeypatch.setenv("HOME", "x")
     monkeypatch.delenv("HOME")
+    monkeypatch.setattr(module, "_homes", [])
     monkeypatch.setattr(pwd, "getpwuid", unknown)
 
 
@@ -56,9 +60,25 @@ def test_without_a_home_there_is_a_cache_until_the_end(no_home, removals):
     folder = Path(os.environ["XDG_CACHE_HOME"])
     assert folder.is_dir() and user_cache("a").is_relative_to(folder)
     assert provide_cache() is None  # said once
+    # Libraries find a home, but nobody's results are put where they would be removed.
+    home = Path.home()
+    assert home.is_dir()
+    with pytest.raises(ValueError, match="expected ~ to be a home, found none"):
+        with_home("~/runs")
     for remove in removals:
         remove()
-    assert not folder.exists()
+    assert not folder.exists() and not home.exists()
+
+
+def test_a_cache_makes_no_home(no_home, removals, monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert provide_cache() is None
+    assert user_cache("a") == tmp_path / "hm3_jax" / "a"
+    home = Path.home()
+    assert home.is_dir()
+    for remove in removals:
+        remove()
+    assert not home.exists()
 
 
 def test_a_home_that_cannot_be_made_is_none(monkeypatch, tmp_path, removals):

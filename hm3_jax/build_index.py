@@ -22,17 +22,17 @@ from absl import flags
 from hm3_jax.app import index_commands
 from hm3_jax.app.index_commands import IndexInputs
 from hm3_jax.app.models import CHECKPOINT_HELP
-from hm3_jax.cli import frame, milvus_flags
+from hm3_jax.cli import frame, milvus_flags, path_flags
 from hm3_jax.data.open_features import FEATURES_HELP
 from hm3_jax.learn.devices.compilation_cache import keep_compiled_programs
 
-_OUTPUT = flags.DEFINE_string("output", None, "Folder of the index.", required=True)
-_CHECKPOINT = flags.DEFINE_string("checkpoint", None, CHECKPOINT_HELP)
-_FEATURES = flags.DEFINE_string("features", None, FEATURES_HELP)
+_OUTPUT = path_flags.define_path("output", None, "Folder of the index.", required=True)
+_CHECKPOINT = path_flags.define_path("checkpoint", None, CHECKPOINT_HELP)
+_FEATURES = path_flags.define_path("features", None, FEATURES_HELP)
 _SPLITS = flags.DEFINE_list(
     "splits", [], "Splits whose museums are embedded; all if not given."
 )
-_MUSEUMS = flags.DEFINE_string(
+_MUSEUMS = path_flags.define_path(
     "museums", None, "Museum list with titles and descriptions of the museums."
 )
 _APPEND = flags.DEFINE_bool("append", False, "Add to the index that is there.")

@@ -17,13 +17,13 @@ from pathlib import Path
 
 from absl import flags
 
-from hm3_jax.cli import frame
+from hm3_jax.cli import frame, path_flags
 from hm3_jax.extraction.compress_tree import CompressionReport, compress_tree
 
-_INPUT_ROOT = flags.DEFINE_string(
+_INPUT_ROOT = path_flags.define_path(
     "input_root", None, "Folder of the videos.", required=True
 )
-_OUTPUT_ROOT = flags.DEFINE_string(
+_OUTPUT_ROOT = path_flags.define_path(
     "output_root", None, "Folder for the compressed videos; may exist.", required=True
 )
 _NUM_WORKERS = flags.DEFINE_integer(

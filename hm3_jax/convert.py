@@ -25,7 +25,7 @@ from absl import flags
 
 from hm3_jax.app import conversion
 from hm3_jax.app.sharing import Push
-from hm3_jax.cli import frame
+from hm3_jax.cli import frame, path_flags
 from hm3_jax.nn.strategy import Masking
 
 _FROM = flags.DEFINE_enum(
@@ -34,10 +34,10 @@ _FROM = flags.DEFINE_enum(
 _TO = flags.DEFINE_enum(
     "to", None, conversion.FORMS, "Form of --output.", required=True
 )
-_INPUT = flags.DEFINE_string(
+_INPUT = path_flags.define_path(
     "input", None, "Checkpoint folder, or hub:USER/NAME[@REVISION].", required=True
 )
-_OUTPUT = flags.DEFINE_string(
+_OUTPUT = path_flags.define_path(
     "output", None, "Folder to write; must not exist.", required=True
 )
 _CNN1D_MASKING = flags.DEFINE_enum(

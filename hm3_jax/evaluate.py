@@ -25,23 +25,23 @@ from absl import flags
 from hm3_jax.app.evaluation import EvaluationSettings, evaluate_all
 from hm3_jax.app.evaluation_table import table_of
 from hm3_jax.app.models import CHECKPOINT_HELP
-from hm3_jax.cli import frame
+from hm3_jax.cli import frame, path_flags
 from hm3_jax.data.open_features import FEATURES_HELP, open_features
 from hm3_jax.learn.devices.compilation_cache import keep_compiled_programs
 from hm3_jax.reporting.per_query import FORMATS
 
-_CHECKPOINT = flags.DEFINE_list(
+_CHECKPOINT = path_flags.define_paths(
     "checkpoint", None, f"{CHECKPOINT_HELP} Several with commas.", required=True
 )
-_FEATURES = flags.DEFINE_string("features", None, FEATURES_HELP, required=True)
+_FEATURES = path_flags.define_path("features", None, FEATURES_HELP, required=True)
 _SPLIT = flags.DEFINE_list("split", ["test"], "Splits to evaluate, or all.")
-_OUTPUT = flags.DEFINE_string(
+_OUTPUT = path_flags.define_path(
     "output", None, "Folder to write to; must not exist.", required=True
 )
 _PER_QUERY = flags.DEFINE_list(
     "per_query", [], f"Write a table of all queries, as {' or '.join(FORMATS)} or both."
 )
-_QUERIES = flags.DEFINE_string(
+_QUERIES = path_flags.define_path(
     "queries",
     None,
     "File of free descriptions to rank the museums for: .txt with one a line, .json or "
@@ -50,7 +50,7 @@ _QUERIES = flags.DEFINE_string(
 _TOP_K = flags.DEFINE_integer(
     "top_k", 10, "How many items --per_query and --queries list for each query."
 )
-_PRETRAINED = flags.DEFINE_string(
+_PRETRAINED = path_flags.define_path(
     "pretrained",
     None,
     "Weights of the text encoder of --queries (tag, file or folder), if not where the "

@@ -18,7 +18,7 @@ import time
 
 from absl import flags
 
-from hm3_jax.cli import frame
+from hm3_jax.cli import frame, path_flags
 from hm3_jax.data.open_features import FEATURES_HELP, open_features
 from hm3_jax.data.progress_lines import ProgressLines
 from hm3_jax.data.summary import summary_line
@@ -28,8 +28,8 @@ from hm3_jax.data.tfds_writer import publish_store
 _DEFAULT = Publication()
 
 _TO = flags.DEFINE_enum("to", None, ["tfds"], "Form to publish in.", required=True)
-_FEATURES = flags.DEFINE_string("features", None, FEATURES_HELP, required=True)
-_OUTPUT = flags.DEFINE_string(
+_FEATURES = path_flags.define_path("features", None, FEATURES_HELP, required=True)
+_OUTPUT = path_flags.define_path(
     "output",
     None,
     "TFDS's data_dir, made if it does not exist; this version must not be in it.",

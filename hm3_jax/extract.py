@@ -25,7 +25,7 @@ from typing import Any
 
 from absl import flags
 
-from hm3_jax.cli import frame
+from hm3_jax.cli import frame, path_flags
 from hm3_jax.data.store_format import DTYPES
 from hm3_jax.data.summary import summary_line
 from hm3_jax.extraction.clip_choice import PRECISIONS, ClipChoice
@@ -41,13 +41,13 @@ from hm3_jax.extraction.settings import (
 from hm3_jax.extraction.texts import TEXT_SPLIT_STRATEGIES, TextSplit
 from hm3_jax.extraction.videos import VIDEO_POOLINGS
 
-_MUSEUMS = flags.DEFINE_string(
+_MUSEUMS = path_flags.define_path(
     "museums", None, "Museum list: museums.jsonl, see prepare.", required=True
 )
-_OUTPUT = flags.DEFINE_string(
+_OUTPUT = path_flags.define_path(
     "output", None, "Store to make; must not exist.", required=True
 )
-_INPUT_ROOT = flags.DEFINE_string(
+_INPUT_ROOT = path_flags.define_path(
     "input_root",
     None,
     "Folder that the list's paths are relative to; the list's own if not given.",
@@ -62,7 +62,7 @@ _PRESET = flags.DEFINE_enum(
 _MODEL = flags.DEFINE_string(
     "model", None, "CLIP model by open_clip's name, such as ViT-B-32-quickgelu."
 )
-_PRETRAINED = flags.DEFINE_string(
+_PRETRAINED = path_flags.define_path(
     "pretrained",
     None,
     "Weights: open_clip's name of them (such as openai, downloaded once), a file, a "

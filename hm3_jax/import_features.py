@@ -17,7 +17,7 @@ from pathlib import Path
 
 from absl import flags
 
-from hm3_jax.cli import frame
+from hm3_jax.cli import frame, path_flags
 from hm3_jax.data.importers.apartments import read_apartments
 from hm3_jax.data.importers.common import ImportedSet, ModelFacts
 from hm3_jax.data.importers.hm3 import VIDEO_POOLINGS, read_hm3
@@ -39,13 +39,13 @@ _SOURCE = flags.DEFINE_enum(
     "export_features made).",
     required=True,
 )
-_INPUT = flags.DEFINE_string(
+_INPUT = path_flags.define_path(
     "input",
     None,
     "Folder of the files; tfds: PATH_OR_NAME[:VERSION] of the data set.",
     required=True,
 )
-_OUTPUT = flags.DEFINE_string(
+_OUTPUT = path_flags.define_path(
     "output", None, "Store to make; must not exist.", required=True
 )
 _DTYPE = flags.DEFINE_enum("dtype", "float16", DTYPES, "Floats of the store.")
@@ -64,10 +64,10 @@ _PRETRAINED = flags.DEFINE_string(
 _FEATURE_SET = flags.DEFINE_string(
     "feature_set", None, "hm3: NAME of featureSets/NAME.json."
 )
-_MUSEUMS = flags.DEFINE_string(
+_MUSEUMS = path_flags.define_path(
     "museums", None, "hm3: museums.json with splits, artworks by room and sentences."
 )
-_MUSEUMS_PACKAGE = flags.DEFINE_string(
+_MUSEUMS_PACKAGE = path_flags.define_path(
     "museums_package",
     None,
     "hm3: instead of --museums, the data set's repository, a folder whose utils.py "

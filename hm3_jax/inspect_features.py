@@ -12,13 +12,13 @@ import sys
 
 from absl import flags
 
-from hm3_jax.cli import frame
+from hm3_jax.cli import frame, path_flags
 from hm3_jax.data.open_features import FEATURES_HELP, store_folder
 from hm3_jax.data.store import open_store
 from hm3_jax.data.summary import render, summarize
 from hm3_jax.data.verify import verify_store
 
-_FEATURES = flags.DEFINE_string("features", None, FEATURES_HELP, required=True)
+_FEATURES = path_flags.define_path("features", None, FEATURES_HELP, required=True)
 _VERIFY = flags.DEFINE_bool(
     "verify",
     False,

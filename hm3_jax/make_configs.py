@@ -11,10 +11,10 @@ combination that exists is written. The flags are those of HM3's create_config_f
 
 from absl import flags
 
-from hm3_jax.cli import frame
+from hm3_jax.cli import frame, path_flags
 from hm3_jax.nn import strategy_files
 
-_OUT_DIR = flags.DEFINE_string(
+_OUT_DIR = path_flags.define_path(
     "out_dir",
     None,
     "Folder to write NAME.json and NAME_lstm.json to; made if absent.",

@@ -24,7 +24,7 @@ from pathlib import Path
 
 from absl import flags
 
-from hm3_jax.cli import frame
+from hm3_jax.cli import frame, path_flags
 from hm3_jax.data.museum import SPLITS
 from hm3_jax.data.museum_jsonl import MUSEUMS, write_museum_files
 from hm3_jax.data.raw_sources.common import RawSet
@@ -40,29 +40,29 @@ _SOURCE = flags.DEFINE_enum(
     "Layout of the data: a published data set's, or a plain folder tree.",
     required=True,
 )
-_INPUT = flags.DEFINE_string("input", None, "Folder of the data.", required=True)
-_OUTPUT = flags.DEFINE_string(
+_INPUT = path_flags.define_path("input", None, "Folder of the data.", required=True)
+_OUTPUT = path_flags.define_path(
     "output", None, "Folder to make for the list; must not exist.", required=True
 )
-_INPUT_ROOT = flags.DEFINE_string(
+_INPUT_ROOT = path_flags.define_path(
     "input_root",
     None,
     "Folder that the list's paths are relative to and must not leave; if not given, "
     "the least one that holds all the folders named here.",
 )
-_SEMART = flags.DEFINE_string(
+_SEMART = path_flags.define_path(
     "semart",
     None,
     "genmuseums: SemArt's folder, with semart_train.csv and Images; without it, "
     "paintings are left out.",
 )
-_VIDEOS = flags.DEFINE_string(
+_VIDEOS = path_flags.define_path(
     "videos",
     None,
     "genmuseums: folder of the video files, as published or as compress_video made "
     "it; without it, videos are left out.",
 )
-_PICTURES = flags.DEFINE_string(
+_PICTURES = path_flags.define_path(
     "pictures",
     None,
     "museums3k: folder with a folder of screenshots for each museum.",

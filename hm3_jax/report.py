@@ -16,14 +16,14 @@ from pathlib import Path
 
 from absl import flags
 
-from hm3_jax.cli import frame
+from hm3_jax.cli import frame, path_flags
 from hm3_jax.reporting.build import ReportConfig, make_report
 from hm3_jax.reporting.layouts import LAYOUTS
 
-_RUNS = flags.DEFINE_list(
+_RUNS = path_flags.define_paths(
     "runs", None, "Folders with runs: workdirs, or experiments.", required=True
 )
-_OUTPUT = flags.DEFINE_string(
+_OUTPUT = path_flags.define_path(
     "output",
     None,
     "Folder to write to; must not exist, be empty or hold a report.",

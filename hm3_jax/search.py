@@ -21,13 +21,16 @@ from pathlib import Path
 from absl import flags
 
 from hm3_jax.app.searching import SearchSettings, lines_of, search
-from hm3_jax.cli import frame, milvus_flags
+from hm3_jax.cli import frame, milvus_flags, path_flags
+from hm3_jax.files.text import read_text
 from hm3_jax.learn.devices.compilation_cache import keep_compiled_programs
 from hm3_jax.retrieval.server.collection import Query
 
-_INDEX = flags.DEFINE_string("index", None, "Index made by build_index.", required=True)
+_INDEX = path_flags.define_path(
+    "index", None, "Index made by build_index.", required=True
+)
 _QUERY = flags.DEFINE_string("query", None, "What to see, in one or more sentences.")
-_QUERY_FILE = flags.DEFINE_string("query_file", None, "File with the query, UTF-8.")
+_QUERY_FILE = path_flags.define_path("query_file", None, "File with the query.")
 _LIKE = flags.DEFINE_string("like", None, "Id of a museum to find similar ones of.")
 _TOP_K = flags.DEFINE_integer("top_k", 10, "How many museums to find.")
 _THEME = flags.DEFINE_string("theme", None, "Search in this theme only.")
@@ -35,7 +38,7 @@ _JSON = flags.DEFINE_bool("json", False, "Print JSON.")
 _BACKEND = flags.DEFINE_enum(
     "backend", "exact", ["exact", "milvus"], "What finds the museums."
 )
-_PRETRAINED = flags.DEFINE_string(
+_PRETRAINED = path_flags.define_path(
     "pretrained",
     None,
     "Weights of the text encoder (tag, file or folder), if not where the index's facts "
@@ -78,15 +81,8 @@ def _query() -> Query:
         return Query(_TOP_K.value, like=_LIKE.value, theme=_THEME.value)
     text = _QUERY.value
     if _QUERY_FILE.value is not None:
-        text = _read(Path(_QUERY_FILE.value))
+        text = read_text(Path(_QUERY_FILE.value))
     return Query(_TOP_K.value, text=text, theme=_THEME.value)
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_bytes().decode()
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: expected UTF-8 text, found {error}") from None
 
 
 if __name__ == "__main__":

@@ -16,23 +16,25 @@ from pathlib import Path
 from absl import flags
 
 from hm3_jax.app.serving import ServeSettings, serve
-from hm3_jax.cli import frame, milvus_flags
+from hm3_jax.cli import frame, milvus_flags, path_flags
 from hm3_jax.learn.devices.compilation_cache import keep_compiled_programs
 
-_INDEX = flags.DEFINE_string("index", None, "Index made by build_index.", required=True)
+_INDEX = path_flags.define_path(
+    "index", None, "Index made by build_index.", required=True
+)
 _PORT = flags.DEFINE_integer(
     "port", 8080, "Port to listen on; 0 takes a free one.", 0, 65535
 )
 _HOST = flags.DEFINE_string(
     "host", "127.0.0.1", "Address to listen on; 0.0.0.0 is every one of this machine."
 )
-_MUSEUMS = flags.DEFINE_string(
+_MUSEUMS = path_flags.define_path(
     "museums", None, "Museum list with titles, descriptions and pictures."
 )
-_INPUT_ROOT = flags.DEFINE_string(
+_INPUT_ROOT = path_flags.define_path(
     "input_root", None, "Folder of the list's pictures, if not the list's own."
 )
-_PRETRAINED = flags.DEFINE_string(
+_PRETRAINED = path_flags.define_path(
     "pretrained",
     None,
     "Weights of the text encoder (tag, file or folder), if not where the index's facts "

@@ -23,7 +23,7 @@ from absl import flags
 
 from hm3_jax.app.sweep_points import from_files, from_grid, from_list
 from hm3_jax.app.training import carry_out, summary_of_test
-from hm3_jax.cli import distributed, frame, training_flags
+from hm3_jax.cli import distributed, frame, path_flags, training_flags
 from hm3_jax.cli.training_display import Wording
 from hm3_jax.learn.saved.run_folder import TryResult
 from hm3_jax.learn.training.experiment import Experiment
@@ -39,10 +39,10 @@ _GRID = flags.DEFINE_string(
     "Settings and their values: NAME=A,B;NAME=C,D. The value none takes a setting back "
     "to not given.",
 )
-_SETTINGS = flags.DEFINE_string(
+_SETTINGS = path_flags.define_path(
     "settings", None, "JSON file with a list of objects of settings."
 )
-_EXPERIMENTS = flags.DEFINE_list(
+_EXPERIMENTS = path_flags.define_paths(
     "experiments",
     None,
     "Flag files, one an experiment. Flags of the command line override theirs.",

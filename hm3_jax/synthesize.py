@@ -13,14 +13,14 @@ import time
 
 from absl import flags
 
-from hm3_jax.cli import frame
+from hm3_jax.cli import frame, path_flags
 from hm3_jax.data.summary import summary_line
 from hm3_jax.data.synthetic import synthesize
 from hm3_jax.data.synthetic_plan import SyntheticConfig
 
 _DEFAULT = SyntheticConfig(museums=10)
 
-_OUTPUT = flags.DEFINE_string(
+_OUTPUT = path_flags.define_path(
     "output", None, "Store to make; must not exist.", required=True
 )
 _MUSEUMS = flags.DEFINE_integer(

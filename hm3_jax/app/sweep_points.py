@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import itertools
+import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,8 +11,9 @@ from typing import Any
 
 from absl import flags
 
+from hm3_jax.cli import flag_files
 from hm3_jax.cli.training_flags import given_experiment
-from hm3_jax.files.json_files import read_json
+from hm3_jax.files.text import read_text
 from hm3_jax.learn.settings import TrainSettings
 from hm3_jax.learn.training.experiment import Experiment
 
@@ -64,7 +66,11 @@ def from_list(values: flags.FlagValues, path: str) -> list[Experiment]:
       ValueError: it is no list of objects, or one of them names a setting that there
         is not or contradicts itself.
     """
-    points = read_json(Path(path))
+    text = read_text(Path(path))
+    try:
+        points = json.loads(text)
+    except ValueError as error:
+        raise ValueError(f"{path}: expected JSON, found {error}") from None
     if not isinstance(points, list) or not points:
         raise ValueError(f"{path}: expected a list of objects, found {points!r:.60}")
     experiments = []
@@ -90,13 +96,11 @@ def from_files(values: flags.FlagValues, files: Sequence[str]) -> list[Experimen
     """
     experiments = []
     for file in files:
-        if not Path(file).is_file():
-            raise FileNotFoundError(f"{file}: expected a file of flags, found none")
         of_file = copy.deepcopy(values)
         of_file.unparse_flags()
         for name in of_file:
             of_file[name].unparse()
-        of_file([sys.argv[0], f"--flagfile={file}", *sys.argv[1:]])
+        flag_files.parse(of_file, [sys.argv[0], f"--flagfile={file}", *sys.argv[1:]])
         try:
             experiments.append(given_experiment(of_file))
         except ValueError as error:

@@ -21,6 +21,8 @@ into an exit code and at most one line on stderr:
 of this package (`warnings.warn`) are shown, one line each; other packages' are not.
 """
 
+import errno
+import io
 import logging
 import os
 import sys
@@ -31,8 +33,10 @@ from typing import NoReturn, TextIO
 
 from absl import flags
 
-from hm3_jax.cli import help_page
+from hm3_jax.cli import flag_files, help_page
+from hm3_jax.data.user_cache import provide_cache
 from hm3_jax.files.errors import full_disk
+from hm3_jax.files.text import NAMES, readable
 
 INPUT_ERRORS = (
     flags.Error,
@@ -45,6 +49,12 @@ INPUT_ERRORS = (
 )
 """Exceptions that mean the caller's flags or files are at fault, not the program."""
 
+# What environment variables of these names, in capitals, would change.
+_SETTINGS_OF_JAX = {
+    "jax_default_prng_impl": "threefry2x32",
+    "jax_enable_x64": False,
+    "jax_threefry_partitionable": True,
+}
 _NOISY_LOGGERS = ("absl", "jax", "orbax", "flax")
 
 
@@ -58,6 +68,10 @@ def run(main: Callable[[], int | None]) -> NoReturn:
       SystemExit: Always, with a code from the table in the module's docstring.
     """
     flags.DEFINE_bool("debug", False, "Show tracebacks and the libraries' log lines.")
+    for stream in (sys.stdout, sys.stderr):
+        # Names of files may be in another encoding; they are shown all the same.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=NAMES)
     try:
         code = _parse_and_call(main)
         sys.stdout.flush()
@@ -93,13 +107,19 @@ def outcome(error: BaseException) -> tuple[int, str]:
         return 130, "interrupted"
     if isinstance(error, BrokenPipeError):
         return 141, ""
-    if isinstance(error, INPUT_ERRORS):
+    if isinstance(error, INPUT_ERRORS) or _is_of_a_name(error):
         return 2, f"error: {_one_line(error)}"
     full = full_disk(error)
     if full is not None:
         return 1, f"error: {full}"
     hint = "" if _debug() else " (--debug shows where)"
     return 1, f"error: {type(error).__name__}: {_one_line(error)}{hint}"
+
+
+def _is_of_a_name(error: BaseException) -> bool:
+    # Names that are too long, or links that lead nowhere; others are the machine's.
+    names = (errno.ENAMETOOLONG, errno.ELOOP)
+    return isinstance(error, OSError) and error.errno in names
 
 
 def refuse_flags_of_others(
@@ -131,13 +151,17 @@ def _parse_and_call(main: Callable[[], int | None]) -> int:
     _parse(main)
     if not _debug():
         _quieten_libraries()
+    _undo_settings_of_jax()
+    note = provide_cache()
+    if note is not None:
+        warnings.warn(note, stacklevel=1)
     return main() or 0
 
 
 def _parse(main: Callable[[], int | None]) -> None:
     """Parses `sys.argv` into `flags.FLAGS`; every fault is a one-line `flags.Error`."""
     try:
-        _, *rest = flags.FLAGS(sys.argv)
+        _, *rest = flag_files.parse(flags.FLAGS, sys.argv)
     except flags.IllegalFlagValueError:
         # absl would report a missing flag as a wrong value "None", flag by flag.
         missing = [
@@ -155,6 +179,13 @@ def _parse(main: Callable[[], int | None]) -> None:
         )
 
 
+def _undo_settings_of_jax() -> None:
+    """Makes the same command compute the same numbers, whatever others tell JAX."""
+    for name, value in _SETTINGS_OF_JAX.items():
+        if os.environ.pop(name.upper(), None) is not None and "jax" in sys.modules:
+            sys.modules["jax"].config.update(name, value)
+
+
 def _debug() -> bool:
     # Asked for while parsing too, when reading FLAGS.debug is not allowed yet.
     return bool(flags.FLAGS["debug"].value)
@@ -163,6 +194,8 @@ def _debug() -> bool:
 def _one_line(error: BaseException) -> str:
     if isinstance(error, OSError) and error.filename and error.strerror:
         return f"{error.filename}: {error.strerror}"
+    if isinstance(error, UnicodeEncodeError):
+        return f"expected text in UTF-8, found {readable(error.object)}"
     if isinstance(error, KeyError):
         return repr(error.args[0]) if error.args else "KeyError"
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]

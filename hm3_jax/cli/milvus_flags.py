@@ -2,9 +2,10 @@
 
 from absl import flags
 
+from hm3_jax.cli import path_flags
 from hm3_jax.retrieval.milvus import DEFAULT_COLLECTION, Milvus
 
-URI = flags.DEFINE_string(
+URI = path_flags.define_path(
     "uri", None, "Milvus: http://HOST:19530, or a path ending in .db for Milvus Lite."
 )
 TOKEN = flags.DEFINE_string("token", "", "USER:PASSWORD or API key, for Milvus.")

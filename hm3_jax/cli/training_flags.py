@@ -10,8 +10,10 @@ from typing import Any, cast, get_args, get_type_hints
 
 from absl import flags
 
+from hm3_jax.cli import path_flags
 from hm3_jax.cli.training_display import KINDS
 from hm3_jax.data.open_features import FEATURES_HELP
+from hm3_jax.files.text import is_text, readable
 from hm3_jax.learn.batches.placement import DataPlacement
 from hm3_jax.learn.settings import Execution, TrainSettings
 from hm3_jax.learn.training.experiment import Experiment, load_strategies
@@ -19,14 +21,14 @@ from hm3_jax.tracking.tensorboard import TensorBoard
 from hm3_jax.tracking.tracker import Tracker
 from hm3_jax.tracking.weights_and_biases import WeightsAndBiases
 
-FEATURES = flags.DEFINE_string("features", None, FEATURES_HELP, required=True)
-_WORKDIR = flags.DEFINE_string(
+FEATURES = path_flags.define_path("features", None, FEATURES_HELP, required=True)
+_WORKDIR = path_flags.define_path(
     "workdir", None, "Folder that holds the experiments' folders.", required=True
 )
-_CONFIG_FILES = flags.DEFINE_list(
+_CONFIG_FILES = path_flags.define_paths(
     "config_files", [], "Strategy JSON files, separated by commas."
 )
-_CONFIG_FILES_DIR = flags.DEFINE_string(
+_CONFIG_FILES_DIR = path_flags.define_path(
     "config_files_dir", None, "Folder whose strategy JSON files are all trained."
 )
 _EXPERIMENT_NAME = flags.DEFINE_string(
@@ -87,6 +89,9 @@ PROGRESS = flags.DEFINE_enum(
     "terminal and lines elsewhere.",
 )
 
+# What all common file systems have.
+_MOST_BYTES_OF_A_NAME = 255
+
 
 def _define(field: dataclasses.Field, kind: Any) -> flags.FlagHolder:
     """The flag of a setting, from its field of `TrainSettings`."""
@@ -134,8 +139,20 @@ def given_experiment(
 
     if name is None:
         name = str(value(_EXPERIMENT_NAME))
-    if name in ("", "..") or Path(name).name != name:
+    # A folder named ~ would be taken for the home by whoever removes it.
+    if name in ("", "..") or name.startswith("~") or Path(name).name != name:
         raise ValueError(f"experiment_name: expected a folder's name, found {name!r}")
+    if len(name.encode()) > _MOST_BYTES_OF_A_NAME:
+        raise ValueError(
+            f"experiment_name: expected at most {_MOST_BYTES_OF_A_NAME} bytes, as a "
+            f"folder's name has, found {len(name.encode())}"
+        )
+    folder = Path(value(_WORKDIR)) / name
+    if not is_text(str(folder.absolute())):
+        # Checkpoints could not be saved there.
+        raise ValueError(
+            f"{readable(folder.absolute())}: expected a path in UTF-8, found another"
+        )
     given = {
         field.name: value(_SETTINGS[field.name])
         for field in dataclasses.fields(TrainSettings)
@@ -143,7 +160,7 @@ def given_experiment(
     return Experiment(
         strategies=load_strategies(value(_CONFIG_FILES), value(_CONFIG_FILES_DIR)),
         settings=TrainSettings(**{**given, **(changes or {})}),
-        folder=Path(value(_WORKDIR)) / name,
+        folder=folder,
         name=name,
         description=value(_EXPERIMENT_DESCRIPTION),
         tags=value(_TAGS),

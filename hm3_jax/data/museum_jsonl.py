@@ -12,7 +12,6 @@ has it all; `hm3_jax/data/schemas/` has it as JSON Schema. Faults are named as
 
 from __future__ import annotations
 
-import codecs
 import dataclasses
 import json
 import os
@@ -31,9 +30,9 @@ from hm3_jax.data.raw_museum import (
     museum_to_json,
 )
 from hm3_jax.files.durable import whole_or_absent
-from hm3_jax.files.errors import naming
 from hm3_jax.files.json_files import parse_json
 from hm3_jax.files.lines import write_lines
+from hm3_jax.files.text import read_text
 
 __all__ = [
     "ARTWORKS",
@@ -202,11 +201,11 @@ def _read_lines(path: Path) -> Iterator[tuple[str, object]]:
     """The parsed lines of a file, each with its place; blank lines are skipped."""
     if not path.is_file():
         raise FileNotFoundError(f"{path}: expected a file of JSON lines, found none")
-    with naming(path), path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            where = f"{path}:{number}"
-            if line.strip() not in (b"", codecs.BOM_UTF8):
-                yield where, parse_json(line, where, strict=True)
+    # Not splitlines: that cuts at characters which JSON has inside of strings.
+    for number, line in enumerate(read_text(path).split("\n"), 1):
+        where = f"{path}:{number}"
+        if line.strip():
+            yield where, parse_json(line, where, strict=True)
 
 
 def _check_references(

@@ -63,7 +63,8 @@ def _version_folder(spec: str) -> Path:
     if match and not Path(spec).is_dir():
         name, version = match[1], match[2]
     data_dir = Path(os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets")
-    path, named = Path(name).expanduser(), data_dir.expanduser() / name
+    # Path.expanduser fails where there is no home.
+    path, named = (Path(os.path.expanduser(p)) for p in (name, data_dir / name))
     if name.startswith((".", "~", "/")):
         places = [path]
     else:

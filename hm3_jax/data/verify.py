@@ -23,6 +23,7 @@ from hm3_jax.data.store_format import (
     Manifest,
     artwork_ids_name,
 )
+from hm3_jax.files.left_behind import is_left_behind
 
 # Feature rows looked at at a time.
 _CHUNK = 8192
@@ -74,6 +75,8 @@ def _changed_files(path: Path, manifest: Manifest) -> Iterator[str]:
                 f"{file.stat().st_size} others"
             )
     for file in sorted(path.iterdir()):
+        if is_left_behind(file.name):
+            continue
         if file.name != MANIFEST and file.name not in manifest.files:
             yield f"{file}: expected only files of this store, found another"
 

@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 
 from hm3_jax.files.durable import write_whole
 from hm3_jax.files.errors import naming
+from hm3_jax.files.text import decode
 
 # Lists and objects in one another. What goes through them takes a multiple of it in
 # Python's stack, which has a thousand places.
@@ -16,7 +17,7 @@ _DEEPEST = 100
 
 
 def parse_json(text: bytes | str, where: object, *, strict: bool = False) -> Any:
-    """The value of a JSON text, in UTF-8 with or without a mark at its beginning.
+    """The value of a JSON text, in any encoding that `files.text` knows.
 
     Args:
         text: The text.
@@ -29,7 +30,7 @@ def parse_json(text: bytes | str, where: object, *, strict: bool = False) -> Any
     """
     try:
         if isinstance(text, bytes):
-            text = text.decode("utf-8-sig")
+            text = decode(text, str(where))
         value = json.loads(text, **(_STRICT if strict else {}))
         if strict and "\\ud" in text.lower():
             # A half of an escaped pair stands for nothing that can be written.

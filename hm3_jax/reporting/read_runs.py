@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hm3_jax.files.differences import differences
+from hm3_jax.files.left_behind import is_left_behind
 from hm3_jax.reporting.read_tries import FoundTry, Say, entries, read_try
 from hm3_jax.reporting.records import Run
 
@@ -49,7 +50,7 @@ def _strategy_folders(top: Path, say: Say) -> list[Path]:
 
     folders = []
     for here, below, _ in os.walk(top.resolve(), onerror=refused):
-        below.sort()
+        below[:] = sorted(name for name in below if not is_left_behind(name))
         if any(_TRY.fullmatch(name) for name in below):
             folders.append(Path(here))
             below.clear()

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from hm3_jax.files.json_files import parse_json
+from hm3_jax.files.text import read_text
 from hm3_jax.retrieval.query_text import check_query
 
 _SUFFIXES = (".txt", ".json", ".jsonl")
@@ -43,7 +44,7 @@ def read_query_file(path: Path) -> list[WrittenQuery]:
     """Reads and checks a file of queries.
 
     Args:
-        path: A file named .txt, .json or .jsonl, in UTF-8.
+        path: A file named .txt, .json or .jsonl, in capitals or not.
 
     Raises:
         FileNotFoundError: If there is none.
@@ -52,15 +53,12 @@ def read_query_file(path: Path) -> list[WrittenQuery]:
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path}: expected a file of queries, found none")
-    if path.suffix not in _SUFFIXES:
+    if path.suffix.lower() not in _SUFFIXES:
         raise ValueError(
             f"{path}: expected a file named {', '.join(_SUFFIXES)}, found "
             f"{path.suffix or 'no ending'!r}"
         )
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: expected UTF-8 text, found {error}") from None
+    text = read_text(path)
     queries: list[WrittenQuery] = []
     known: dict[str, str] = {}
     for where, value in _values(path, text):
@@ -79,7 +77,7 @@ def read_query_file(path: Path) -> list[WrittenQuery]:
 
 def _values(path: Path, text: str) -> Iterator[tuple[str, Any]]:
     """What is in the file: place, and what ought to be an object."""
-    if path.suffix == ".json":
+    if path.suffix.lower() == ".json":
         values = parse_json(text, path)
         if not isinstance(values, list):
             raise ValueError(
@@ -92,7 +90,7 @@ def _values(path: Path, text: str) -> Iterator[tuple[str, Any]]:
     for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
             where = f"{path}, line {number}"
-            if path.suffix == ".txt":
+            if path.suffix.lower() == ".txt":
                 yield where, {"id": str(number), "text": line}
             else:
                 yield where, parse_json(line, where)

@@ -80,6 +80,36 @@ def test_a_list_may_name_its_experiments(given, tmp_path):
     assert "second_loss_component_weight=0.25" in found[1].name
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "cp1252", "utf-16"])
+def test_lists_of_all_editors(given, tmp_path, encoding):
+    path = tmp_path / "points.json"
+    path.write_bytes('[\r\n{"experiment_name": "été", "epochs": 7}]'.encode(encoding))
+    (experiment,) = sweep_points.from_list(given(), str(path))
+    assert (experiment.name, experiment.settings.epochs) == ("été", 7)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "cp1252", "utf-16"])
+def test_flag_files_of_all_editors(given, tmp_path, encoding):
+    path = tmp_path / "a.cfg"
+    path.write_bytes('--experiment_name="été"\r\n--epochs=7\r\n'.encode(encoding))
+    (experiment,) = sweep_points.from_files(given(), [str(path)])
+    assert (experiment.name, experiment.settings.epochs) == ("été", 7)
+
+
+def test_faults_of_flag_files_name_file_and_line(given, tmp_path):
+    path = tmp_path / "a.cfg"
+    path.write_text("--experiment_name=a\n--epocs=7\n")
+    with pytest.raises(flags.Error, match=f"{path}:2: Unknown command line flag"):
+        sweep_points.from_files(given(), [str(path)])
+
+
+def test_names_that_no_folder_can_have_are_refused(given):
+    name = "é" * 127
+    assert sweep_points.from_grid(given(f"--experiment_name={name[:-5]}"), "lr=1")
+    with pytest.raises(ValueError, match="expected at most 255 bytes, .* found 259"):
+        sweep_points.from_grid(given(f"--experiment_name={name}"), "lr=1")
+
+
 def test_none_takes_a_setting_back(given):
     values = given(*THEMES)
     found = sweep_points.from_grid(values, "loss_within_category_margin=none,0.2")

@@ -98,7 +98,7 @@ def test_flagfile(entry: Run, tmp_path: Path) -> None:
         (["--split=dev"], "error: flag --split=dev: value should be one of"),
         (["--epochs"], "error: Missing value for flag --epochs"),
         (["--nofast=1"], "error: --nofast=1 does not take an argument"),
-        (["--flagfile=no.cfg"], "error: Unable to open flagfile: [Errno 2] No such"),
+        (["--flagfile=no.cfg"], "error: no.cfg: expected a file of flags, found none"),
         (
             ["--features=f", "--workdir=w", "--fast", "false"],
             "error: unexpected argument 'false': values are given as --flag=value",
@@ -127,6 +127,15 @@ def test_wrong_flags(entry: Run, arguments: list[str], line: str) -> None:
             "error: out: exists already\n",
         ),
         ("raise PermissionError(13, 'Denied', 'p')", "error: p: Denied\n"),
+        ("open('x' * 256)", f"error: {'x' * 256}: File name too long\n"),
+        (
+            "raise ValueError('caf\\udce9.png: wants x')",
+            "error: caf\\xe9.png: wants x\n",
+        ),
+        (
+            "'a/caf\\udce9.png'.encode()",
+            "error: expected text in UTF-8, found a/caf\\xe9.png\n",
+        ),
     ],
 )
 def test_wrong_input(fault: Run, code: str, line: str) -> None:
@@ -157,6 +166,12 @@ def test_debug_shows_the_traceback(fault: Run, error: str, code: int) -> None:
     assert done.stderr.startswith("Traceback (most recent call last):\n")
     assert "hang.py" in done.stderr
     assert re.search(r"^error: .*wrong$", done.stderr.splitlines()[-1])
+
+
+def test_names_in_other_encodings_are_printed(fault: Run) -> None:
+    done = fault("print('caf\\udce9.png and café 🖼.png')")
+    assert done.stderr == ""
+    assert done.stdout.endswith("\ncaf\\xe9.png and café 🖼.png\n")
 
 
 def test_exit_code_of_main(fault: Run) -> None:

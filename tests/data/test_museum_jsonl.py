@@ -79,6 +79,22 @@ def test_what_is_written_is_read(tmp_path):
     assert "展覽" in path.read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "cp1252", "utf-16"])
+def test_lists_of_all_editors(tmp_path, encoding):
+    lines = [{**MUSEUM, "description": "Un café “du port”."}, {**MUSEUM, "id": "n"}]
+    text = "\r\n".join(json.dumps(line, ensure_ascii=False) for line in lines)
+    path, artworks = tmp_path / "museums.jsonl", tmp_path / "artworks.jsonl"
+    path.write_bytes(text.encode(encoding))
+    artwork = json.dumps({**ARTWORK, "title": "Musée"}, ensure_ascii=False)
+    artworks.write_bytes(artwork.encode(encoding))
+    files = read_museum_files(path)
+    assert [museum.description for museum in files.museums] == [
+        "Un café “du port”.",
+        "One. Two.",
+    ]
+    assert files.artworks["mona"].title == "Musée"
+
+
 def test_a_list_without_artworks_is_one_file(tmp_path):
     write_museum_files(tmp_path / "list", [LIST[1]])
     assert [file.name for file in (tmp_path / "list").iterdir()] == ["museums.jsonl"]

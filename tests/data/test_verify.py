@@ -85,6 +85,13 @@ def test_missing_short_and_foreign_files_are_named(path):
     assert "notes.txt: expected only files of this store" in problems
 
 
+def test_what_systems_leave_is_no_problem(path):
+    for name in (".DS_Store", "Thumbs.db", "._views.npy"):
+        (path / name).write_bytes(b"x")
+    (path / "@eaDir").mkdir()
+    assert verify_store(path) == []
+
+
 def test_no_store_raises(tmp_path):
     with pytest.raises(FileNotFoundError, match="expected a feature store"):
         verify_store(tmp_path)

@@ -265,7 +265,10 @@ def test_weights_are_for_other_encoders(index):
             ["--query=a", "--top_k=1000000000000"],
             "top_k: expected 1 to 1000, found 1000",
         ),
-        (["--query_file=bytes"], "bytes: expected UTF-8 text, found"),
+        (
+            ["--query_file=bytes"],
+            "bytes: expected text in UTF-16, as its mark says, found",
+        ),
         (
             ["--query=a", "--uri=x.db"],
             "--uri is for --backend=milvus, found --backend=e",

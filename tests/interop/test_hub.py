@@ -266,7 +266,7 @@ def test_a_wrong_name_to_push_to(ask, name):
 def test_without_the_library_it_says_what_to_install():
     code = (
         "import sys; sys.modules['huggingface_hub'] = None\n"
-        "from hm3_jax import hub\n"
+        "from hm3_jax.interop import hub\n"
         "try: hub.download('hub:ann/museums')\n"
         "except ModuleNotFoundError as error: print(error)"
     )

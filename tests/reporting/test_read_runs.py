@@ -45,6 +45,15 @@ def test_folders_of_a_strategy_and_of_two_workdirs(tmp_path):
     ]
 
 
+def test_runs_that_a_storage_box_keeps_after_their_removal_are_none(tmp_path):
+    write_run(tmp_path / "STL" / "rnn_rnn", tries=[1, 2])
+    for trash in ("#recycle", ".Trash-1000/files", "@Recycle"):
+        write_run(tmp_path / trash / "old" / "rnn_rnn", tries=[1, 2])
+    runs, said = read(tmp_path)
+    assert [run.name for run in runs] == ["STL/rnn_rnn"]
+    assert said == []
+
+
 def test_fewer_failed_and_unfinished_tries(tmp_path):
     folder = write_run(
         tmp_path / "STL" / "rnn_rnn", tries=[1, 2, 3], settings={"number_of_tries": 4}

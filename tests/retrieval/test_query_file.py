@@ -23,6 +23,19 @@ def test_a_text_file_has_a_query_a_line(tmp_path):
     ]
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "cp1252", "utf-16"])
+@pytest.mark.parametrize("name", ["q.txt", "q.json", "q.jsonl", "Q.TXT", "q.JSON"])
+def test_files_of_all_editors(tmp_path, name, encoding):
+    content = "Un café “du port”."
+    if name != "q.txt" and name != "Q.TXT":
+        value = {"id": "1", "text": content}
+        content = json.dumps([value] if "json" == name.lower()[2:] else value)
+        content = content.encode().decode("unicode_escape")
+    path = written(tmp_path / name, content.encode(encoding))
+    (query,) = read_query_file(path)
+    assert (query.id, query.text) == ("1", "Un café “du port”.")
+
+
 def test_json_and_json_lines_say_the_same(tmp_path):
     queries = [
         {"id": "a", "text": "Ships.\nAnd a dog.", "relevant": ["m2", "m1", "m2"]},
@@ -46,7 +59,7 @@ def test_json_and_json_lines_say_the_same(tmp_path):
         ("q.json", "[]", "q.json: expected queries, found none$"),
         ("q.csv", "A dog.", "q.csv: expected a file named .txt, .json, .jsonl, found"),
         ("q", "A dog.", "q: expected a file named .txt, .json, .jsonl, found 'no end"),
-        ("q.txt", b"\xff\xfe", "q.txt: expected UTF-8 text, found "),
+        ("q.txt", b"\x81", "q.txt: expected text in UTF-8 or Windows-1252, found "),
         ("q.txt", "A\n" + "a" * 10_001, "line 2: expected a query of at most 10000"),
         ("q.txt", "A\n\x07", "line 2: expected .* the control character U.0007"),
         ("q.json", "{}", "q.json: expected a list of queries, found {}"),

@@ -11,6 +11,7 @@ from hm3_jax.data.importers.common import (
     require_folder,
 )
 from hm3_jax.data.importers.tensor_files import MuseumFiles, read_tensor_files
+from hm3_jax.files.text import read_text
 
 _VIEWS, _SENTENCES = "images_", "descriptions_"
 
@@ -47,7 +48,7 @@ def read_apartments(
         "apartments",
         [
             MuseumFiles(id, views / f"{id}.pt", sentences / f"{id}.pt")
-            for id in available.read_text(encoding="utf-8").split()
+            for id in read_text(available).split()
         ],
         folder / "indices" / "indices.pkl",
         None,

@@ -11,6 +11,7 @@ from hm3_jax.data.importers.common import (
     require_folder,
 )
 from hm3_jax.data.importers.tensor_files import MuseumFiles, read_tensor_files
+from hm3_jax.files.left_behind import is_left_behind
 
 VIEWS_PER_ROOM = 12
 INDICES = "indices_museum_dataset.pkl"
@@ -37,7 +38,7 @@ def read_museums3k(folder: Path, *, model: ModelFacts = UNSTATED) -> ImportedSet
             views=file,
             sentences=features / "descriptions" / "sentences" / file.name,
         )
-        for file in (features / "images").glob("*.pt")
+        for file in feature_files(features)
     ]
     return read_tensor_files(
         "museums3k",
@@ -61,6 +62,17 @@ def feature_folder(folder: Path) -> Path:
         features = folder / "tmp_museums" / "open_clip_features_museums3k"
     require_folder(features / "images", "Museums3k's features")
     return features
+
+
+def feature_files(features: Path) -> list[Path]:
+    """Files of the views of a museum each, in no order.
+
+    Args:
+        features: What `feature_folder` returns.
+    """
+    # One too many would shift all indices.
+    files = (features / "images").glob("*.pt")
+    return [file for file in files if not is_left_behind(file.name)]
 
 
 def museum_name(file: Path) -> str:

@@ -8,17 +8,10 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from hm3_jax.data.raw_museum import RawArtwork, RawMuseum
-
-PICTURES = frozenset(
-    [".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"]
-)
-VIDEOS = frozenset(
-    [".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg"]
-    + [".mts", ".ogv", ".ts", ".webm", ".wmv"]
-)
-
-_JUNK = ("thumbs.db", "desktop.ini", "__macosx")
+from hm3_jax.data.picture_formats import NEEDS_MORE
+from hm3_jax.data.raw_museum import RawArtwork, RawMuseum, check_path
+from hm3_jax.files.left_behind import is_left_behind
+from hm3_jax.files.text import is_text, readable
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -82,7 +75,80 @@ class InputRoot:
                 f"{target}; --input_root can name a folder that holds both"
             )
         inside = place if place.is_relative_to(self.path) else target
-        return inside.relative_to(self.path).as_posix()
+        path = inside.relative_to(self.path).as_posix()
+        if not is_text(path):
+            raise ValueError(f"{readable(file)}: expected a path in UTF-8, found none")
+        return path
+
+
+class LeftOut:
+    """What a reader has left out of a list, for its notes."""
+
+    def __init__(self) -> None:
+        """Starts with nothing."""
+        self._unused: list[str] = []
+        self._misnamed: list[str] = []
+        self._unread: dict[str, list[str]] = {}
+
+    def unused(self, paths: Iterable[Path]) -> None:
+        """Takes files that are of no use, among them pictures that nothing reads."""
+        for path in paths:
+            package = NEEDS_MORE.get(path.suffix.lower())
+            group = self._unread.setdefault(package, []) if package else self._unused
+            group.append(str(path))
+
+    def without_misnamed(self, paths: Iterable[Path]) -> list[Path]:
+        """Leaves out what has a name that a museum list cannot hold."""
+        kept = []
+        for path in paths:
+            if _can_be_named(path):
+                kept.append(path)
+            else:
+                self._misnamed.append(readable(path))
+        return kept
+
+    def notes(self) -> list[str]:
+        """A note for each reason why something was left out."""
+        notes = []
+        if self._misnamed:
+            notes.append(
+                "left out, because their names are not UTF-8 or have backslashes or "
+                f"control characters: {some_of(self._misnamed)}"
+            )
+        for package, paths in self._unread.items():
+            notes.append(
+                f"left out, because they cannot be read without {package} (pip install "
+                f"{package}): {some_of(paths)}"
+            )
+        if self._unused:
+            notes.append(f"files of no use here: {some_of(self._unused)}")
+        return notes
+
+
+def _can_be_named(path: Path) -> bool:
+    try:
+        check_path(path.name, "")
+    except ValueError:
+        return False
+    return is_text(path.name)
+
+
+def entry_of(folder: Path, name: str) -> Path | None:
+    """What a folder has under a name, be it in capitals or not.
+
+    Returns:
+        The entry, or None if there is none.
+
+    Raises:
+        ValueError: If there are several.
+    """
+    found = [path for path in listing(folder) if path.name.lower() == name.lower()]
+    if len(found) > 1:
+        raise ValueError(
+            f"{folder}: expected {name!r} once, in capitals or not, found "
+            f"{' and '.join(repr(path.name) for path in found)}"
+        )
+    return found[0] if found else None
 
 
 def natural_key(name: str) -> tuple[list[tuple[int, int, str]], str]:
@@ -102,11 +168,7 @@ def natural_key(name: str) -> tuple[list[tuple[int, int, str]], str]:
 def listing(folder: Path) -> list[Path]:
     """What a folder holds, in natural order, without what systems leave behind."""
     return sorted(
-        (
-            path
-            for path in folder.iterdir()
-            if not path.name.startswith(".") and path.name.lower() not in _JUNK
-        ),
+        (path for path in folder.iterdir() if not is_left_behind(path.name)),
         key=lambda path: natural_key(path.name),
     )
 

@@ -6,7 +6,8 @@
     train/seascapes/harbour museum/room 1/images/painting.png
     train/seascapes/harbour museum/room 1/videos/clip.mp4
 
-A museum has one description, or each of its rooms has one, or both.
+A museum has one description, or each of its rooms has one, or both. All of these names
+but those of themes, museums and rooms may be in capitals.
 """
 
 from __future__ import annotations
@@ -15,20 +16,22 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hm3_jax.data.museum import SPLITS
+from hm3_jax.data.picture_formats import PICTURE_SUFFIXES, VIDEO_SUFFIXES
 from hm3_jax.data.raw_museum import RawMuseum, RawRoom
 from hm3_jax.data.raw_sources.common import (
-    PICTURES,
-    VIDEOS,
     InputRoot,
+    LeftOut,
     RawSet,
+    entry_of,
     listing,
     only_complete,
-    some_of,
 )
+from hm3_jax.files.text import read_text
 
 DESCRIPTION = "description.txt"
 
-_HUNG = {"images": PICTURES, "videos": VIDEOS}
+_HUNG = {"images": PICTURE_SUFFIXES, "videos": VIDEO_SUFFIXES}
+_KNOWN = PICTURE_SUFFIXES | VIDEO_SUFFIXES
 
 
 def read_folder(folder: Path, *, root: Path | None = None) -> RawSet:
@@ -45,20 +48,21 @@ def read_folder(folder: Path, *, root: Path | None = None) -> RawSet:
     Raises:
         FileNotFoundError: If there is no such folder.
         ValueError: If a folder at the top is no split, a file lies where folders
-            belong, a text is not UTF-8, or two museums have one name.
+            belong, a text is in no known encoding, or two museums have one name.
     """
     tree = _Tree(InputRoot([folder], root))
     museums: list[RawMuseum] = []
     places: dict[str, Path] = {}
     for split in tree.folders(folder, f"the splits {', '.join(SPLITS)}"):
-        if split.name not in SPLITS:
+        name = split.name.lower()
+        if name not in SPLITS:
             raise ValueError(
                 f"{split}: expected a folder named {', '.join(SPLITS)}, found "
                 f"{split.name!r}"
             )
         for theme in tree.folders(split, "themes"):
             for place in tree.folders(theme, "museums"):
-                museums.append(tree.museum(place, split.name, theme.name))
+                museums.append(tree.museum(place, name, theme.name))
                 other = places.setdefault(place.name, place)
                 if other != place:
                     raise ValueError(
@@ -66,29 +70,30 @@ def read_folder(folder: Path, *, root: Path | None = None) -> RawSet:
                         f"{other} too"
                     )
     kept, notes = only_complete(museums)
-    if tree.unused:
-        notes.append(f"files of no use here: {some_of(tree.unused)}")
-    return RawSet(tree.root.path, kept, notes=tuple(notes))
+    return RawSet(tree.root.path, kept, notes=(*notes, *tree.left_out.notes()))
 
 
 class _Tree:
-    """Reads parts of the tree and remembers what it had no use for."""
+    """Reads parts of the tree and remembers what it left out."""
 
     def __init__(self, root: InputRoot):
         self.root = root
-        self.unused: list[str] = []
+        self.left_out = LeftOut()
 
     def folders(self, folder: Path, what: str) -> list[Path]:
-        found = listing(folder)
-        for path in found:
-            if path.suffix.lower() in PICTURES | VIDEOS or path.name == DESCRIPTION:
+        found = self._listing(folder)
+        files = [path for path in found if not path.is_dir()]
+        for path in files:
+            if path.suffix.lower() in _KNOWN or path.name.lower() == DESCRIPTION:
                 raise ValueError(f"{path}: expected folders of {what}, found a file")
-        self._ignore([path for path in found if not path.is_dir()])
+        self.left_out.unused(files)
         return [path for path in found if path.is_dir()]
 
     def museum(self, place: Path, split: str, theme: str) -> RawMuseum:
-        found = listing(place)
-        rooms = [path for path in found if path.is_dir() and path.name not in _HUNG]
+        found = self._listing(place)
+        rooms = [
+            path for path in found if path.is_dir() and path.name.lower() not in _HUNG
+        ]
         texts = [_text(place)]
         if not rooms:
             # A small museum needs no folder for its only room.
@@ -96,13 +101,13 @@ class _Tree:
         else:
             texts += map(_text, rooms)
             for path in (path for path in found if path not in rooms):
-                if path.name in _HUNG or path.suffix.lower() in PICTURES | VIDEOS:
+                if path.name.lower() in _HUNG or path.suffix.lower() in _KNOWN:
                     raise ValueError(
                         f"{path}: expected pictures and videos in the folders of "
                         "rooms, found them beside these"
                     )
-                if path.name != DESCRIPTION:
-                    self._ignore([path])
+                if path.name.lower() != DESCRIPTION:
+                    self.left_out.unused([path])
         return RawMuseum(
             id=place.name,
             split=split,
@@ -113,16 +118,21 @@ class _Tree:
 
     def _room(self, place: Path) -> RawRoom:
         files: dict[str, list[str]] = {"views": [], "images": [], "videos": []}
-        for path in listing(place):
-            if path.is_dir() and path.name in _HUNG:
-                self._sort(listing(path), {path.name: _HUNG[path.name]}, files)
+        for path in self._listing(place):
+            name = path.name.lower()
+            if path.is_dir() and name in _HUNG:
+                self._sort(self._listing(path), {name: _HUNG[name]}, files)
             elif path.is_dir():
                 raise ValueError(
                     f"{path}: expected pictures, or folders named images and videos, "
                     "in a room, found another folder"
                 )
-            elif path.name != DESCRIPTION:
-                self._sort([path], {"views": PICTURES, "videos": VIDEOS}, files)
+            elif name != DESCRIPTION:
+                self._sort(
+                    [path],
+                    {"views": PICTURE_SUFFIXES, "videos": VIDEO_SUFFIXES},
+                    files,
+                )
         return RawRoom(**{kind: tuple(paths) for kind, paths in files.items()})
 
     def _sort(
@@ -137,18 +147,13 @@ class _Tree:
                     files[kind].append(self.root.relative(path))
                     break
             else:
-                self._ignore([path])
+                self.left_out.unused([path])
 
-    def _ignore(self, paths: Sequence[Path]) -> None:
-        self.unused += [str(path) for path in paths]
+    def _listing(self, folder: Path) -> list[Path]:
+        return self.left_out.without_misnamed(listing(folder))
 
 
 def _text(place: Path) -> str:
     """The text of a folder's description, empty if it has none."""
-    path = place / DESCRIPTION
-    if not path.is_file():
-        return ""
-    try:
-        return path.read_text(encoding="utf-8-sig").strip()
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: expected text in UTF-8, found {error}") from None
+    path = entry_of(place, DESCRIPTION)
+    return read_text(path).strip() if path and path.is_file() else ""

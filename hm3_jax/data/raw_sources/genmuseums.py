@@ -12,9 +12,9 @@ from pathlib import Path
 from hm3_jax.data.importers.hm3 import theme_of
 from hm3_jax.data.importers.museum_package import MuseumPackage
 from hm3_jax.data.museum import ARTWORK_KINDS, SPLITS
+from hm3_jax.data.picture_formats import VIDEO_SUFFIXES
 from hm3_jax.data.raw_museum import RawArtwork, RawMuseum, RawRoom
 from hm3_jax.data.raw_sources.common import (
-    VIDEOS,
     InputRoot,
     RawSet,
     files_below,
@@ -145,7 +145,7 @@ def _videos(
     """
     files: dict[str, list[Path]] = {}
     for path in files_below(folder):
-        if path.suffix.lower() in VIDEOS:
+        if path.suffix.lower() in VIDEO_SUFFIXES:
             for name in (path.name, path.stem):
                 files.setdefault(name, []).append(path)
     artworks, missing = [], []

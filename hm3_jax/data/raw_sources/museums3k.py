@@ -8,14 +8,16 @@ from pathlib import Path
 from hm3_jax.data.importers.museums3k import (
     INDICES,
     VIEWS_PER_ROOM,
+    feature_files,
     feature_folder,
     museum_name,
 )
 from hm3_jax.data.importers.tensor_files import load_split_indices
+from hm3_jax.data.picture_formats import PICTURE_SUFFIXES
 from hm3_jax.data.raw_museum import RawMuseum, RawRoom
 from hm3_jax.data.raw_sources.common import (
-    PICTURES,
     InputRoot,
+    LeftOut,
     RawSet,
     listing,
     only_complete,
@@ -45,8 +47,9 @@ def read_museums3k_raw(
         ValueError: If one does not hold what it should.
     """
     input_root = InputRoot([folder, pictures], root)
+    left_out = LeftOut()
     features = feature_folder(folder)
-    files = sorted((features / "images").glob("*.pt"), key=museum_name)
+    files = sorted(feature_files(features), key=museum_name)
     splits = load_split_indices(folder / INDICES, len(files))
     sentences = features / "descriptions" / "tokens_strings"
 
@@ -59,14 +62,14 @@ def read_museums3k_raw(
                     split=split,
                     theme=name,
                     description=_sentences(sentences / f"{file.stem}.pkl"),
-                    rooms=_rooms(_pictures_of(name, pictures), input_root),
+                    rooms=_rooms(_pictures_of(name, pictures), input_root, left_out),
                 )
 
     kept, notes = only_complete(museums())
-    left_out = len(files) - sum(map(len, splits.values()))
-    if left_out:
-        notes.append(f"{left_out} museums left out: they are in no split")
-    return RawSet(input_root.path, kept, notes=tuple(notes))
+    unlisted = len(files) - sum(map(len, splits.values()))
+    if unlisted:
+        notes.append(f"{unlisted} museums left out: they are in no split")
+    return RawSet(input_root.path, kept, notes=(*notes, *left_out.notes()))
 
 
 def _sentences(path: Path) -> tuple[str, ...]:
@@ -87,11 +90,15 @@ def _pictures_of(name: str, pictures: Path) -> Path:
     )
 
 
-def _rooms(folder: Path, root: InputRoot) -> tuple[RawRoom, ...]:
-    rooms = [path for path in listing(folder) if path.is_dir()]
+def _rooms(folder: Path, root: InputRoot, left_out: LeftOut) -> tuple[RawRoom, ...]:
+    found = left_out.without_misnamed(listing(folder))
+    rooms = [path for path in found if path.is_dir()]
     if rooms:
-        return tuple(_room(_pictures(room), root) for room in rooms)
-    files = _pictures(folder)
+        return tuple(
+            _room(_pictures(left_out.without_misnamed(listing(room)), left_out), root)
+            for room in rooms
+        )
+    files = _pictures(found, left_out)
     if len(files) % VIEWS_PER_ROOM:
         raise ValueError(
             f"{folder}: expected {VIEWS_PER_ROOM} screenshots for each room, or a "
@@ -107,5 +114,7 @@ def _room(files: Sequence[Path], root: InputRoot) -> RawRoom:
     return RawRoom(tuple(root.relative(file) for file in files))
 
 
-def _pictures(folder: Path) -> list[Path]:
-    return [path for path in listing(folder) if path.suffix.lower() in PICTURES]
+def _pictures(paths: Sequence[Path], left_out: LeftOut) -> list[Path]:
+    files = [path for path in paths if path.suffix.lower() in PICTURE_SUFFIXES]
+    left_out.unused(path for path in paths if path not in files)
+    return files

@@ -8,13 +8,22 @@ from __future__ import annotations
 
 import csv
 import html
+import io
 from collections.abc import Iterator
 from pathlib import Path
 
 from hm3_jax.data.museum import SPLITS
 from hm3_jax.data.raw_museum import RawArtwork, RawMuseum, RawRoom
-from hm3_jax.data.raw_sources.common import InputRoot, RawSet, one_line, only_complete
+from hm3_jax.data.raw_sources.common import (
+    InputRoot,
+    RawSet,
+    entry_of,
+    one_line,
+    only_complete,
+)
+from hm3_jax.files.text import read_text
 
+_PICTURES = "Images"
 _ID, _TITLE, _TEXT, _THEME = "IMAGE_FILE", "TITLE", "DESCRIPTION", "TYPE"
 
 
@@ -68,12 +77,15 @@ def read_semart_artworks(folder: Path, root: InputRoot) -> list[RawArtwork]:
         FileNotFoundError: If `Images` is missing, or all of the tables are.
         ValueError: If a table is not what it should be.
     """
-    pictures = folder / "Images"
-    if not pictures.is_dir():
-        raise FileNotFoundError(f"{pictures}: expected SemArt's pictures, found none")
+    pictures = entry_of(folder, _PICTURES)
+    if pictures is None or not pictures.is_dir():
+        raise FileNotFoundError(
+            f"{folder / _PICTURES}: expected SemArt's pictures, found none"
+        )
     artworks = []
     for split in SPLITS:
-        for row in _rows(folder / f"semart_{split}.csv"):
+        table = entry_of(folder, f"semart_{split}.csv")
+        for row in _rows(table) if table else ():
             name = row.pop(_ID)
             title = one_line(row.pop(_TITLE))
             artworks.append(
@@ -93,10 +105,8 @@ def read_semart_artworks(folder: Path, root: InputRoot) -> list[RawArtwork]:
 
 
 def _rows(path: Path) -> Iterator[dict[str, str]]:
-    """The rows of a table by column; nothing if there is no such table."""
-    if not path.is_file():
-        return
-    with path.open(encoding="latin-1", newline="") as file:
+    """The rows of a table by column."""
+    with io.StringIO(read_text(path)) as file:
         reader = csv.reader(file, delimiter="\t")
         try:
             columns = next(reader, [])

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from hm3_jax.data.store import FeatureStore
+from hm3_jax.files.left_behind import is_left_behind
 from hm3_jax.learn.devices import processes
 from hm3_jax.learn.evaluation.task import Task, check_store
 from hm3_jax.learn.saved.run import Run, programs
@@ -283,7 +284,11 @@ def load_strategies(files: Sequence[str], folder: str | None) -> list[StrategyCo
     """
     paths = [Path(file) for file in files]
     if folder:
-        found = sorted(Path(folder).glob("*.json"))
+        found = [
+            path
+            for path in sorted(Path(folder).glob("*.json"))
+            if not is_left_behind(path.name)
+        ]
         if not found:
             raise ValueError(f"{folder}: expected strategy files *.json, found none")
         paths += found

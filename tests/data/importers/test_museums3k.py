@@ -34,6 +34,15 @@ def imported(folder, store, **options):
     return open_store(store), result
 
 
+def test_what_macs_leave_does_not_shift_the_splits(folder, tmp_path):
+    _, plain = imported(folder, tmp_path / "plain")
+    features = folder / "open_clip_features_museums3k"
+    (features / "images" / "._plot.pt").write_bytes(b"\x00\x05\x16\x07")
+    store, result = imported(folder, tmp_path / "store")
+    assert store.ids == ("lo", "Museum10-1.unity", "Museum0-2.unity", "extra")
+    assert result.notes == plain.notes
+
+
 def test_museums_are_imported_by_the_published_order(folder, tmp_path):
     store, result = imported(folder, tmp_path / "store")
     assert store.dataset_name == "museums3k"

@@ -1,6 +1,7 @@
 import pytest
 
 from hm3_jax.data.museum_jsonl import RawMuseum, RawRoom
+from hm3_jax.data.raw_sources import common, folder
 from hm3_jax.data.raw_sources.common import natural_key
 from hm3_jax.data.raw_sources.folder import read_folder
 
@@ -27,12 +28,12 @@ TREE = {
 }
 
 
-def write_tree(folder, tree):
+def write_tree(top, tree):
     for name, text in tree.items():
-        path = folder / name
+        path = top / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
-    return folder
+    return top
 
 
 def test_a_tree_becomes_museums(tmp_path):
@@ -121,12 +122,112 @@ def test_what_lies_in_the_wrong_place_is_named(tmp_path, extra, complaint):
         read_folder(write_tree(tmp_path, TREE | extra))
 
 
-def test_other_encodings_are_refused(tmp_path):
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "cp1252", "utf-16"])
+def test_descriptions_of_all_editors(tmp_path, encoding):
     write_tree(tmp_path, TREE)
     path = tmp_path / HARBOUR / "description.txt"
-    path.write_bytes("café".encode("latin-1"))
-    with pytest.raises(ValueError, match=f"{path}: expected text in UTF-8, found"):
+    path.write_bytes("Un café\r\n“du port”.\r\n".encode(encoding))
+    text = read_folder(tmp_path).museums[1].description
+    assert text == "Un café\n“du port”.\n\nShips. A café."
+
+
+def test_what_is_no_text_is_named(tmp_path):
+    write_tree(tmp_path, TREE)
+    path = tmp_path / HARBOUR / "description.txt"
+    path.write_bytes(b"caf\x8d")
+    with pytest.raises(ValueError, match=f"{path}: expected text in UTF-8 or Windows"):
         read_folder(tmp_path)
+
+
+def test_names_may_be_in_capitals(tmp_path):
+    changed = {
+        name.replace("train/", "Train/")
+        .replace("images/", "Images/")
+        .replace("videos/", "VIDEOS/")
+        .replace("description.txt", "Description.TXT"): text
+        for name, text in TREE.items()
+    }
+    assert changed.keys() != TREE.keys()
+    raw = read_folder(write_tree(tmp_path / "capitals", changed))
+    plain = read_folder(write_tree(tmp_path / "plain", TREE))
+    assert raw.notes == ()
+
+    def lowered(museum):
+        paths = [
+            path.lower()
+            for room in museum.rooms
+            for path in (*room.views, *room.images, *room.videos)
+        ]
+        return museum.id, museum.split, museum.theme, museum.description, paths
+
+    # Of both spellings of a split, neither is lost.
+    assert list(map(lowered, raw.museums)) == list(map(lowered, plain.museums))
+
+
+def test_two_descriptions_of_one_museum_are_named(tmp_path):
+    write_tree(tmp_path, TREE | {f"{HARBOUR}/Description.txt": "Another."})
+    with pytest.raises(ValueError, match="harbour museum: expected 'description.txt' "):
+        read_folder(tmp_path)
+
+
+LEFT_BEHIND = [
+    *("@eaDir/view 9.jpg/SYNOPHOTO_THUMB_M.jpg", "@eaDir/1.jpg", "#recycle/1.jpg"),
+    *("__MACOSX/1.jpg", ".AppleDouble/1.jpg", "lost+found/1.jpg", "._1.jpg"),
+    *("Thumbs.db", "desktop.ini", "~$description.txt", "$RECYCLE.BIN/1.jpg"),
+]
+
+
+def test_what_systems_leave_behind_is_no_museum(tmp_path):
+    plain = read_folder(write_tree(tmp_path / "t", TREE))
+    room = f"{HARBOUR}/room 2"
+    for place in ("", "train/", "train/sea/", f"{HARBOUR}/", f"{room}/"):
+        write_tree(tmp_path / "t", {f"{place}{name}": "" for name in LEFT_BEHIND})
+    write_tree(tmp_path / "t", {f"{room}/images/{name}": "" for name in LEFT_BEHIND})
+    assert read_folder(tmp_path / "t") == plain
+
+
+def test_every_picture_that_can_be_read_is_taken(tmp_path):
+    names = ["a.jfif", "b.avif", "c.jp2", "d.tga", "e.JPE", "f.gif"]
+    tree = {f"train/x/m/{name}": "" for name in names}
+    raw = read_folder(write_tree(tmp_path, tree | {"train/x/m/description.txt": "M."}))
+    assert raw.museums[0].rooms[0].views == tuple(f"train/x/m/{n}" for n in names)
+    assert raw.notes == ()
+
+
+def test_pictures_that_need_more_are_named_with_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(common, "NEEDS_MORE", {".heic": "pillow-heif"})
+    monkeypatch.setattr(folder, "PICTURE_SUFFIXES", frozenset([".png"]))
+    tree = {f"train/x/m/{name}": "" for name in ("a.HEIC", "b.heic", "c.png")}
+    raw = read_folder(write_tree(tmp_path, tree | {"train/x/m/description.txt": "M."}))
+    assert raw.museums[0].rooms[0].views == ("train/x/m/c.png",)
+    (note,) = raw.notes
+    assert note.startswith(
+        "left out, because they cannot be read without pillow-heif (pip install "
+        f"pillow-heif): 2 ({tmp_path}/train/x/m/a.HEIC, "
+    )
+
+
+# No list can hold these. The first two are caf\xe9 in Latin-1.
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("train/sea/{m}/caf\udce9.jpg", r"{m}/caf\xe9.jpg"),
+        ("train/sea/caf\udce9/1.jpg", r"train/sea/caf\xe9"),
+        ("train/caf\udce9/m/1.jpg", r"train/caf\xe9"),
+        ("train/sea/{m}/images/a\\b.png", "images/a\\b.png"),
+        ("train/sea/{m}/a\nb.png", r"a\nb.png"),
+    ],
+)
+def test_names_that_no_list_can_hold_are_left_out(tmp_path, name, shown):
+    plain = read_folder(write_tree(tmp_path, TREE))
+    room = "harbour museum/room 2"
+    write_tree(tmp_path, {name.format(m=room): ""})
+    raw = read_folder(tmp_path)
+    assert raw.museums == plain.museums
+    (note,) = raw.notes
+    assert note.startswith("left out, because their names are not UTF-8 or have")
+    assert f": 1 ({tmp_path}/" in note
+    assert shown.format(m=room) in note
 
 
 def test_links_out_of_the_root_take_a_wider_root(tmp_path):

@@ -70,6 +70,27 @@ def test_paintings_become_artworks_and_museums(tmp_path):
     )
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp1252", "utf-16"])
+def test_tables_that_spreadsheets_have_saved_again(tmp_path, encoding):
+    folder = write(tmp_path)
+    row = "5.jpg\tA château, “like new”.\tCÉZANNE, Paul\t–\tOil\t-\tgenre"
+    text = f"{COLUMNS}\r\n{row}\r\n"
+    (folder / "semart_val.csv").write_bytes(text.encode(encoding))
+    (artwork,) = [a for a in read_semart(folder).artworks if a.id == "5.jpg"]
+    assert artwork.title == "–"
+    assert artwork.facts["AUTHOR"] == "CÉZANNE, Paul"
+    assert artwork.facts["DESCRIPTION"] == "A château, “like new”."
+
+
+def test_names_may_be_in_capitals(tmp_path):
+    plain = read_semart(write(tmp_path)).museums
+    (tmp_path / "Images").rename(tmp_path / "images")
+    (tmp_path / "semart_train.csv").rename(tmp_path / "SemArt_train.CSV")
+    raw = read_semart(tmp_path)
+    assert [museum.id for museum in raw.museums] == [museum.id for museum in plain]
+    assert raw.museums[0].rooms[0].views == ("images/1.jpg",)
+
+
 def test_the_root_can_be_wider(tmp_path):
     raw = read_semart(write(tmp_path / "SemArt"), root=tmp_path)
     assert raw.artworks[0].path == "SemArt/Images/1.jpg"

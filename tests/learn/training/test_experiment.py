@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -68,6 +69,18 @@ def test_strategies_come_in_the_published_order(tmp_path):
     for config in reversed(PUBLISHED_ORDER):
         write_strategy(tmp_path, config)
     assert load_strategies([], str(tmp_path)) == PUBLISHED_ORDER
+
+
+def test_what_systems_leave_beside_strategies_is_none(tmp_path):
+    file = Path(write_strategy(tmp_path, small.FLAT))
+    (tmp_path / f"._{file.name}").write_bytes(b"\x00\x05\x16\x07")
+    assert load_strategies([], str(tmp_path)) == [small.FLAT]
+
+
+def test_strategies_may_begin_with_a_byte_order_mark(tmp_path):
+    file = Path(write_strategy(tmp_path, small.FLAT))
+    file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())
+    assert load_strategies([str(file)], None) == [small.FLAT]
 
 
 def test_files_and_a_folder_may_both_be_given(tmp_path):

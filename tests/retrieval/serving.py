@@ -4,6 +4,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import uvicorn
 
@@ -32,6 +33,7 @@ class WordCollection:
         self.ids = [f"museum-{i:02d}" for i in range(museums)]
         self.slow = slow
         self.calls: list[int] = []
+        self.maps: list[int] = []
 
     @property
     def themes(self) -> list[Theme]:
@@ -56,7 +58,9 @@ class WordCollection:
     def search(self, queries: Sequence[Query]) -> list[Answer | ValueError]:
         self.calls.append(len(queries))
         time.sleep(self.slow)
-        return [self.answer(query) for query in queries]
+        answers = [self.answer(query) for query in queries]
+        too_few = any("lost" in (query.text or "") for query in queries)
+        return answers[1:] if too_few else answers
 
     def answer(self, query: Query) -> Answer | ValueError:
         if query.text is None:
@@ -65,6 +69,8 @@ class WordCollection:
         else:
             if "crash" in query.text:
                 raise RuntimeError("a fault in the search")
+            if "exit" in query.text:
+                raise SystemExit("a fault that no except Exception catches")
             if "unreachable" in query.text:
                 raise ConnectionError("http://10.0.0.1:19530: Milvus: no answer")
             if query.text.isdigit():
@@ -105,6 +111,7 @@ class WordCollection:
         )
 
     def map(self, most: int) -> Map:
+        self.maps.append(most)
         museums = [self.museum(museum) for museum in self.ids[:most]]
         return Map(
             [museum.id for museum in museums],
@@ -121,10 +128,11 @@ def served(
     pictures: Pictures | None = None,
     queueing: Queueing = DEFAULT_QUEUEING,
     port: int = 0,
+    **options: Any,
 ) -> Iterator[str]:
     """A real server in a thread; gives its address."""
     listening = listen("127.0.0.1", port)
-    app = make_app(collection, pictures, queueing)
+    app = make_app(collection, pictures, queueing, **options)
     server = uvicorn.Server(uvicorn.Config(app, log_level="critical", lifespan="on"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
     thread.start()

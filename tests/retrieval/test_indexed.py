@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -16,6 +17,7 @@ import pytest
 from hm3_jax.app.query_encoder import QueryEncoder
 from hm3_jax.retrieval.exact import ExactSearch
 from hm3_jax.retrieval.index import Index, open_index
+from hm3_jax.retrieval.museums import Museums
 from hm3_jax.retrieval.server.collection import Answer, Query
 from hm3_jax.retrieval.server.indexed import IndexCollection
 from tests.commands import fail
@@ -164,6 +166,22 @@ def test_hits_begin_to_describe_their_museums(
     assert excerpts["museum/3"] == "A short one. A longer one."
     # The longest of a museum that is short enough, each once.
     assert collection.examples == ["One.", "A longer one. "]
+
+
+def test_what_is_known_of_a_hit_is_read_once(
+    index: Index, encoder: QueryEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[int] = []
+    detail = type(index.museums).detail
+
+    def counted(museums: Museums, row: int) -> dict[str, Any]:
+        read.append(row)
+        return detail(museums, row)
+
+    monkeypatch.setattr(type(index.museums), "detail", counted)
+    collection = IndexCollection(index, encoder.encode, ExactSearch(index.museums))
+    answer = answered(collection.search([Query(5, like="museum/0")])[0])
+    assert read == [index.row(hit.id) for hit in answer.hits]
 
 
 def test_a_batch_of_faults_only(collection: IndexCollection) -> None:

@@ -6,8 +6,6 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import uvicorn
-
 from hm3_jax.retrieval.server.app import DEFAULT_QUEUEING, Queueing, make_app
 from hm3_jax.retrieval.server.collection import (
     Answer,
@@ -20,7 +18,7 @@ from hm3_jax.retrieval.server.collection import (
     Theme,
 )
 from hm3_jax.retrieval.server.pictures import Pictures
-from hm3_jax.retrieval.server.run import address_of, listen
+from hm3_jax.retrieval.server.run import address_of, listen, server_of
 
 THEMES = ("landscape", "marine", "portrait")
 WORDS = ("harbour", "storm", "king", "meadow", "lantern", "queen")
@@ -128,12 +126,13 @@ def served(
     pictures: Pictures | None = None,
     queueing: Queueing = DEFAULT_QUEUEING,
     port: int = 0,
+    forwarded_allow_ips: Sequence[str] = (),
     **options: Any,
 ) -> Iterator[str]:
     """A real server in a thread; gives its address."""
     listening = listen("127.0.0.1", port)
     app = make_app(collection, pictures, queueing, **options)
-    server = uvicorn.Server(uvicorn.Config(app, log_level="critical", lifespan="on"))
+    server = server_of(app, forwarded_allow_ips)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
     thread.start()
     try:

@@ -263,6 +263,9 @@ def test_the_command_serves(server: tuple[subprocess.Popen[str], str]) -> None:
         (["--index={index}", "--port=99999"], "--port=99999"),
         (["--index={index}", "--input_root={empty}"], "--input_root"),
         (["--index={index}", "--pretrained=laion"], "pretrained weights 'laion'"),
+        (["--index={index}", "--allowed_hosts=http://a"], "found 'http://a'"),
+        (["--index={index}", "--root_path=museums"], "such as /museums, found"),
+        (["--index={index}", "--forwarded_allow_ips=a.b"], "addresses, networks or *"),
         (["--port=0"], "missing --index"),
     ],
 )

@@ -69,14 +69,15 @@ def make_app(
         title="HM3 museum search",
         description="Finds virtual museums by what they show.",
         lifespan=_running,
-        root_path=root_path,
         # Both would load scripts from other hosts.
         docs_url=None,
         redoc_url=None,
         responses={422: PROBLEMS[422]},
     )
     app.state.service = service
-    app.add_middleware(Frame, measures=service.measures, hosts=hosts)
+    app.add_middleware(
+        Frame, measures=service.measures, hosts=hosts, root_path=root_path
+    )
     handle_errors(app)
     for routes in (search, museums, collection_routes, health):
         app.include_router(routes.router)

@@ -39,11 +39,12 @@ _NO_TEXT = "address: expected UTF-8 text, found other bytes"
 class Frame:
     """ASGI middleware around the whole app."""
 
-    def __init__(self, app: ASGIApp, measures: Measures, hosts: Hosts):
-        """Wraps an app."""
+    def __init__(self, app: ASGIApp, measures: Measures, hosts: Hosts, root_path: str):
+        """Wraps an app; the arguments are those of `make_app`."""
         self._app = app
         self._measures = measures
         self._hosts = hosts
+        self._root_path = root_path
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handles one request."""
@@ -66,6 +67,8 @@ class Frame:
                 headers.setdefault("cache-control", "no-cache")
             await send(message)
 
+        # Routes are found with it and without it in front of the request's path.
+        scope = {**scope, "root_path": self._root_path}
         if scope["method"] == "HEAD":
             # Answered as GET; the server leaves the body out.
             scope = {**scope, "method": "GET"}

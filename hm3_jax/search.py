@@ -90,4 +90,4 @@ def _read(path: Path) -> str:
 
 
 if __name__ == "__main__":
-    frame.run(main)
+    frame.run(main, ends_at_once=True)

@@ -92,4 +92,4 @@ def _path(flag: flags.FlagHolder[str | None]) -> Path | None:
 
 
 if __name__ == "__main__":
-    frame.run(main)
+    frame.run(main, ends_at_once=True)

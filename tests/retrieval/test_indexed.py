@@ -252,6 +252,55 @@ def test_the_command_serves(server: tuple[subprocess.Popen[str], str]) -> None:
     assert (process.returncode, out, err) == (0, "", "")
 
 
+# Interrupts the process when a module is looked for, or in the first collection of
+# garbage after JAX's own callback is there.
+_INTERRUPTER = """
+import gc, os, signal, sys
+
+moment = os.environ["INTERRUPTED_AT"]
+
+def interrupt(*_):
+    if "jax" in sys.modules:
+        gc.callbacks.remove(interrupt)
+        os.kill(os.getpid(), signal.SIGINT)
+
+class Finder:
+    def find_spec(name, path=None, target=None):
+        if name == moment:
+            os.kill(os.getpid(), signal.SIGINT)
+
+if moment == "garbage collection":
+    gc.callbacks.append(interrupt)
+else:
+    sys.meta_path.insert(0, Finder)
+"""
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [
+        "hm3_jax.serve",
+        "hm3_jax.app.serving",
+        "jax",
+        "garbage collection",
+        "hm3_jax.retrieval.server.app",
+    ],
+)
+def test_an_interrupt_ends_a_server_that_starts(
+    repository: Path, tmp_path: Path, folder: Path, moment: str
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(_INTERRUPTER)
+    places = f"{tmp_path}{os.pathsep}{repository}"
+    done = subprocess.run(
+        [sys.executable, "-m", "hm3_jax.serve", f"--index={folder}", "--port=0"],
+        env=os.environ | {"PYTHONPATH": places, "INTERRUPTED_AT": moment},
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted\n")
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [

@@ -15,6 +15,7 @@ from hm3_jax.data.museum_jsonl import MuseumFiles, read_museum_files
 from hm3_jax.data.raw_museum import RawMuseum, sentences_of
 from hm3_jax.retrieval.exact import Search
 from hm3_jax.retrieval.index import Index, open_index
+from hm3_jax.retrieval.loaded import load_index
 from hm3_jax.retrieval.milvus import Milvus
 from hm3_jax.retrieval.on_device import search_of
 from hm3_jax.retrieval.server.collection import Query
@@ -88,7 +89,7 @@ def serve(settings: ServeSettings) -> None:
     hosts = Hosts.of(settings.host, settings.allowed_hosts)
     check_proxies(settings.forwarded_allow_ips)
     _check_root_path(settings.root_path)
-    index = open_index(settings.index)
+    index = load_index(open_index(settings.index))
     listed = pictures = None
     if settings.museums is not None:
         listed = read_museum_files(settings.museums, root=settings.input_root)

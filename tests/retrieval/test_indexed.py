@@ -1,5 +1,6 @@
 """An index served as a collection, against plain products of its arrays."""
 
+import dataclasses
 import json
 import os
 import signal
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 
 from hm3_jax.app.query_encoder import QueryEncoder
+from hm3_jax.app.serving import ServeSettings, serve
 from hm3_jax.retrieval.exact import ExactSearch
 from hm3_jax.retrieval.index import Index, open_index
 from hm3_jax.retrieval.museums import Museums
@@ -312,9 +314,6 @@ def test_an_interrupt_ends_a_server_that_starts(
         (["--index={index}", "--port=99999"], "--port=99999"),
         (["--index={index}", "--input_root={empty}"], "--input_root"),
         (["--index={index}", "--pretrained=laion"], "pretrained weights 'laion'"),
-        (["--index={index}", "--allowed_hosts=http://a"], "found 'http://a'"),
-        (["--index={index}", "--root_path=museums"], "such as /museums, found"),
-        (["--index={index}", "--forwarded_allow_ips=a.b"], "addresses, networks or *"),
         (["--port=0"], "missing --index"),
     ],
 )
@@ -346,3 +345,21 @@ def test_what_cannot_be_served(
     fail(
         run_module("hm3_jax.serve", *(a.format(**places) for a in arguments)), complaint
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "complaint"),
+    [
+        ("allowed_hosts", ["a", "http://a"], "scheme and port, found 'http://a'"),
+        ("root_path", "museums", "such as /museums, found 'museums'"),
+        ("root_path", "/museums/", "such as /museums, found '/museums/'"),
+        ("root_path", "/a?b", "such as /museums, found '/a\\?b'"),
+        ("forwarded_allow_ips", ["a.b"], "networks or \\*, found 'a.b'"),
+    ],
+)
+def test_what_is_wrong_about_a_proxy_is_said_before_the_work(
+    tmp_path: Path, name: str, value: object, complaint: str
+) -> None:
+    settings = ServeSettings(tmp_path / "no index", "127.0.0.1", 0)
+    with pytest.raises(ValueError, match=f"^--{name}: expected .*{complaint}"):
+        serve(dataclasses.replace(settings, **{name: value}))

@@ -1,5 +1,6 @@
 """The HTTP API behind a proxy, below a path of it."""
 
+import re
 from pathlib import Path
 
 import httpx
@@ -74,3 +75,38 @@ def test_the_name_of_a_proxy_has_to_be_allowed() -> None:
     hosts = Hosts.of("127.0.0.1", ["museum.example"])
     with served(WordCollection(), hosts=hosts) as url:
         assert httpx.get(url, headers=host).status_code == 200
+
+
+def test_the_guide_s_examples_fit_together(
+    repository: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    guide = (repository / "docs" / "serving.md").read_text()
+    flags = dict(re.findall(r"--(\w+)=(\S+)", code_of(guide, "bash", "--root_path")))
+    path, name = flags["root_path"], flags["allowed_hosts"]
+    nginx, caddy = code_of(guide, "nginx"), code_of(guide, "caddy")
+    # Both leave the path out, and name the host that browsers do.
+    assert f"location {path}/ {{\n    proxy_pass http://127.0.0.1:8080/;" in nginx
+    assert "proxy_set_header Host $host;" in nginx
+    assert caddy.startswith(f"{name} {{\n")
+    assert f"handle_path {path}/* {{\n        reverse_proxy 127.0.0.1:8080" in caddy
+    with (
+        served(
+            WordCollection(),
+            hosts=Hosts.of("127.0.0.1", [name]),
+            root_path=path,
+            forwarded_allow_ips=[flags["forwarded_allow_ips"]],
+        ) as url,
+        proxied(url, path, strips=True) as outside,
+        httpx.Client(base_url=outside, headers={"Host": name}) as client,
+    ):
+        assert client.get("/").status_code == 200
+        assert client.get("/api/search?query=king").status_code == 200
+        client.get("/api/search?query=crash")
+    (line,) = [record.message for record in caplog.records]
+    assert line == "GET /api/search from 192.0.2.7 failed"
+
+
+def code_of(guide: str, language: str, has: str = "") -> str:
+    blocks = re.findall(rf"```{language}\n(.*?)```", guide, re.DOTALL)
+    (block,) = [block for block in blocks if has in block]
+    return block

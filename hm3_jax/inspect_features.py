@@ -49,4 +49,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    frame.run(main)
+    frame.run(main, ends_at_once=True)

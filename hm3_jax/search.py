@@ -86,4 +86,4 @@ def _query() -> Query:
 
 
 if __name__ == "__main__":
-    frame.run(main)
+    frame.run(main, ends_at_once=True)

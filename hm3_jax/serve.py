@@ -6,7 +6,8 @@ at /openapi.json, figures for Prometheus are at /metrics. SIGTERM and Ctrl-C sto
 server once it has answered what it was asked.
 
 Whoever reaches the address can search: it is this machine's own unless --host says
-otherwise.
+otherwise. Requests have to name localhost, --host or one of --allowed_hosts as their
+host, so that pages of other sites cannot read what the server says.
 
   python -m hm3_jax.serve --index=INDEX --port=8080 --museums=museums.jsonl
 """
@@ -49,6 +50,20 @@ _BACKEND = flags.DEFINE_enum(
     ["exact", "milvus"],
     "What finds the museums; build_index --uri copies an index to Milvus.",
 )
+_ALLOWED_HOSTS = flags.DEFINE_list(
+    "allowed_hosts",
+    [],
+    "Further names that browsers reach this server by, such as that of a proxy; * for "
+    "all.",
+)
+_ROOT_PATH = flags.DEFINE_string(
+    "root_path", "", "Path of a proxy that this server is below, such as /museums."
+)
+_FORWARDED_ALLOW_IPS = flags.DEFINE_list(
+    "forwarded_allow_ips",
+    [],
+    "Addresses of proxies whose X-Forwarded-For and X-Forwarded-Proto are believed.",
+)
 flags.adopt_module_key_flags(milvus_flags)
 
 
@@ -67,6 +82,9 @@ def main() -> None:
             pretrained=_PRETRAINED.value,
             device=_DEVICE.value,
             milvus=milvus_flags.given_milvus(_BACKEND.value),
+            allowed_hosts=_ALLOWED_HOSTS.value,
+            root_path=_ROOT_PATH.value,
+            forwarded_allow_ips=_FORWARDED_ALLOW_IPS.value,
         )
     )
 
@@ -76,4 +94,4 @@ def _path(flag: flags.FlagHolder[str | None]) -> Path | None:
 
 
 if __name__ == "__main__":
-    frame.run(main)
+    frame.run(main, ends_at_once=True)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from hm3_jax.data.museum_jsonl import MuseumFiles, read_museum_files
 from hm3_jax.data.raw_museum import RawMuseum, sentences_of
 from hm3_jax.retrieval.exact import Search
 from hm3_jax.retrieval.index import Index, open_index
+from hm3_jax.retrieval.loaded import load_index
 from hm3_jax.retrieval.milvus import Milvus
 from hm3_jax.retrieval.on_device import search_of
 from hm3_jax.retrieval.server.collection import Query
@@ -23,6 +25,7 @@ from hm3_jax.retrieval.server.pictures import Hung, Pictures
 # Sentences that a call of the text tower has in a busy minute: many queries at once,
 # each embedded without each of its sentences too. Longer calls compile when they come.
 _SENTENCES = 1024
+_ROOT_PATH = re.compile(r"(/[^/?#\s]+)+")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -39,6 +42,11 @@ class ServeSettings:
         device: PyTorch's name of a device for the text encoder.
         milvus: Where the index was copied to, to search there; None for the index's
             own files.
+        allowed_hosts: Names and addresses that the server answers to beside `host`
+            and localhost; "*" stands for all.
+        root_path: Path of a proxy that the server is below, such as "/museums".
+        forwarded_allow_ips: Addresses of the proxies whose headers about clients are
+            believed.
     """
 
     index: Path
@@ -49,6 +57,9 @@ class ServeSettings:
     pretrained: str | None = None
     device: str = "auto"
     milvus: Milvus | None = None
+    allowed_hosts: Sequence[str] = ()
+    root_path: str = ""
+    forwarded_allow_ips: Sequence[str] = ()
 
 
 def serve(settings: ServeSettings) -> None:
@@ -63,13 +74,22 @@ def serve(settings: ServeSettings) -> None:
     """
     try:
         from hm3_jax.retrieval.server.app import make_app
-        from hm3_jax.retrieval.server.run import address_of, listen, run
+        from hm3_jax.retrieval.server.hosts import Hosts
+        from hm3_jax.retrieval.server.run import (
+            address_of,
+            check_proxies,
+            listen,
+            run,
+        )
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
             f"serving takes {error.name}: bash launch/setup.sh core serving, or "
             'pip install "hm3_jax[serving]"'
         ) from None
-    index = open_index(settings.index)
+    hosts = Hosts.of(settings.host, settings.allowed_hosts)
+    check_proxies(settings.forwarded_allow_ips)
+    _check_root_path(settings.root_path)
+    index = load_index(open_index(settings.index))
     listed = pictures = None
     if settings.museums is not None:
         listed = read_museum_files(settings.museums, root=settings.input_root)
@@ -83,8 +103,9 @@ def serve(settings: ServeSettings) -> None:
             index, pretrained=settings.pretrained, device=settings.device
         )
         collection = open_collection(index, encoder, search, listed)
+        app = make_app(collection, pictures, hosts=hosts, root_path=settings.root_path)
         print(f"{len(index.museums)} museums at {address_of(listening)}", flush=True)
-        run(make_app(collection, pictures), listening)
+        run(app, listening, settings.forwarded_allow_ips)
 
 
 def open_collection(
@@ -108,6 +129,13 @@ def open_collection(
     encoder.warm_up(_SENTENCES)
     collection.search([Query(10, like=index.museums.ids[0])])
     return collection
+
+
+def _check_root_path(path: str) -> None:
+    if path and not _ROOT_PATH.fullmatch(path):
+        raise ValueError(
+            f"--root_path: expected a path such as /museums, found {path!r}"
+        )
 
 
 def listed_pictures(index: Index, listed: MuseumFiles) -> Pictures:

@@ -33,7 +33,7 @@ from typing import NoReturn, TextIO
 
 from absl import flags
 
-from hm3_jax.cli import flag_files, help_page
+from hm3_jax.cli import flag_files, help_page, interrupts
 from hm3_jax.data.user_cache import provide_cache
 from hm3_jax.files.errors import full_disk
 from hm3_jax.files.text import NAMES, readable
@@ -58,15 +58,21 @@ _SETTINGS_OF_JAX = {
 _NOISY_LOGGERS = ("absl", "jax", "orbax", "flax")
 
 
-def run(main: Callable[[], int | None]) -> NoReturn:
+def run(main: Callable[[], int | None], *, ends_at_once: bool = False) -> NoReturn:
     """Parses `sys.argv`, calls `main` and ends the process with an exit code.
 
     Args:
       main: The entry's work. It reads its flags itself and may return an exit code.
+      ends_at_once: Whether Ctrl-C ends the process on the spot, because `main` leaves
+        nothing to be undone; otherwise it raises KeyboardInterrupt.
 
     Raises:
       SystemExit: Always, with a code from the table in the module's docstring.
     """
+    if ends_at_once:
+        interrupts.end_at_once()
+    else:
+        interrupts.raise_until_seen()
     flags.DEFINE_bool("debug", False, "Show tracebacks and the libraries' log lines.")
     for stream in (sys.stdout, sys.stderr):
         # Names of files may be in another encoding; they are shown all the same.
@@ -75,7 +81,10 @@ def run(main: Callable[[], int | None]) -> NoReturn:
     try:
         code = _parse_and_call(main)
         sys.stdout.flush()
-    except (Exception, KeyboardInterrupt) as error:
+    except KeyboardInterrupt as error:
+        interrupts.end_at_once()  # whoever asks twice does not want to wait
+        code = report(error)
+    except Exception as error:
         code = report(error)
     sys.exit(code)
 
@@ -104,7 +113,7 @@ def report(error: BaseException, who: str = "") -> int:
 def outcome(error: BaseException) -> tuple[int, str]:
     """Exit code and line of an exception."""
     if isinstance(error, KeyboardInterrupt):
-        return 130, "interrupted"
+        return interrupts.EXIT_CODE, "interrupted"
     if isinstance(error, BrokenPipeError):
         return 141, ""
     if isinstance(error, INPUT_ERRORS) or _is_of_a_name(error):

@@ -22,7 +22,12 @@ ARTWORK_KINDS = ("images", "videos")
 SPLITS = ("train", "val", "test")
 
 # Ids and themes are kept one a line in UTF-8, which lone surrogates do not have.
-_NOT_IN_NAMES = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
+_NOT_IN_NAMES = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+# Of no width, or turning the direction: two ids would look the same. Names for people
+# take some of them, in Persian and Hebrew.
+_NOT_IN_IDS = re.compile(
+    "[\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]"
+)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -142,6 +147,15 @@ def check_name(name: object, what: str) -> None:
         )
 
 
+def check_id(name: object, what: str) -> None:
+    """Raises ValueError unless `name` is a name that can be told by its looks."""
+    check_name(name, what)
+    if _NOT_IN_IDS.search(str(name)):
+        raise ValueError(
+            f"{what}: expected an id without invisible characters, found {name!r}"
+        )
+
+
 def check_table(
     table: ArtworkTable, size: int | None, kind: str, source: object
 ) -> None:
@@ -158,7 +172,7 @@ def check_table(
             refuses, or for a number of ids that is not that of the features.
     """
     for artwork in table.ids:
-        check_name(artwork, f"{source}: id among the {kind}")
+        check_id(artwork, f"{source}: id among the {kind}")
     repeated = first_repeated(table.ids)
     if repeated is not None:
         raise ValueError(
@@ -190,7 +204,7 @@ def check_museum(
         ValueError: For anything a store must not hold; the message names the source,
             the museum, what was expected and what was found.
     """
-    check_name(museum.id, f"{source}: museum id")
+    check_id(museum.id, f"{source}: museum id")
     here = f"{source}: museum {museum.id!r}"
     if museum.split not in SPLITS:
         raise ValueError(

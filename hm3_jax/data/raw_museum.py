@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hm3_jax.data.museum import SPLITS, check_name
+from hm3_jax.data.museum import SPLITS, check_id, check_name
 
 Description = str | tuple[str, ...] | tuple[tuple[str, ...], ...]
 """One text, or its sentences, or its sentences by room."""
@@ -91,7 +91,7 @@ def museum_from_json(value: object, where: str) -> RawMuseum:
         ValueError: If it is not a museum as `museum.schema.json` has it.
     """
     fields = _fields(value, _MUSEUM_KEYS, ("title",), where)
-    check_name(fields["id"], f"{where}: id")
+    check_id(fields["id"], f"{where}: id")
     here = f"{where}: museum {fields['id']!r}"
     if fields["split"] not in SPLITS:
         raise ValueError(
@@ -156,7 +156,7 @@ def artwork_from_json(value: object, where: str) -> RawArtwork:
         ValueError: If it is not an artwork as `artwork.schema.json` has it.
     """
     fields = _fields(value, _ARTWORK_KEYS, None, where)
-    check_name(fields["id"], f"{where}: id")
+    check_id(fields["id"], f"{where}: id")
     here = f"{where}: artwork {fields['id']!r}"
     check_path(fields["path"], f"{here}: path")
     known = {*_ARTWORK_KEYS, "title"}

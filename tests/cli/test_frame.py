@@ -197,6 +197,77 @@ def test_signals(start: Start, number: signal.Signals, code: int, line: bytes) -
         assert process.stderr.read() == line
 
 
+# A callback that is interrupted; Python goes on as if nothing had happened.
+_LOST = {
+    "garbage collection": """
+import gc, os, signal, time
+def callback(phase, info):
+    gc.callbacks.clear()
+    os.kill(os.getpid(), signal.SIGINT)
+gc.callbacks.append(callback)
+gc.collect()
+""",
+    "finaliser": """
+import os, signal, time
+class Museum:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGINT)
+Museum()
+""",
+    "weak reference": """
+import os, signal, time, weakref
+class Museum:
+    pass
+museum = Museum()
+reference = weakref.ref(museum, lambda _: os.kill(os.getpid(), signal.SIGINT))
+del museum
+""",
+}
+
+
+@pytest.mark.parametrize("place", _LOST)
+def test_an_interrupt_is_not_lost_in_a_callback(fault: Run, place: str) -> None:
+    # What is to be undone is undone.
+    waits = """
+try:
+    time.sleep(60)
+finally:
+    print("undone", flush=True)
+"""
+    done = fault(_LOST[place] + waits)
+    assert (done.returncode, done.stderr) == (130, "interrupted\n")
+    assert done.stdout == "f 25 ['a', 'b']\nundone\n"
+
+
+def test_other_faults_in_callbacks_are_shown(fault: Run) -> None:
+    done = fault("import gc; gc.callbacks.append(lambda *_: 1 / 0); gc.collect()")
+    assert done.returncode == 0
+    assert "ZeroDivisionError" in done.stderr
+
+
+def test_a_second_interrupt_ends_what_the_first_has_not(start: Start) -> None:
+    code = """
+import atexit, os, signal, time
+atexit.register(time.sleep, 60)
+atexit.register(os.kill, os.getpid(), signal.SIGINT)
+raise KeyboardInterrupt
+"""
+    with start(f"--fault={code}") as process:
+        assert process.stderr
+        assert process.wait(timeout=30) == 130
+        assert process.stderr.read() == b"interrupted\ninterrupted\n"
+
+
+def test_interrupts_that_are_ignored_stay_ignored(start: Start) -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:  # as shells start what runs in the background
+        process = start("--fault=import os, signal; os.kill(os.getpid(), 2)")
+    finally:
+        signal.signal(signal.SIGINT, before)
+    with process:
+        assert process.wait(timeout=30) == 0
+
+
 def test_closed_stdout_is_no_fault(start: Start) -> None:
     with start() as process:
         assert process.stdout and process.stderr

@@ -173,6 +173,12 @@ def test_blank_lines_and_byte_order_marks_pass(tmp_path):
         (changed("url", 1), "expected only the keys id, .*title, found 'url'"),
         (changed("id", 7), "id: expected a non-empty name .*found 7"),
         (changed("id", "a\n"), "id: expected a non-empty name"),
+        (
+            changed("id", "a\x85"),
+            r"id: expected a .* control characters, found 'a\\x85'",
+        ),
+        (changed("id", "a\u200b"), r"without invisible characters, found 'a\\u200b'"),
+        (changed("title", "a\u2028"), r"title: expected a .*, found 'a\\u2028'"),
         (changed("split", "validation"), "split of train, val, test, found 'valid"),
         (changed("split", ["test"]), r"split of train, val, test, found \['test'\]"),
         (changed("theme", ""), "theme: expected a non-empty name"),
@@ -218,6 +224,7 @@ def test_faults_are_named_with_their_line(tmp_path, line, complaint):
     [
         ({"id": "a"}, "expected the keys id, path, found no path"),
         ({"id": "", "path": "a"}, "id: expected a non-empty name"),
+        ({"id": "\ufeffa", "path": "a"}, "id: expected an id without invisible"),
         ({"id": "a", "path": "../a"}, "path: expected a path inside the input root"),
         ({"id": "a", "path": None}, "path: expected a path"),
         ({"id": "a", "path": "a", "title": 1}, "title: expected a non-empty name"),
@@ -248,7 +255,19 @@ def schema(name: str) -> jsonschema.Draft202012Validator:
 
 TEXTS = st.sampled_from(
     ["", " ", "a", "a.jpg", "./a", "/a", "..", "a/..", "a/../b", "..a/b..", "a\\b"]
-    + ["a\n", "\x7f", "\u2003", "train", "val", "展"]
+    + [
+        "a\n",
+        "\x7f",
+        "\x85",
+        "\u2028",
+        "a\u200b",
+        "\u202ea",
+        "\ufeffa",
+        "\u2003",
+        "train",
+        "val",
+        "展",
+    ]
 )
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(0, 2) | TEXTS,

@@ -4,8 +4,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Iterator, Sequence
-
-import uvicorn
+from typing import Any
 
 from hm3_jax.retrieval.server.app import DEFAULT_QUEUEING, Queueing, make_app
 from hm3_jax.retrieval.server.collection import (
@@ -19,7 +18,7 @@ from hm3_jax.retrieval.server.collection import (
     Theme,
 )
 from hm3_jax.retrieval.server.pictures import Pictures
-from hm3_jax.retrieval.server.run import address_of, listen
+from hm3_jax.retrieval.server.run import address_of, listen, server_of
 
 THEMES = ("landscape", "marine", "portrait")
 WORDS = ("harbour", "storm", "king", "meadow", "lantern", "queen")
@@ -32,6 +31,7 @@ class WordCollection:
         self.ids = [f"museum-{i:02d}" for i in range(museums)]
         self.slow = slow
         self.calls: list[int] = []
+        self.maps: list[int] = []
 
     @property
     def themes(self) -> list[Theme]:
@@ -56,7 +56,9 @@ class WordCollection:
     def search(self, queries: Sequence[Query]) -> list[Answer | ValueError]:
         self.calls.append(len(queries))
         time.sleep(self.slow)
-        return [self.answer(query) for query in queries]
+        answers = [self.answer(query) for query in queries]
+        too_few = any("lost" in (query.text or "") for query in queries)
+        return answers[1:] if too_few else answers
 
     def answer(self, query: Query) -> Answer | ValueError:
         if query.text is None:
@@ -65,6 +67,8 @@ class WordCollection:
         else:
             if "crash" in query.text:
                 raise RuntimeError("a fault in the search")
+            if "exit" in query.text:
+                raise SystemExit("a fault that no except Exception catches")
             if "unreachable" in query.text:
                 raise ConnectionError("http://10.0.0.1:19530: Milvus: no answer")
             if query.text.isdigit():
@@ -105,6 +109,7 @@ class WordCollection:
         )
 
     def map(self, most: int) -> Map:
+        self.maps.append(most)
         museums = [self.museum(museum) for museum in self.ids[:most]]
         return Map(
             [museum.id for museum in museums],
@@ -121,11 +126,13 @@ def served(
     pictures: Pictures | None = None,
     queueing: Queueing = DEFAULT_QUEUEING,
     port: int = 0,
+    forwarded_allow_ips: Sequence[str] = (),
+    **options: Any,
 ) -> Iterator[str]:
     """A real server in a thread; gives its address."""
     listening = listen("127.0.0.1", port)
-    app = make_app(collection, pictures, queueing)
-    server = uvicorn.Server(uvicorn.Config(app, log_level="critical", lifespan="on"))
+    app = make_app(collection, pictures, queueing, **options)
+    server = server_of(app, forwarded_allow_ips)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
     thread.start()
     try:

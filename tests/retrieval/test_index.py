@@ -11,10 +11,12 @@ import pytest
 from hm3_jax.retrieval import index as opening
 from hm3_jax.retrieval import index_writer
 from hm3_jax.retrieval.exact import unit
-from hm3_jax.retrieval.index import open_index, verify_index
-from hm3_jax.retrieval.index_format import IndexFacts
+from hm3_jax.retrieval.index import Index, open_index, verify_index
+from hm3_jax.retrieval.index_format import ARRAYS, IndexFacts
 from hm3_jax.retrieval.index_writer import append_museums, create_index, remove_museums
+from hm3_jax.retrieval.loaded import load_index
 from hm3_jax.retrieval.museums import Museums, pack_details
+from tests.retrieval.small_index import write_small_index
 
 SIZE = 6
 FACTS = IndexFacts({"a": 1, "b": {"c": [2]}}, {"name": "words"}, {"from": "a test"})
@@ -323,3 +325,39 @@ def test_readers_and_writers_get_along(path):
     writing.set()
     reader.join()
     assert faults == []
+
+
+def test_a_loaded_index_does_not_need_its_files(tmp_path: Path) -> None:
+    path = tmp_path / "index"
+    write_small_index(path)
+    opened = open_index(path)
+    loaded = load_index(opened)
+    wanted = {name: array_of(opened, name).copy() for name in ARRAYS}
+    for file in path.glob("*/*.npy"):
+        with file.open("r+b") as damaged:  # the same file, which may be mapped
+            damaged.truncate(0)
+    for name in ARRAYS:
+        array = array_of(loaded, name)
+        np.testing.assert_array_equal(array, wanted[name], strict=True)
+        assert not array.flags.writeable
+    assert loaded.museums.ids == opened.museums.ids
+    assert loaded.museums.detail(3)["title"] == "Museum 3"
+
+
+@pytest.mark.parametrize("name", ARRAYS)
+def test_an_index_that_changes_before_it_is_loaded_is_damaged(
+    tmp_path: Path, name: str
+) -> None:
+    path = tmp_path / "index"
+    write_small_index(path)
+    index = open_index(path)
+    (file,) = path.glob(f"*/{name}.npy")
+    with file.open("r+b") as damaged:
+        damaged.seek(-4, 2)
+        damaged.write(b"\xf0\xf0\xf0\xf0")
+    with pytest.raises(ValueError, match=f"{name}.npy: damaged: expected SHA-256"):
+        load_index(index)
+
+
+def array_of(index: Index, name: str) -> np.ndarray:
+    return index.map if name == "map" else getattr(index.museums, name)

@@ -1,5 +1,6 @@
 """An index served as a collection, against plain products of its arrays."""
 
+import dataclasses
 import json
 import os
 import signal
@@ -8,14 +9,17 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
 import pytest
 
 from hm3_jax.app.query_encoder import QueryEncoder
+from hm3_jax.app.serving import ServeSettings, serve
 from hm3_jax.retrieval.exact import ExactSearch
 from hm3_jax.retrieval.index import Index, open_index
+from hm3_jax.retrieval.museums import Museums
 from hm3_jax.retrieval.server.collection import Answer, Query
 from hm3_jax.retrieval.server.indexed import IndexCollection
 from tests.commands import fail
@@ -166,6 +170,22 @@ def test_hits_begin_to_describe_their_museums(
     assert collection.examples == ["One.", "A longer one. "]
 
 
+def test_what_is_known_of_a_hit_is_read_once(
+    index: Index, encoder: QueryEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[int] = []
+    detail = type(index.museums).detail
+
+    def counted(museums: Museums, row: int) -> dict[str, Any]:
+        read.append(row)
+        return detail(museums, row)
+
+    monkeypatch.setattr(type(index.museums), "detail", counted)
+    collection = IndexCollection(index, encoder.encode, ExactSearch(index.museums))
+    answer = answered(collection.search([Query(5, like="museum/0")])[0])
+    assert read == [index.row(hit.id) for hit in answer.hits]
+
+
 def test_a_batch_of_faults_only(collection: IndexCollection) -> None:
     faults = collection.search([Query(1, text="123"), Query(1, text="!")])
     assert [type(fault) for fault in faults] == [ValueError] * 2
@@ -234,6 +254,55 @@ def test_the_command_serves(server: tuple[subprocess.Popen[str], str]) -> None:
     assert (process.returncode, out, err) == (0, "", "")
 
 
+# Interrupts the process when a module is looked for, or in the first collection of
+# garbage after JAX's own callback is there.
+_INTERRUPTER = """
+import gc, os, signal, sys
+
+moment = os.environ["INTERRUPTED_AT"]
+
+def interrupt(*_):
+    if "jax" in sys.modules:
+        gc.callbacks.remove(interrupt)
+        os.kill(os.getpid(), signal.SIGINT)
+
+class Finder:
+    def find_spec(name, path=None, target=None):
+        if name == moment:
+            os.kill(os.getpid(), signal.SIGINT)
+
+if moment == "garbage collection":
+    gc.callbacks.append(interrupt)
+else:
+    sys.meta_path.insert(0, Finder)
+"""
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [
+        "hm3_jax.serve",
+        "hm3_jax.app.serving",
+        "jax",
+        "garbage collection",
+        "hm3_jax.retrieval.server.app",
+    ],
+)
+def test_an_interrupt_ends_a_server_that_starts(
+    repository: Path, tmp_path: Path, folder: Path, moment: str
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(_INTERRUPTER)
+    places = f"{tmp_path}{os.pathsep}{repository}"
+    done = subprocess.run(
+        [sys.executable, "-m", "hm3_jax.serve", f"--index={folder}", "--port=0"],
+        env=os.environ | {"PYTHONPATH": places, "INTERRUPTED_AT": moment},
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted\n")
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
@@ -276,3 +345,21 @@ def test_what_cannot_be_served(
     fail(
         run_module("hm3_jax.serve", *(a.format(**places) for a in arguments)), complaint
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "complaint"),
+    [
+        ("allowed_hosts", ["a", "http://a"], "scheme and port, found 'http://a'"),
+        ("root_path", "museums", "such as /museums, found 'museums'"),
+        ("root_path", "/museums/", "such as /museums, found '/museums/'"),
+        ("root_path", "/a?b", "such as /museums, found '/a\\?b'"),
+        ("forwarded_allow_ips", ["a.b"], "networks or \\*, found 'a.b'"),
+    ],
+)
+def test_what_is_wrong_about_a_proxy_is_said_before_the_work(
+    tmp_path: Path, name: str, value: object, complaint: str
+) -> None:
+    settings = ServeSettings(tmp_path / "no index", "127.0.0.1", 0)
+    with pytest.raises(ValueError, match=f"^--{name}: expected .*{complaint}"):
+        serve(dataclasses.replace(settings, **{name: value}))

@@ -14,6 +14,7 @@ from benchmarks.screenshot import take
 from hm3_jax.retrieval.server.collection import Answer, Map, Query, Theme
 from hm3_jax.retrieval.server.pictures import Hung, Pictures
 from tests.retrieval.browsing import chromium, find_chromium
+from tests.retrieval.proxying import proxied
 from tests.retrieval.serving import WordCollection, served
 
 pytestmark = [
@@ -41,16 +42,19 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    root = tmp_path_factory.mktemp("root")
+    with served(WordCollection(), dotted(tmp_path_factory.mktemp("root"))) as url:
+        yield url
+
+
+def dotted(root: Path) -> Pictures:
+    """Two pictures of museum-00."""
     (root / "dot.png").write_bytes(DOT)
     room = [Hung("dot.png", "view"), Hung("dot.png", "painting", "The <b>Dot</b>")]
-    pictures = Pictures(
+    return Pictures(
         root,
         lambda museum: [room] if museum == "museum-00" else [],
         lambda reference: root / reference,
     )
-    with served(WordCollection(), pictures) as url:
-        yield url
 
 
 # What Chromium itself says where a request is refused or nobody answers.
@@ -312,6 +316,42 @@ def test_a_server_that_has_gone_and_comes_back(browser: Browser) -> None:
     assert set(visit.said) == {GONE}
 
 
+@pytest.mark.parametrize("strips", [True, False], ids=["strips", "passes on"])
+def test_the_page_below_a_path_of_a_proxy(
+    visit: Visit, tmp_path: Path, strips: bool
+) -> None:
+    page, asked = visit.page, list[str]()
+    page.on("request", lambda request: asked.append(request.url))
+    root_path = "" if strips else "/museums"
+    with (
+        served(WordCollection(), dotted(tmp_path), root_path=root_path) as url,
+        proxied(url, "/museums", strips=strips) as outside,
+    ):
+        visit.go(f"{outside}/")
+        search(visit, "harbour storm")
+        assert page.url == f"{outside}/?query=harbour+storm"
+        page.get_by_role("link", name="number 0").click()
+        painting = page.get_by_role("img", name="The <b>Dot</b>")
+        expect(painting).to_be_visible()
+        small = "image => image.decode().then(() => image.naturalWidth)"
+        assert painting.evaluate(small) == 1
+        with page.expect_popup() as original:
+            painting.click()
+        assert original.value.url.startswith(f"{outside}/api/picture?")
+        page.get_by_role("link", name="More like this").click()
+        expect(page.get_by_role("heading", level=1)).to_contain_text("More like")
+        page.get_by_role("link", name="Map", exact=True).click()
+        expect(page).to_have_url(f"{outside}/?view=map")
+        visit.settle()
+        page.reload()
+        visit.settle()
+        page.get_by_role("link", name="Museum search").click()
+        expect(page).to_have_url(f"{outside}/")
+        visit.settle()
+    assert [address for address in asked if not address.startswith(outside)] == []
+    assert any("/api/thumbnail?" in address for address in asked)
+
+
 def test_examples_lead_to_results(visit: Visit, url: str) -> None:
     visit.go(url)
     visit.page.get_by_role("link", name="A storm.").click()
@@ -401,7 +441,7 @@ def test_axe_finds_no_serious_problem(
 
 
 def test_nothing_is_fetched_from_elsewhere(repository: Path) -> None:
-    folder = repository / "hm3_jax" / "search" / "page"
+    folder = repository / "hm3_jax" / "retrieval" / "page"
     named = re.compile(r"https?://(?!www\.w3\.org/)")
     assert list(folder.iterdir())
     assert [f.name for f in folder.iterdir() if named.search(f.read_text())] == []

@@ -57,6 +57,24 @@ def test_a_museum_the_map_and_the_summary(client: httpx.Client) -> None:
     assert client.get("/healthz").json() == {"status": "ok", "museums": 30}
 
 
+def test_the_map_is_computed_once_and_cut() -> None:
+    collection = WordCollection()
+    with served(collection) as url, httpx.Client(base_url=url) as client:
+        whole = client.get("/api/map").json()
+        for most in (1, 2, 3, 29, 30, 31, 20_000):
+            answer = client.get("/api/map", params={"most": most})
+            places = answer.json()
+            count = min(most, 30)
+            # From the first to the last, evenly.
+            rows = [int(i * 29 / max(1, count - 1)) for i in range(count)]
+            assert places == {
+                name: [column[row] for row in rows] for name, column in whole.items()
+            }
+            packed = answer.headers.get("content-encoding")
+            assert packed == ("gzip" if count == 30 else None)
+    assert collection.maps == [20_000]
+
+
 @pytest.mark.parametrize("query", ["海と船", "Ναυάγιο στην καταιγίδα", "🏛️ king", "ä"])
 def test_other_scripts_are_queries(client: httpx.Client, query: str) -> None:
     answer = client.get("/api/search", params={"query": query})
@@ -94,6 +112,7 @@ def test_the_openapi_document_names_all_that_there_is(client: httpx.Client) -> N
         "/api/map",
         "/api/collection",
         "/api/picture",
+        "/api/thumbnail",
         "/healthz",
         "/metrics",
     } == set(document["paths"])

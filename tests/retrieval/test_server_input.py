@@ -6,6 +6,8 @@ import socket
 import httpx
 import pytest
 
+from hm3_jax.retrieval.server.hosts import Hosts
+
 
 @pytest.mark.parametrize(
     ("parameters", "line"),
@@ -58,6 +60,7 @@ def test_wrong_queries_are_refused_in_one_line(
         (b'{"query": "king", "top_k": true}', 422, "top_k: expected an integer"),
         (b'{"query": "king", "top_k": 1e999}', 422, "top_k: "),
         (b'{"query": "king", "depth": 1}', 422, "depth: expected only query, top_k"),
+        (b'{"query": "king", "top_k": ' + b"9" * 60_000 + b"}", 422, "fewer digits"),
         (b"[" * 50_000, 422, "request body: expected JSON in UTF-8, not nested"),
         (json.dumps({"query": "x" * 100_000}).encode(), 413, "at most 65536 bytes"),
         (json.dumps({"query": "x" * 60_000}).encode(), 422, "at most 10000 characters"),
@@ -93,14 +96,95 @@ def test_a_body_of_undeclared_length_is_limited_too(client: httpx.Client) -> Non
     assert answer.status_code == 413
 
 
-def test_a_body_that_is_no_json_is_not_read_as_such(client: httpx.Client) -> None:
-    # A page of another origin may send this type without asking.
+@pytest.mark.parametrize(
+    "kind",
+    ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", None],
+)
+def test_a_body_that_is_no_json_is_not_read_as_such(
+    client: httpx.Client, kind: str | None
+) -> None:
+    # Pages of other origins may send these types without asking.
     answer = client.post(
         "/api/search",
         content=b'{"query": "king"}',
-        headers={"Content-Type": "text/plain"},
+        headers={} if kind is None else {"Content-Type": kind},
     )
     assert answer.status_code == 422
+
+
+def test_pages_of_other_origins_are_told_nothing(client: httpx.Client) -> None:
+    asking = {"Origin": "http://evil.example"}
+    preflight = {
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "content-type",
+    }
+    answers = [
+        client.get("/api/search?query=king", headers=asking),
+        client.post("/api/search", json={"query": "king"}, headers=asking),
+        client.options("/api/search", headers=asking | preflight),
+    ]
+    assert [answer.status_code for answer in answers] == [200, 200, 405]
+    for answer in answers:
+        assert answer.headers["cross-origin-resource-policy"] == "same-origin"
+        assert not [h for h in answer.headers if h.startswith("access-control")]
+
+
+@pytest.mark.parametrize("host", ["localhost", "LocalHost:1", "127.0.0.1", "[::1]:80"])
+def test_this_machine_is_answered_by_its_names(client: httpx.Client, host: str) -> None:
+    assert client.get("/healthz", headers={"Host": host}).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/", "/api/collection", "/healthz", "/metrics"])
+@pytest.mark.parametrize(
+    "host",
+    [
+        "evil.example",
+        "evil.example:8080",
+        "localhost.evil.example",
+        "127.0.0.1.evil.example",
+        "evil.example@localhost",
+        "localhost@evil.example",
+        "localhost:80:80",
+        "192.0.2.1",
+        "[::2]",
+        "",
+    ],
+)
+def test_other_names_for_this_machine_are_refused(
+    client: httpx.Client, host: str, path: str
+) -> None:
+    # A page of evil.example that leads its name to 127.0.0.1 asks like this.
+    answer = client.get(path, headers={"Host": host})
+    assert answer.status_code == 400
+    line = f"host: expected a name of this server (--allowed_hosts), found {host!r}"
+    assert answer.json() == {"error": line}
+
+
+@pytest.mark.parametrize(
+    ("listens", "others", "allowed", "refused"),
+    [
+        ("museum.example", [], ["museum.example", "MUSEUM.example.:80"], ["192.0.2.1"]),
+        ("192.0.2.1", [], ["192.0.2.1:8080"], ["192.0.2.2", "192.0.2.1.evil.example"]),
+        ("2001:db8::1", [], ["[2001:db8::1]:80"], ["[2001:db8::2]"]),
+        ("0.0.0.0", [], ["192.0.2.1", "[2001:db8::1]:80"], ["museum.example"]),
+        ("127.0.0.1", ["a.example", "B.example"], ["a.example:1", "b.example"], ["c"]),
+        ("127.0.0.1", ["*"], ["anything.example"], ["a@b", "a/b", "a b", ""]),
+    ],
+)
+def test_names_that_a_server_goes_by(
+    listens: str, others: list[str], allowed: list[str], refused: list[str]
+) -> None:
+    hosts = Hosts.of(listens, others)
+    for host in ["localhost:8080", "127.0.0.1", "[::1]", "127.0.0.2", *allowed]:
+        assert hosts.allow(host), host
+    for host in refused:
+        assert not hosts.allow(host), host
+
+
+@pytest.mark.parametrize("name", ["http://a.example", "a.example:80", "a/b", ""])
+def test_names_have_no_scheme_and_port(name: str) -> None:
+    with pytest.raises(ValueError, match="--allowed_hosts: expected names .*, found"):
+        Hosts.of("127.0.0.1", [name])
 
 
 @pytest.mark.parametrize(

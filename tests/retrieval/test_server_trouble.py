@@ -27,6 +27,45 @@ def test_a_fault_is_no_traceback_and_not_the_end(client: httpx.Client) -> None:
     assert client.get("/api/search", params={"query": "king"}).status_code == 200
 
 
+def test_a_backend_that_loses_answers_fails_that_search_only(
+    client: httpx.Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    answer = client.get("/api/search", params={"query": "lost"})
+    assert answer.status_code == 500
+    assert "expected 1 answers of the search, found 0" in caplog.text
+    assert client.get("/healthz").json() == {"status": "ok", "museums": 30}
+    assert client.get("/api/search", params={"query": "king"}).status_code == 200
+
+
+def test_a_search_that_has_ended_is_said_by_all(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    stopped = {"error": "the search has stopped; the server's log says why"}
+    queueing = Queueing(largest=1)
+    with (
+        served(WordCollection(slow=0.2), queueing=queueing) as url,
+        httpx.Client(base_url=url, timeout=30) as client,
+        concurrent.futures.ThreadPoolExecutor(4) as threads,
+    ):
+        assert client.get("/healthz").status_code == 200
+        # One ends it, the others wait, whatever their order.
+        queries = ["king", "exit", "storm", "queen"]
+        answers = threads.map(
+            lambda query: client.get("/api/search", params={"query": query}), queries
+        )
+        ended = [answer for answer in answers if answer.status_code != 200]
+        later = client.get("/api/search", params={"query": "king"})
+        like = client.get("/api/like/museum-03")
+        for answer in (*ended, later, like, client.get("/healthz")):
+            assert (answer.status_code, answer.json()) == (503, stopped)
+        assert ended
+        # What does not need the search goes on.
+        assert client.get("/api/museums/museum-03").status_code == 200
+        assert "hm3_museums 30.0" in client.get("/metrics").text.splitlines()
+    (record,) = [r for r in caplog.records if r.levelname == "CRITICAL"]
+    assert record.exc_info and isinstance(record.exc_info[1], SystemExit)
+
+
 def test_an_unreachable_backend_is_503_and_recovers(
     client: httpx.Client, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -66,7 +105,7 @@ def test_200_connections_at_once_are_answered_together() -> None:
 
 def test_clients_that_dawdle_or_go_away_hold_nobody_up() -> None:
     collection = WordCollection(slow=0.01)
-    line = b"GET /api/search?query=king HTTP/1.1\r\nHost: here\r\n"
+    line = b"GET /api/search?query=king HTTP/1.1\r\nHost: localhost\r\n"
     with contextlib.ExitStack() as stack:
         url = stack.enter_context(served(collection))
         address = (httpx.URL(url).host, httpx.URL(url).port or 80)

@@ -1,6 +1,10 @@
-/** What the page shows is in its address, so that it can be shared. */
+/**
+ * What the page shows is in its address, so that it can be shared. Addresses are
+ * relative: the page may be below a path of a proxy.
+ */
 
 const NAMES = ["query", "theme", "like", "museum", "view", "top_k"];
+export const START = "./";
 export const FIRST_HITS = 12;
 
 /** What an address asks for; fields that it does not have are "". */
@@ -16,12 +20,12 @@ export function write(state) {
   const parameters = new URLSearchParams();
   for (const name of NAMES) if (state[name]) parameters.set(name, state[name]);
   const text = parameters.toString();
-  return text ? `/?${text}` : "/";
+  return text ? `${START}?${text}` : START;
 }
 
 /** Goes somewhere, and remembers where one was. */
 export function go(address) {
-  if (address !== location.pathname + location.search) {
+  if (new URL(address, location.href).href !== location.href) {
     history.pushState(null, "", address);
   }
   dispatchEvent(new Event("popstate"));

@@ -32,19 +32,19 @@ export function search({ query, like, theme, top_k }, signal) {
   const parameters = new URLSearchParams({ top_k });
   if (theme) parameters.set("theme", theme);
   if (like) {
-    return ask(`/api/like/${encodeURIComponent(like)}?${parameters}`, { signal });
+    return ask(`api/like/${encodeURIComponent(like)}?${parameters}`, { signal });
   }
   if (query.length > LONGEST_IN_ADDRESS) {
     const body = JSON.stringify({ query, top_k, theme: theme || null });
     const headers = { "Content-Type": "application/json" };
-    return ask("/api/search", { method: "POST", body, headers, signal });
+    return ask("api/search", { method: "POST", body, headers, signal });
   }
   parameters.set("query", query);
-  return ask(`/api/search?${parameters}`, { signal });
+  return ask(`api/search?${parameters}`, { signal });
 }
 
 export function museum(id, signal) {
-  return ask(`/api/museums/${encodeURIComponent(id)}`, { signal });
+  return ask(`api/museums/${encodeURIComponent(id)}`, { signal });
 }
 
 /** What does not change while the server runs is asked for once. */
@@ -57,5 +57,5 @@ function once(address) {
   return kept.get(address);
 }
 
-export const collection = () => once("/api/collection");
-export const places = () => once("/api/map");
+export const collection = () => once("api/collection");
+export const places = () => once("api/map");

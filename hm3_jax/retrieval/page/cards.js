@@ -96,7 +96,7 @@ export function card(hit, place, answer, themes, state) {
       make(
         "div",
         { class: "picture" },
-        picture(hit.picture, "", instead),
+        picture(hit.thumbnail, "", instead),
         make("span", { class: "place", "aria-hidden": "true" }, place),
       ),
       make(

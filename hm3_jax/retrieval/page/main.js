@@ -1,6 +1,6 @@
 /** Shows what the address asks for. */
 
-import { FIRST_HITS, followLinks, go, read, write } from "./address.js";
+import { FIRST_HITS, START, followLinks, go, read, write } from "./address.js";
 import * as api from "./api.js";
 import { card } from "./cards.js";
 import { count, inside, make } from "./dom.js";
@@ -129,7 +129,7 @@ function showProblem(error) {
   problem.replaceChildren(
     make("h1", {}, error.passing ? "There is no answer right now" : "This does not work"),
     make("p", {}, error.message),
-    make("p", {}, error.passing ? again : inside("/", {}, "To the start")),
+    make("p", {}, error.passing ? again : inside(START, {}, "To the start")),
   );
   content.replaceChildren();
   say("");

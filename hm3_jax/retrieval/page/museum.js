@@ -1,6 +1,6 @@
 /** The page of one museum. */
 
-import { write } from "./address.js";
+import { START, write } from "./address.js";
 import { doors, picture, themeName } from "./cards.js";
 import { count, inside, make } from "./dom.js";
 
@@ -18,7 +18,7 @@ function roomPart(room, number, theme) {
       "figure",
       { class: item.kind },
       make("a", { href: item.url, target: "_blank", rel: "noopener" },
-        picture(item.url, text, gone)),
+        picture(item.thumbnail, text, gone)),
       item.title ? make("figcaption", { dir: "auto" }, item.title) : null,
     );
   });
@@ -46,7 +46,7 @@ export function museumPage(museum, themes, state, map) {
         { class: "back" },
         searched
           ? inside(write({ ...state, museum: "" }), {}, "← Back to the results")
-          : inside("/", {}, "← All museums"),
+          : inside(START, {}, "← All museums"),
       ),
       make("h1", { tabindex: "-1", dir: "auto" }, museum.title),
       make(

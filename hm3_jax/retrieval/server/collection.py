@@ -9,6 +9,8 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Protocol
 
+import numpy as np
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Query:
@@ -42,6 +44,7 @@ class Hit:
             be smaller by this much without it. Empty unless the query is a text.
         rooms: What each room of the museum adds to the score, likewise.
         picture: Address of a picture of the museum, or None.
+        thumbnail: Address of a small copy of it, or None.
         excerpt: How the museum's description begins; empty where there is none.
     """
 
@@ -54,6 +57,7 @@ class Hit:
     sentences: Sequence[float]
     rooms: Sequence[float]
     picture: str | None = None
+    thumbnail: str | None = None
     excerpt: str = ""
 
 
@@ -76,12 +80,14 @@ class Picture:
     """A picture in a room.
 
     Attributes:
-        url: Its address on this server.
+        url: Its address, relative to the page's, like those of hits.
+        thumbnail: Address of a small copy of it.
         kind: "view" of the room, or "painting" in it.
         title: What the painting is called, or None.
     """
 
     url: str
+    thumbnail: str
     kind: str
     title: str | None = None
 
@@ -147,6 +153,19 @@ class Map:
     themes: Sequence[int]
     x: Sequence[float]
     y: Sequence[float]
+
+
+def sample_map(places: Map, most: int) -> Map:
+    """At most so many museums of a map, spread evenly over it."""
+    rows = spread(len(places.ids), most)
+    return Map(
+        *([column[row] for row in rows] for column in dataclasses.astuple(places))
+    )
+
+
+def spread(total: int, most: int) -> list[int]:
+    """At most so many rows of a total, from the first to the last, evenly."""
+    return np.linspace(0, total - 1, min(most, total)).astype(int).tolist()
 
 
 class Collection(Protocol):

@@ -11,6 +11,7 @@ from fastapi import HTTPException
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from hm3_jax.retrieval.server.hosts import Hosts
 from hm3_jax.retrieval.server.measures import Measures
 from hm3_jax.retrieval.server.queries import MOST_BYTES
 
@@ -30,6 +31,7 @@ HEADERS = {
 
 _LOG = logging.getLogger(__name__)
 _FAILED = "the server could not answer this; its log says why"
+_SHOWN = 60
 _TOO_LARGE = f"request body: expected at most {MOST_BYTES} bytes, found more"
 _NO_TEXT = "address: expected UTF-8 text, found other bytes"
 
@@ -37,10 +39,12 @@ _NO_TEXT = "address: expected UTF-8 text, found other bytes"
 class Frame:
     """ASGI middleware around the whole app."""
 
-    def __init__(self, app: ASGIApp, measures: Measures):
-        """Wraps an app."""
+    def __init__(self, app: ASGIApp, measures: Measures, hosts: Hosts, root_path: str):
+        """Wraps an app; the arguments are those of `make_app`."""
         self._app = app
         self._measures = measures
+        self._hosts = hosts
+        self._root_path = root_path
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handles one request."""
@@ -63,21 +67,24 @@ class Frame:
                 headers.setdefault("cache-control", "no-cache")
             await send(message)
 
+        # Routes are found with it and without it in front of the request's path.
+        scope = {**scope, "root_path": self._root_path}
         if scope["method"] == "HEAD":
             # Answered as GET; the server leaves the body out.
             scope = {**scope, "method": "GET"}
         try:
-            if _declared_length(scope) > MOST_BYTES:
-                await _refuse(send_on, 413, _TOO_LARGE)
-                return
-            if not _is_text(scope["query_string"]):
-                await _refuse(send_on, 422, _NO_TEXT)
+            refused = self._refusal(scope)
+            if refused is not None:
+                await _refuse(send_on, *refused)
                 return
             await self._app(scope, _Limited(receive), send_on)
         except Exception:
             # Left to others, this would end the connection, and with it requests that
             # the client has sent on it meanwhile.
-            _LOG.exception("%s %s failed", scope["method"], scope["path"])
+            client, *_ = scope.get("client") or ("?",)
+            _LOG.exception(
+                "%s %s from %s failed", scope["method"], scope["path"], client
+            )
             if started_answering:
                 raise
             await _refuse(send_on, 500, _FAILED)
@@ -85,6 +92,20 @@ class Frame:
             # A route's pattern, not the address: names would be without end.
             route = getattr(scope.get("route"), "path", "other")
             self._measures.request(route, status, time.perf_counter() - started)
+
+    def _refusal(self, scope: Scope) -> tuple[int, str] | None:
+        """Status and line for a request that nothing else is to see, or None."""
+        host = Headers(scope=scope).get("host", "")
+        if not self._hosts.allow(host):
+            return 400, (
+                "host: expected a name of this server (--allowed_hosts), found "
+                f"{host[:_SHOWN]!r}"
+            )
+        if _declared_length(scope) > MOST_BYTES:
+            return 413, _TOO_LARGE
+        if not _is_text(scope["query_string"]):
+            return 422, _NO_TEXT
+        return None
 
 
 class _Limited:

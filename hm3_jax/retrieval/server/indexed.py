@@ -19,6 +19,7 @@ from hm3_jax.retrieval.server.collection import (
     Query,
     Room,
     Theme,
+    spread,
 )
 
 _KINDS = ("views", "images", "videos")
@@ -94,8 +95,8 @@ class IndexCollection:
         found: list[str] = []
         # Museums spread evenly over the collection, more than are needed, since not
         # all may have a description.
-        for row in np.linspace(0, len(self) - 1, 8 * _EXAMPLES).astype(int):
-            said = self._facts(int(row)).get("description", [])
+        for row in spread(len(self), 8 * _EXAMPLES):
+            said = self._facts(row).get("description", [])
             short = [text for text in said if text.strip() and len(text) <= _EXAMPLE]
             # The longest says most.
             if short and (text := max(short, key=len)) not in found:
@@ -144,7 +145,7 @@ class IndexCollection:
         x, y = self._index.map[row].tolist()
         return Museum(
             museum,
-            self._title(row),
+            _title(museum, facts),
             self._theme(row),
             x,
             y,
@@ -158,10 +159,10 @@ class IndexCollection:
     def map(self, most: int) -> Map:
         """Places of at most so many museums, spread evenly over the collection."""
         museums, places = self._index.museums, self._index.map
-        rows = np.linspace(0, len(museums) - 1, min(most, len(museums))).astype(int)
+        rows = spread(len(museums), most)
         return Map(
-            [museums.ids[int(row)] for row in rows],
-            [self._title(int(row)) for row in rows],
+            [museums.ids[row] for row in rows],
+            [_title(museums.ids[row], self._facts(row)) for row in rows],
             museums.theme_index[rows].tolist(),
             # More digits than a screen has points would only take longer.
             np.round(places[rows, 0].astype(float), 4).tolist(),
@@ -227,9 +228,6 @@ class IndexCollection:
         museums = self._index.museums
         return museums.themes[museums.theme_index[row]]
 
-    def _title(self, row: int) -> str:
-        return self._facts(row).get("title") or self._index.museums.ids[row]
-
     def _facts(self, row: int) -> dict[str, Any]:
         museums = self._index.museums
         return {**museums.detail(row), **self._listed(museums.ids[row])}
@@ -249,17 +247,22 @@ class IndexCollection:
         else:
             sentences = (score - text.without @ museums.vectors[row]).tolist()
         x, y = self._index.map[row].tolist()
+        facts = self._facts(row)
         return Hit(
             museums.ids[row],
-            self._title(row),
+            _title(museums.ids[row], facts),
             self._theme(row),
             score,
             x,
             y,
             sentences,
             (score - museums.rooms_of(row) @ query).tolist(),
-            excerpt=_beginning(self._facts(row).get("description", [])),
+            excerpt=_beginning(facts.get("description", [])),
         )
+
+
+def _title(museum: str, facts: Mapping[str, Any]) -> str:
+    return facts.get("title") or museum
 
 
 def _beginning(sentences: Sequence[str]) -> str:

@@ -6,13 +6,15 @@ Clients name a picture by museum, room and number, never by a path.
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from urllib.parse import urlencode
 
 from hm3_jax.retrieval.server.collection import Picture, Room
 
-_MOST_BYTES = 2**26
+# As many first bytes as tell what a file is.
+_SIGNATURE_BYTES = 12
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -30,6 +32,21 @@ class Hung:
     title: str | None = None
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class PictureFile:
+    """A picture's file.
+
+    Attributes:
+        path: Where it is, without links.
+        status: Of the file.
+        media_type: Of its content.
+    """
+
+    path: Path
+    status: os.stat_result
+    media_type: str
+
+
 @dataclasses.dataclass(frozen=True)
 class Pictures:
     """The pictures of a museum list.
@@ -44,12 +61,15 @@ class Pictures:
     rooms: Callable[[str], Sequence[Sequence[Hung]]]
     path_of: Callable[[str], Path]
 
-    def first(self, museum: str) -> str | None:
-        """Address of the picture that stands for a museum, or None."""
+    def first(self, museum: str) -> dict[str, str]:
+        """Addresses of the picture that stands for a museum: `Hit`'s fields."""
         for number, room in enumerate(self.rooms(museum)):
             if room:
-                return _url(museum, number, 0)
-        return None
+                return {
+                    "picture": _url("picture", museum, number, 0),
+                    "thumbnail": _url("thumbnail", museum, number, 0),
+                }
+        return {}
 
     def add_to(self, museum: str, rooms: Sequence[Room]) -> list[Room]:
         """A museum's rooms with their pictures."""
@@ -58,7 +78,12 @@ class Pictures:
             dataclasses.replace(
                 room,
                 pictures=[
-                    Picture(_url(museum, number, i), picture.kind, picture.title)
+                    Picture(
+                        _url("picture", museum, number, i),
+                        _url("thumbnail", museum, number, i),
+                        picture.kind,
+                        picture.title,
+                    )
                     for i, picture in enumerate(hung[number])
                 ],
             )
@@ -67,11 +92,8 @@ class Pictures:
             for number, room in enumerate(rooms)
         ]
 
-    def read(self, museum: str, room: int, number: int) -> tuple[bytes, str]:
-        """Reads a picture.
-
-        Returns:
-            Its bytes and media type.
+    def find(self, museum: str, room: int, number: int) -> PictureFile:
+        """Finds a picture's file, and reads no more than its first bytes.
 
         Raises:
             FileNotFoundError: If there is no such picture, or it lies outside the
@@ -81,18 +103,19 @@ class Pictures:
         if not (0 <= room < len(hung) and 0 <= number < len(hung[room])):
             raise FileNotFoundError("no such picture")
         try:
-            # Links may have changed since the list was read.
+            # Links may have changed since the list was read. A loop of them is a
+            # RuntimeError before Python 3.13.
             path = self.path_of(hung[room][number].reference).resolve(strict=True)
-        except (OSError, ValueError):
+            if not path.is_relative_to(self.root) or not path.is_file():
+                raise FileNotFoundError
+            with path.open("rb") as file:
+                kind = media_type(file.read(_SIGNATURE_BYTES))
+                status = os.fstat(file.fileno())
+        except (OSError, RuntimeError, ValueError):
             raise FileNotFoundError("no such picture") from None
-        if not path.is_relative_to(self.root) or not path.is_file():
-            raise FileNotFoundError("no such picture")
-        with path.open("rb") as file:
-            content = file.read(_MOST_BYTES + 1)
-        kind = media_type(content)
-        if kind is None or len(content) > _MOST_BYTES:
+        if kind is None:
             raise FileNotFoundError("no picture that browsers show")
-        return content, kind
+        return PictureFile(path, status, kind)
 
 
 def media_type(content: bytes) -> str | None:
@@ -113,6 +136,7 @@ def media_type(content: bytes) -> str | None:
     return "image/bmp" if content.startswith(b"BM") else None
 
 
-def _url(museum: str, room: int, number: int) -> str:
+def _url(what: str, museum: str, room: int, number: int) -> str:
     place = {"museum": museum, "room": room, "number": number}
-    return f"/api/picture?{urlencode(place)}"
+    # Relative to the page, which may be below a path of a proxy.
+    return f"api/{what}?{urlencode(place)}"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import ipaddress
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import uvicorn
@@ -46,19 +47,54 @@ def address_of(listening: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def run(app: FastAPI, listening: socket.socket) -> None:
-    """Serves until SIGTERM or SIGINT; what is being answered then is finished."""
-    server = uvicorn.Server(
+def check_proxies(addresses: Sequence[str]) -> None:
+    """Checks the addresses of proxies whose headers are believed.
+
+    Raises:
+        ValueError: If one is no IP address, network or "*".
+    """
+    for address in addresses:
+        try:
+            if address != "*":
+                ipaddress.ip_network(address)
+        except ValueError:
+            raise ValueError(
+                "--forwarded_allow_ips: expected IP addresses, networks or *, found "
+                f"{address!r}"
+            ) from None
+
+
+def server_of(app: FastAPI, forwarded_allow_ips: Sequence[str] = ()) -> uvicorn.Server:
+    """The server of an app, which does not run yet.
+
+    Args:
+        app: What to serve.
+        forwarded_allow_ips: Addresses of the proxies whose X-Forwarded-For and
+            X-Forwarded-Proto are believed; nobody's without any.
+    """
+    return uvicorn.Server(
         uvicorn.Config(
             app,
             log_level="warning",
             access_log=False,
             server_header=False,
+            proxy_headers=bool(forwarded_allow_ips),
+            forwarded_allow_ips=list(forwarded_allow_ips),
             limit_concurrency=_MOST_CONNECTIONS,
             timeout_graceful_shutdown=_GRACE,
             lifespan="on",
         )
     )
+
+
+def run(
+    app: FastAPI, listening: socket.socket, forwarded_allow_ips: Sequence[str] = ()
+) -> None:
+    """Serves until SIGTERM or SIGINT; what is being answered then is finished.
+
+    The arguments are those of `server_of`, and a socket that listens.
+    """
+    server = server_of(app, forwarded_allow_ips)
     with _stopping(server), listening:
         server.run(sockets=[listening])
 

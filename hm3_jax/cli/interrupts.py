@@ -1,0 +1,52 @@
+"""Ctrl-C ends a command, whatever it does at that moment.
+
+KeyboardInterrupt alone does not see to that. Where it is raised in a callback (of the
+garbage collector, which JAX has one of, of a weak reference, in `__del__`), Python
+hands it to `sys.unraisablehook` and goes on as if nothing had happened.
+"""
+
+import contextlib
+import os
+import signal
+import sys
+from types import FrameType
+from typing import Any
+
+EXIT_CODE = 130
+# Until an interrupt that was lost is raised again; the callback has ended by then.
+_AGAIN_SECONDS = 0.05
+
+
+def end_at_once() -> None:
+    """From now on, Ctrl-C ends the process on the spot.
+
+    For commands, and parts of them, that leave nothing to be undone.
+    """
+    _handle(_end)
+
+
+def raise_until_seen() -> None:
+    """From now on, Ctrl-C raises KeyboardInterrupt, again where a callback loses it."""
+    hook = sys.unraisablehook
+
+    def lost(unraisable: Any) -> None:
+        if issubclass(unraisable.exc_type, KeyboardInterrupt):
+            signal.setitimer(signal.ITIMER_REAL, _AGAIN_SECONDS)
+        else:
+            hook(unraisable)
+
+    sys.unraisablehook = lost
+    _handle(signal.default_int_handler)
+
+
+def _handle(handler: Any) -> None:
+    # Shells start what runs in the background with SIGINT ignored.
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        for number in (signal.SIGINT, signal.SIGALRM):
+            signal.signal(number, handler)
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    with contextlib.suppress(OSError):
+        os.write(2, b"interrupted\n")
+    os._exit(EXIT_CODE)

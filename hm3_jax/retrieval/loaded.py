@@ -1,0 +1,54 @@
+"""An index in memory: what a server answers from, whatever happens to the files."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import io
+from pathlib import Path
+
+import numpy as np
+from numpy.lib import format as npy
+
+from hm3_jax.files.facts import FileFacts
+from hm3_jax.retrieval.index import Index
+from hm3_jax.retrieval.index_format import ARRAYS
+
+# More than the header of any array here.
+_HEADER_BYTES = 4096
+
+
+def load_index(index: Index) -> Index:
+    """A copy of an index that is not mapped from its files.
+
+    A mapped file that is cut short ends the process that reads it, and one that is
+    written over gives other answers.
+
+    Raises:
+        OSError: If a file cannot be read.
+        ValueError: If the bytes that were read are not those of the manifest.
+    """
+    folder = index.path / index.manifest.generation
+    files = index.manifest.files
+    arrays = {
+        name: _load(folder / f"{name}.npy", files[f"{name}.npy"]) for name in ARRAYS
+    }
+    places = arrays.pop("map")
+    museums = dataclasses.replace(index.museums, **arrays)
+    return dataclasses.replace(index, museums=museums, map=places)
+
+
+def _load(file: Path, facts: FileFacts) -> np.ndarray:
+    """A .npy file's array, read-only, from bytes that were compared."""
+    content = np.fromfile(file, np.uint8)
+    found = hashlib.sha256(content.data).hexdigest()
+    if found != facts.sha256:
+        raise ValueError(
+            f"{file}: damaged: expected SHA-256 {facts.sha256}, found {found}"
+        )
+    header = io.BytesIO(content[:_HEADER_BYTES].tobytes())
+    npy.read_magic(header)
+    shape, _, dtype = npy.read_array_header_1_0(header)
+    array = content[header.tell() :].view(dtype).reshape(shape)
+    array.flags.writeable = False
+    return array

@@ -1,0 +1,67 @@
+"""Every error is a JSON object with one line, and those that the API has."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from fastapi import FastAPI, HTTPException, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+from starlette.exceptions import HTTPException as AnyHTTPException
+
+from hm3_jax.retrieval.server.queries import Problem, problem_line
+
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    status: {"model": Problem, "description": what}
+    for status, what in (
+        (404, "There is no such thing"),
+        (413, "The request is too large"),
+        (422, "The request is not what it should be"),
+        (503, "Too many requests wait, or what searches does not answer"),
+    )
+}
+"""What the OpenAPI document says of each status."""
+
+_NO_JSON = (
+    "request body: expected JSON in UTF-8, not nested deeply, with numbers of fewer "
+    "digits"
+)
+
+
+def handle_errors(app: FastAPI) -> None:
+    """Makes the app answer errors as `Problem`."""
+    app.add_exception_handler(RequestValidationError, _refused)
+    # Errors of FastAPI, and those of Starlette below it.
+    app.add_exception_handler(AnyHTTPException, _known)
+
+
+def unprocessable(line: str) -> HTTPException:
+    """The error of a request that is not what it should be."""
+    return HTTPException(422, line)
+
+
+def unavailable(line: str, seconds: int) -> HTTPException:
+    """The error of a request that may be answered later."""
+    return HTTPException(503, line, {"Retry-After": str(seconds)})
+
+
+def search_stopped() -> HTTPException:
+    """The error of a server whose search has ended, which only a new start mends."""
+    return HTTPException(503, "the search has stopped; the server's log says why")
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    return JSONResponse({"error": problem_line(error.errors()[0])}, 422)
+
+
+async def _known(request: Request, error: Exception) -> Response:
+    assert isinstance(error, AnyHTTPException)
+    status, line, cause = error.status_code, error.detail, error.__cause__
+    # What json.loads raises but FastAPI does not tell from faults of its own.
+    if isinstance(cause, ValueError | RecursionError) and not isinstance(
+        cause, json.JSONDecodeError
+    ):
+        status, line = 422, _NO_JSON
+    return JSONResponse({"error": line}, status, error.headers)

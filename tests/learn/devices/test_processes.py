@@ -117,7 +117,7 @@ def test_killed_stopped_and_resumed_as_if_nothing_had_been(runs, store, tmp_path
     with runs.start(2, "runs", "--data_placement=host", tries=1) as running:
         runs.wait_for_epochs(running, "runs", 2)
         running.processes[0].kill()
-        said = running.wait(limit=60)
+        said = running.wait()
     assert [s.code for s in said] == [-signal.SIGKILL, 1]
     (line,) = said[1].err.splitlines()
     assert line.startswith(f"error: process 1 of 2 stops: {GONE}")
@@ -127,7 +127,7 @@ def test_killed_stopped_and_resumed_as_if_nothing_had_been(runs, store, tmp_path
     with runs.start(2, "runs", *flags, tries=1) as running:
         runs.wait_for_epochs(running, "runs", 4)
         running.processes[1].send_signal(signal.SIGTERM)
-        said = running.wait(limit=90)
+        said = running.wait()
     ended_well(said)
     stopped = re.search(r"stopped after epoch (\d+)", said[0].out)
     assert stopped
@@ -164,7 +164,7 @@ def test_resumed_by_as_many_to_the_same_bits(runs):
     with runs.start(2, "broken") as running:
         runs.wait_for_epochs(running, "broken", 3)
         running.processes[1].kill()
-        assert [s.code for s in running.wait(limit=60)] == [1, -signal.SIGKILL]
+        assert [s.code for s in running.wait()] == [1, -signal.SIGKILL]
     with runs.start(2, "broken", "--resume") as running:
         ended_well(running.wait())
     found, wanted = runs.strategy("broken"), runs.strategy("whole")
@@ -189,7 +189,7 @@ def test_of_four_one_is_killed_and_two_go_on(runs, store, tmp_path):
     with runs.start(4, "fewer") as running:
         runs.wait_for_epochs(running, "fewer", 3)
         running.processes[3].kill()
-        said = running.wait(limit=60)
+        said = running.wait()
     assert [s.code for s in said] == [1, 1, 1, -signal.SIGKILL]
     for number, s in enumerate(said[:3]):
         (line,) = s.err.splitlines()
@@ -207,7 +207,7 @@ def test_all_are_asked_to_stop_and_four_go_on(runs, store, tmp_path):
         runs.wait_for_epochs(running, "more", 3)
         for process in running.processes:
             process.send_signal(signal.SIGTERM)
-        ended_well(running.wait(limit=90))
+        ended_well(running.wait())
     with runs.start(4, "more", "--resume") as running:
         ended_well(running.wait())
     close(

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from hm3_jax.objective.positives import Draws, draw_positives
@@ -107,8 +108,9 @@ class LossConfig:
         )
 
 
-Scalar = Float[Array, ""] | float
-Flag = Bool[Array, ""] | bool
+# One number, or one for each run of a leading axis.
+Scalar = Float[Array | np.ndarray, "*runs"] | float
+Flag = Bool[Array | np.ndarray, "*runs"] | bool
 
 
 @jax.tree_util.register_dataclass

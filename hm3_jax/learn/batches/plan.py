@@ -11,7 +11,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Array, Int
 
 from hm3_jax.learn.batches.features import Features, Recurrence
 from hm3_jax.learn.devices.mesh import Layout
@@ -163,9 +163,9 @@ class Batches:
       sequence: the same for the museum's recurrence; None without one.
     """
 
-    museums: Int[Any, "run data places steps share"]
-    sentences: Int[Any, "run data groups steps share"]
-    sequence: Int[Any, "run data groups steps share"] | None
+    museums: Int[Array | np.ndarray, "run data places steps share"]
+    sentences: Int[Array | np.ndarray, "run data groups steps share"]
+    sequence: Int[Array | np.ndarray, "run data groups steps share"] | None
 
     @property
     def steps(self) -> int:
@@ -182,8 +182,8 @@ class Batches:
 
 
 def packings(
-    sentences: Int[Any, " share"],
-    sequence: Int[Any, " share"] | None,
+    sentences: Int[Array | np.ndarray, " share"],
+    sequence: Int[Array | np.ndarray, " share"] | None,
     size: StaticSizes,
 ) -> Packings:
     """Layouts of one batch from its entries in `Batches`."""

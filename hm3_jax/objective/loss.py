@@ -15,7 +15,6 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from hm3_jax.objective.positives import Draws, draw_positives
@@ -109,8 +108,8 @@ class LossConfig:
 
 
 # One number, or one for each run of a leading axis.
-Scalar = Float[Array | np.ndarray, "*runs"] | float
-Flag = Bool[Array | np.ndarray, "*runs"] | bool
+Scalar = Float[Array, "*runs"] | float
+Flag = Bool[Array, "*runs"] | bool
 
 
 @jax.tree_util.register_dataclass

@@ -7,7 +7,7 @@ happens inside the compiled step (`learn.batches.gather`).
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import jax
 import numpy as np
@@ -15,6 +15,12 @@ from jaxtyping import Array, Float, Int
 
 from hm3_jax.data.store import FeatureStore
 from hm3_jax.nn.strategy import RecurrentConfig, StrategyConfig, input_kinds
+
+# On the host or on a device, which code that has one of them knows.
+if TYPE_CHECKING:
+    AnyArray = Any
+else:
+    AnyArray = Array | np.ndarray
 
 Recurrence = Literal["rooms", "views"] | None
 
@@ -32,9 +38,9 @@ class Column:
       index: row of `table` of each item, int32; None where items are the rows.
     """
 
-    table: Float[Array | np.ndarray, "*mesh rows d"]
-    offsets: Int[Array | np.ndarray, "*mesh sets_plus_1"]
-    index: Int[Array | np.ndarray, "*mesh items"] | None = None
+    table: Float[AnyArray, "*mesh rows d"]
+    offsets: Int[AnyArray, "*mesh sets_plus_1"]
+    index: Int[AnyArray, "*mesh items"] | None = None
 
 
 @jax.tree_util.register_dataclass
@@ -54,8 +60,8 @@ class Features:
 
     sentences: Column
     items: Mapping[str, Column]
-    room_offsets: Int[Array | np.ndarray, "*mesh museums_plus_1"]
-    themes: Int[Array | np.ndarray, "*mesh museums"]
+    room_offsets: Int[AnyArray, "*mesh museums_plus_1"]
+    themes: Int[AnyArray, "*mesh museums"]
     recurrence: Recurrence = dataclasses.field(metadata={"static": True})
     fed: bool = dataclasses.field(default=False, metadata={"static": True})
 

@@ -7,8 +7,11 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import jaxtyping
 import pytest
 from hypothesis import settings
+
+from tests import checked_shapes, left_out
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -38,6 +41,13 @@ settings.register_profile(
 )
 settings.load_profile("hm3_jax")
 
+checked_shapes.check_from_now_on()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(left_out)
+
+
 RunModule = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -51,6 +61,14 @@ def programs_of_other_modules_are_dropped() -> Iterator[None]:
     yield
     if "jax" in sys.modules:
         sys.modules["jax"].clear_caches()
+
+
+@pytest.fixture
+def shapes_are_not_checked() -> Iterator[None]:
+    """For what a function itself says of shapes that do not fit."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,7 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parent.parent
 # Below those that Linux gives to outgoing connections, which might take one meanwhile.
 _PORTS = range(20_000, 32_000)
+# Seconds after which something hangs.
 _LIMIT = 240.0
 
 
@@ -39,9 +40,9 @@ class Together:
     processes: Sequence[subprocess.Popen]
     files: Sequence[tuple[Path, Path]]
 
-    def wait(self, limit: float = _LIMIT) -> list[Said]:
-        """Waits until all have ended, no longer than some seconds."""
-        until = time.monotonic() + limit
+    def wait(self) -> list[Said]:
+        """Waits until all have ended."""
+        until = time.monotonic() + _LIMIT
         for process in self.processes:
             process.wait(timeout=max(until - time.monotonic(), 0.01))
         return [
@@ -49,9 +50,9 @@ class Together:
             for process, (out, err) in zip(self.processes, self.files, strict=True)
         ]
 
-    def wait_until(self, so: Callable[[], bool], limit: float = _LIMIT) -> None:
+    def wait_until(self, so: Callable[[], bool]) -> None:
         """Waits until something is so, while all processes run."""
-        until = time.monotonic() + limit
+        until = time.monotonic() + _LIMIT
         while not so():
             said = [err.read_text() for _, err in self.files]
             assert all(process.poll() is None for process in self.processes), said

@@ -62,12 +62,12 @@ def start(repository: Path, tmp_path: Path):
 def test_a_job_that_is_asked_to_stop(start, tmp_path, name, requeued):
     job = start("sweep", "--features=a b", "--epochs=3")
     try:
-        until = time.monotonic() + 20
+        until = time.monotonic() + 120
         while not (tmp_path / "working").exists():
             assert time.monotonic() < until and job.poll() is None
             time.sleep(0.02)
         job.send_signal(signal.Signals[f"SIG{name}"])
-        out, err = job.communicate(timeout=20)
+        out, err = job.communicate(timeout=120)
     finally:
         job.kill()
     assert (job.returncode, out, err) == (0, "", "")
@@ -81,7 +81,7 @@ def test_a_job_that_is_asked_to_stop(start, tmp_path, name, requeued):
 
 def test_a_job_whose_training_fails(start, tmp_path):
     job = start("--features=store", WORKS="no")
-    assert job.communicate(timeout=20) == ("", "")
+    assert job.communicate(timeout=120) == ("", "")
     assert job.returncode == 5
     assert (tmp_path / "called").read_text().startswith("-m hm3_jax.train --resume")
     assert not (tmp_path / "requeued").exists()
@@ -98,7 +98,7 @@ def test_a_job_whose_training_fails(start, tmp_path):
 )
 def test_wrong_calls(start, tmp_path, arguments, job, code, line):
     called = start(*arguments, SLURM_JOB_ID=job)
-    out, err = called.communicate(timeout=20)
+    out, err = called.communicate(timeout=120)
     assert called.returncode == code
     assert err.startswith(line) and bool(err) == bool(line)
     assert out.startswith("Trains on the GPUs of several") == (not line)

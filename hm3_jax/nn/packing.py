@@ -4,6 +4,7 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Int
 
 # Row counts of the loop bodies: all sequences, the longest 7/8 of them, ... More parts
@@ -26,7 +27,7 @@ class Packing:
       capacity: static upper bound of the sum of `lengths`.
     """
 
-    lengths: Int[Array, " sequences"]
+    lengths: Int[Array | np.ndarray, " sequences"]
     max_length: int = dataclasses.field(metadata={"static": True})
     capacity: int = dataclasses.field(metadata={"static": True})
 

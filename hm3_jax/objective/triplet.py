@@ -183,8 +183,9 @@ class TripletLoss(Loss):
         return (1 - weight) * first + weight * second
 
 
-Scalar = Float[Array, ""] | float
-Flag = Bool[Array, ""] | bool
+# One number, or one for each run of a leading axis.
+Scalar = Float[Array, "*runs"] | float
+Flag = Bool[Array, "*runs"] | bool
 
 
 @jax.tree_util.register_dataclass

@@ -237,7 +237,7 @@ def product_error(size: int) -> float:
 
 
 def cosines(
-    vectors: Float[np.ndarray, "pairs d"], queries: Float[np.ndarray, "pairs d"]
+    vectors: Float[np.ndarray, "pairs d"], queries: Float[np.ndarray, "#pairs d"]
 ) -> Float[np.ndarray, " pairs"]:
     """Products of unit vectors, pair by pair, in float64.
 

@@ -19,7 +19,7 @@ from hm3_jax.retrieval.projection import project
 # Museums that are copied at a time.
 _CHUNK = 8192
 
-Parts = Sequence[tuple[Museums, Int[np.ndarray, " chosen"]]]
+Parts = Sequence[tuple[Museums, Int[np.ndarray, " _chosen"]]]
 """Museums, and the rows of those of them that are meant."""
 
 

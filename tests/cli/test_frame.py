@@ -193,7 +193,7 @@ def test_signals(start: Start, number: signal.Signals, code: int, line: bytes) -
         assert process.stdout and process.stderr
         process.stdout.readline()  # main is running
         process.send_signal(number)
-        assert process.wait(timeout=30) == code
+        assert process.wait(timeout=120) == code
         assert process.stderr.read() == line
 
 
@@ -272,7 +272,7 @@ def test_closed_stdout_is_no_fault(start: Start) -> None:
     with start() as process:
         assert process.stdout and process.stderr
         process.stdout.close()
-        assert process.wait(timeout=30) == 141
+        assert process.wait(timeout=120) == 141
         assert process.stderr.read() == b""
 
 

@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -307,32 +306,28 @@ def test_sizes_within_a_tile_share_a_compilation() -> None:
     assert np.diff(compiled).tolist() == [0, 0, 1]
 
 
-def test_two_thousand_museums_take_less_than_a_second() -> None:
-    inputs = noisy_museums(2000, d=256)
-    retrieval_metrics(*inputs)  # compiles
-    times = []
-    # Other work on the machine makes rounds slower, none makes them faster.
-    while len(times) < 20 and min(times, default=1) >= 1:
-        start = time.process_time()
-        retrieval_metrics(*inputs)
-        times.append(time.process_time() - start)
-    print(f"2,000 museums: {min(times):.3f} s of processor time")
-    assert min(times) < 1
+def test_all_pairs_are_multiplied_and_sorted_once_a_direction() -> None:
+    n, d = 16 * TILE, 256
+    rows = jax.ShapeDtypeStruct((n, d), jnp.float32)
+    themes = jax.ShapeDtypeStruct((n,), jnp.int32)
+    scorer: Any = metrics._query_scores
+    program = scorer.lower(rows, rows, themes, np.int32(n), block_size=4 * TILE)
+    one_product = 2 * n * n * d
+    assert 2 <= program.cost_analysis()["flops"] / one_product < 2.2
+    assert program.as_text().count("stablehlo.sort") == 2
 
 
 MEASURE = """
-import json, resource, sys, time
+import json, resource
 import numpy as np
 from hm3_jax.objective.metrics import retrieval_metrics
 n, d = 50_000, 256
 rng = np.random.default_rng(0)
 descriptions = rng.standard_normal((n, d), dtype=np.float32)
 museums = descriptions + 4 * rng.standard_normal((n, d), dtype=np.float32)
-start = time.perf_counter()
 found = retrieval_metrics(descriptions, museums, rng.integers(0, 7, n))
-seconds = time.perf_counter() - start
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-print(json.dumps({"seconds": seconds, "peak": peak * 1024, "metrics": found}))
+print(json.dumps({"peak": peak * 1024, "metrics": found}))
 """
 
 
@@ -347,7 +342,6 @@ def test_fifty_thousand_museums_within_two_gigabytes(repository: Path) -> None:
         check=True,
     )
     measured = json.loads(done.stdout)
-    print(f"50,000: {measured['seconds']:.0f} s, {measured['peak'] / 1e9:.2f} GB")
     assert measured["peak"] < 2e9
     assert all(np.isfinite(value) for value in measured["metrics"].values())
     assert measured["metrics"]["t2s_class_P@10"] > 100 / 7

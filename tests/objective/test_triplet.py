@@ -507,6 +507,7 @@ def test_weights_out_of_range_are_refused_by_name(field, value, flag) -> None:
     assert TripletWeights.checked(margin=0.3).margin == 0.3
 
 
+@pytest.mark.usefixtures("shapes_are_not_checked")
 def test_wrong_shapes_and_a_missing_key_are_refused() -> None:
     s, c, valid = batch(4)
     with pytest.raises(ValueError, match=r"\(4, 4\), \(3,\) and \(4,\)"):

@@ -27,9 +27,10 @@ WORDS = ("harbour", "storm", "king", "meadow", "lantern", "queen")
 class WordCollection:
     """Museum i shows words i and i + 1; a score is the share of words it shows."""
 
-    def __init__(self, museums: int = 30, slow: float = 0.0):
+    def __init__(self, museums: int = 30):
         self.ids = [f"museum-{i:02d}" for i in range(museums)]
-        self.slow = slow
+        self.opened = threading.Event()  # searches wait for it
+        self.opened.set()
         self.calls: list[int] = []
         self.maps: list[int] = []
 
@@ -55,7 +56,7 @@ class WordCollection:
 
     def search(self, queries: Sequence[Query]) -> list[Answer | ValueError]:
         self.calls.append(len(queries))
-        time.sleep(self.slow)
+        assert self.opened.wait(60)
         answers = [self.answer(query) for query in queries]
         too_few = any("lost" in (query.text or "") for query in queries)
         return answers[1:] if too_few else answers

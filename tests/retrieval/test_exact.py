@@ -116,6 +116,7 @@ def test_a_product_is_within_the_bound(museums, queries):
         (np.full((1, SIZE), np.inf), 1, "expected finite queries"),
     ],
 )
+@pytest.mark.usefixtures("shapes_are_not_checked")
 def test_wrong_queries_are_refused(museums, search, queries, top_k, complaint):
     with pytest.raises(ValueError, match=complaint):
         search(museums).search(queries, top_k)

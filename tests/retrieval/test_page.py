@@ -26,6 +26,9 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
 ]
 
+# Only ends what hangs, also where the machine is slow.
+expect.set_options(timeout=60_000)
+
 # A picture of one point, for museum-00.
 DOT = bytes.fromhex(
     "89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c4890000000d494441"

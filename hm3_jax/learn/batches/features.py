@@ -7,14 +7,20 @@ happens inside the compiled step (`learn.batches.gather`).
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import jax
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Array, Float, Int
 
 from hm3_jax.data.store import FeatureStore
 from hm3_jax.nn.strategy import RecurrentConfig, StrategyConfig, input_kinds
+
+# On the host or on a device, which code that has one of them knows.
+if TYPE_CHECKING:
+    AnyArray = Any
+else:
+    AnyArray = Array | np.ndarray
 
 Recurrence = Literal["rooms", "views"] | None
 
@@ -24,15 +30,17 @@ Recurrence = Literal["rooms", "views"] | None
 class RaggedColumn:
     """Features of one kind for every museum or room, on the host or on a device.
 
+    Arrays that were fed have the mesh's two axes in front (`Features.fed`).
+
     Attributes:
       table: float16 or float32 (rows, d).
       offsets: int32 (sets + 1,); set i has items `offsets[i]:offsets[i + 1]`.
       index: row of `table` of each item, int32; None where items are the rows.
     """
 
-    table: Float[Any, "rows d"]
-    offsets: Int[Any, " sets_plus_1"]
-    index: Int[Any, " items"] | None = None
+    table: Float[AnyArray, "*mesh rows d"]
+    offsets: Int[AnyArray, "*mesh sets_plus_1"]
+    index: Int[AnyArray, "*mesh items"] | None = None
 
 
 @jax.tree_util.register_dataclass
@@ -52,8 +60,8 @@ class Features:
 
     sentences: RaggedColumn
     items: Mapping[str, RaggedColumn]
-    room_offsets: Int[Any, " museums_plus_1"]
-    themes: Int[Any, " museums"]
+    room_offsets: Int[AnyArray, "*mesh museums_plus_1"]
+    themes: Int[AnyArray, "*mesh museums"]
     recurrence: Recurrence = dataclasses.field(metadata={"static": True})
     fed: bool = dataclasses.field(default=False, metadata={"static": True})
 

@@ -13,7 +13,7 @@ import jax
 import numpy as np
 from jaxtyping import Int
 
-from hm3_jax.learn.batches.features import Features, Recurrence
+from hm3_jax.learn.batches.features import AnyArray, Features, Recurrence
 from hm3_jax.learn.devices.mesh import Layout
 from hm3_jax.nn.packing import Packing
 
@@ -163,9 +163,9 @@ class Batches:
       sequence: the same for the museum's recurrence; None without one.
     """
 
-    museums: Int[Any, "run data places steps share"]
-    sentences: Int[Any, "run data groups steps share"]
-    sequence: Int[Any, "run data groups steps share"] | None
+    museums: Int[AnyArray, "run data places steps share"]
+    sentences: Int[AnyArray, "run data groups steps share"]
+    sequence: Int[AnyArray, "run data groups steps share"] | None
 
     @property
     def steps(self) -> int:
@@ -182,8 +182,8 @@ class Batches:
 
 
 def packings(
-    sentences: Int[Any, " share"],
-    sequence: Int[Any, " share"] | None,
+    sentences: Int[AnyArray, " share"],
+    sequence: Int[AnyArray, " share"] | None,
     size: StaticSizes,
 ) -> Packings:
     """Layouts of one batch from its entries in `Batches`."""

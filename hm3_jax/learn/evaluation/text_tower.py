@@ -49,7 +49,7 @@ class QueryTower:
         self._params = jax.device_put(dict(params))
 
     def __call__(
-        self, descriptions: Sequence[Float[np.ndarray, "sentences in_size"]]
+        self, descriptions: Sequence[Float[np.ndarray, "_sentences in_size"]]
     ) -> Float[np.ndarray, "descriptions d"]:
         """Embeds descriptions.
 

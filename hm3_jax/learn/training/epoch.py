@@ -64,13 +64,13 @@ class Steps:
     """What the steps of an epoch came to; 0 in groups without an active run.
 
     Attributes:
-      loss: of each batch, before its step.
+      loss: of each batch, before its step; inside a step, of one run's one batch.
       gradient_norm: Euclidean norm of the loss's gradient by all parameters together,
         before Adam scales it.
     """
 
-    loss: Float[Array, "slots steps"]
-    gradient_norm: Float[Array, "slots steps"]
+    loss: Float[Array, "*slots_and_steps"]
+    gradient_norm: Float[Array, "*slots_and_steps"]
 
 
 def fresh_state(params: Mapping[str, Any]) -> ParamState:

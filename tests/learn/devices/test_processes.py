@@ -130,7 +130,7 @@ def test_killed_stopped_and_resumed_as_if_nothing_had_been(runs, store, tmp_path
     with runs.start(2, "runs", "--data_placement=host", tries=1) as running:
         runs.wait_for_epochs(running, "runs", 2)
         running.processes[0].kill()
-        said = running.wait(limit=60)
+        said = running.wait()
     ended_without(0, said)
 
     # Two go on; one of them is asked to stop.
@@ -138,7 +138,7 @@ def test_killed_stopped_and_resumed_as_if_nothing_had_been(runs, store, tmp_path
     with runs.start(2, "runs", *flags, tries=1) as running:
         runs.wait_for_epochs(running, "runs", 4)
         running.processes[1].send_signal(signal.SIGTERM)
-        said = running.wait(limit=90)
+        said = running.wait()
     ended_well(said)
     stopped = re.search(r"stopped after epoch (\d+)", said[0].out)
     assert stopped
@@ -175,7 +175,7 @@ def test_resumed_by_as_many_to_the_same_bits(runs):
     with runs.start(2, "broken") as running:
         runs.wait_for_epochs(running, "broken", 3)
         running.processes[1].kill()
-        ended_without(1, running.wait(limit=60))
+        ended_without(1, running.wait())
     with runs.start(2, "broken", "--resume") as running:
         ended_well(running.wait())
     found, wanted = runs.strategy("broken"), runs.strategy("whole")
@@ -200,7 +200,7 @@ def test_of_four_one_is_killed_and_two_go_on(runs, store, tmp_path):
     with runs.start(4, "fewer") as running:
         runs.wait_for_epochs(running, "fewer", 3)
         running.processes[3].kill()
-        said = running.wait(limit=60)
+        said = running.wait()
     ended_without(3, said)
     with runs.start(2, "fewer", "--resume") as running:
         ended_well(running.wait())
@@ -215,7 +215,7 @@ def test_all_are_asked_to_stop_and_four_go_on(runs, store, tmp_path):
         runs.wait_for_epochs(running, "more", 3)
         for process in running.processes:
             process.send_signal(signal.SIGTERM)
-        ended_well(running.wait(limit=90))
+        ended_well(running.wait())
     with runs.start(4, "more", "--resume") as running:
         ended_well(running.wait())
     close(

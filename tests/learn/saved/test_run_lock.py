@@ -122,10 +122,9 @@ def test_a_holder_that_has_not_said_who_it_is_still_holds(tmp_path, text):
 def test_never_two_at_once(tmp_path):
     """Threads that take, delete and take again: the lock is of files, not processes."""
     inside, most, taken = [0], [0], [0]
-    until = time.monotonic() + 1.0
 
     def work() -> None:
-        while time.monotonic() < until:
+        while taken[0] < 200:
             try:
                 with run_lock(tmp_path):
                     inside[0] += 1
@@ -142,7 +141,7 @@ def test_never_two_at_once(tmp_path):
     for thread in threads:
         thread.join()
     assert most[0] == 1
-    assert taken[0] > 4
+    assert taken[0] >= 200
 
 
 def test_a_file_system_without_locks_is_warned_about(tmp_path, monkeypatch):

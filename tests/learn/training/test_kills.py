@@ -222,7 +222,12 @@ def leftovers(experiment: Path) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    ("kills", "seed"), [(5, 0), pytest.param(30, 1, marks=pytest.mark.slow)]
+    ("kills", "seed"),
+    [
+        (2, 2),
+        pytest.param(5, 0, marks=pytest.mark.thorough),
+        pytest.param(30, 1, marks=pytest.mark.slow),
+    ],
 )
 def test_killed_runs_end_as_if_they_never_had_been(command, kills, seed):
     print(f"seed of the moments: {seed}")

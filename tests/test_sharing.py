@@ -15,11 +15,11 @@ import pytest
 
 from hm3_jax.data.store import FeatureStore, open_store
 from hm3_jax.evaluation_session import EvaluationSettings, evaluate_all
+from hm3_jax.files.json_files import read_json, write_json
 from hm3_jax.index_building import embed_store
 from hm3_jax.interop.release_folder import write_release_folder
 from hm3_jax.interop.shared_facts import read_facts
 from hm3_jax.learn import checkpoint
-from hm3_jax.learn.run_folder import read_json, write_json
 from hm3_jax.model_source import load_checkpoint
 from hm3_jax.sharing import origin_of, share
 from tests import hub_server

@@ -105,6 +105,8 @@ def take_back(parent: Path, name: str | None = None) -> None:
 def _found(parent: Path, name: str | None) -> list[tuple[Path, re.Match[str]]]:
     """Folders with hidden names, those beside `parent / name` or all."""
     wanted = None if name is None else hidden_name(parent / name, "").name
+    if not os.access(parent, os.R_OK):  # a folder to write into only
+        return []
     return [
         (path, match)
         for path in parent.iterdir()

@@ -149,8 +149,8 @@ def test_wrong_input(fault: Run, code: str, line: str) -> None:
         ("{}['k']", "error: KeyError: 'k' (--debug shows where)\n"),
         ("assert 1 > 2, 'sum'", "error: AssertionError: sum (--debug shows where)\n"),
         (
-            "raise OSError(28, 'No space left on device', 'f')",
-            "error: OSError: f: No space left on device (--debug shows where)\n",
+            "raise OSError(5, 'Input/output error', 'f')",
+            "error: OSError: f: Input/output error (--debug shows where)\n",
         ),
     ],
 )

@@ -6,7 +6,9 @@ import importlib
 import pytest
 
 
-@pytest.mark.parametrize("name", ["info_nce", "metric_table", "metrics", "similarity", "triplet"])
+@pytest.mark.parametrize(
+    "name", ["info_nce", "metric_table", "metrics", "similarity", "triplet"]
+)
 def test_docstring_examples(name: str) -> None:
     module = importlib.import_module(f"hm3_jax.objective.{name}")
     failed, attempted = doctest.testmod(module)

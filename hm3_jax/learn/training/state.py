@@ -259,7 +259,8 @@ def _usable(run: Run) -> dict[int, TryProgress]:
             _, problems = checkpoint.newest_usable(run.folder, "last", among=[epoch])
             warnings.warn(f"{'; '.join(problems)}; it is not used", stacklevel=2)
             continue
-        progress = TryProgress(**checkpoint.read_progress(run.folder, "last", epoch))
+        found = checkpoint.read_progress(run.folder, "last", epoch)
+        progress = TryProgress.read(found, f"{run.folder}, epoch {epoch}")
         if progress.best_epoch is not None and progress.best_epoch not in best:
             # That of an older epoch has made room, maybe, when a newer best was saved.
             if not usable:
@@ -275,8 +276,9 @@ def _usable(run: Run) -> dict[int, TryProgress]:
 
 def _ended(run: Run, saved: Mapping[int, TryProgress]) -> TryProgress | None:
     """Where a run has ended, None if it has not."""
-    if (run.folder / _FAILURE).exists():
-        return TryProgress(**read_object(run.folder / _FAILURE))
+    failure = run.folder / _FAILURE
+    if failure.exists():
+        return TryProgress.read(read_object(failure), failure)
     if saved and has_ended(run, progress := saved[max(saved)]):
         return progress
     return None

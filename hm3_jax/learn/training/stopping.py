@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
 from hm3_jax.learn.settings import TrainSettings
 from hm3_jax.objective.metric_table import BEST_STRATEGIES, BY_KEY
@@ -28,6 +29,24 @@ class TryProgress:
     epochs_without: int = 0
     ended: bool = False
     failure: str | None = None
+
+    @classmethod
+    def read(cls, values: Any, where: object) -> "Progress":
+        """Progress that was written as JSON.
+
+        Args:
+          values: what was read.
+          where: it was read from, for the message.
+
+        Raises:
+          ValueError: it is something else.
+        """
+        try:
+            return cls(**values)
+        except TypeError as error:
+            raise ValueError(
+                f"{where}: expected the progress of a try, found {error}"
+            ) from None
 
     @property
     def begun(self) -> int:

@@ -383,3 +383,18 @@ def test_a_folder_without_the_right_to_write(copy):
     finally:
         slot.chmod(0o755)
     assert checkpoint.usable_epochs(copy, "last") == [3, 4]
+
+
+@pytest.mark.parametrize("text", ['{"format_version": 1}', "[]", "[" * 100_000])
+def test_intact_facts_of_another_form_are_named(copy, text):
+    """As somebody else's program, or a hostile one, writes them: checksums fit."""
+    where = epoch_folder(copy, 4)
+
+    def write(to: Path) -> None:
+        shutil.copytree(where / "arrays", to / "arrays")
+        (to / "meta.json").write_text(text)
+
+    verified_folder.save_folder(where, 0, write, lambda folder: None)
+    with pytest.raises(ValueError, match="/4/meta.json: expected .*, found ") as raised:
+        checkpoint.load(copy, "last", 4)
+    assert "\n" not in str(raised.value)

@@ -14,7 +14,7 @@ def after(
     scores: Sequence[float] = (),
     metric: str = "t2s_R@1",
 ) -> TryProgress:
-    """Progress after epochs of these val losses and scores."""
+    """TryProgress after epochs of these val losses and scores."""
     progress = TryProgress()
     for epoch, loss in enumerate(losses):
         score = scores[epoch] if scores else 0.0
@@ -82,3 +82,12 @@ def test_an_ended_try_stays_as_it_is():
     ended = after(settings, [1.0, 2.0], [50.0, 40.0])
     assert ended.ended
     assert ended.after_epoch(settings, {"t2s_R@1": 100.0}, 0.0) == ended
+
+
+def test_progress_of_another_form_is_named():
+    assert TryProgress.read({"epoch": 3, "ended": True}, "f") == TryProgress(
+        3, ended=True
+    )
+    for values in ({"epochs": 3}, None):
+        with pytest.raises(ValueError, match="^f: expected the progress of a try, fou"):
+            TryProgress.read(values, "f")

@@ -14,18 +14,17 @@ PICTURE_FORMATS: Mapping[str, tuple[str, ...]] = {
     "BMP": (".bmp",),
     "DIB": (".dib",),
     "GIF": (".gif",),
-    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"),
     "JPEG2000": (".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx"),
-    "MPO": (".mpo",),
     "PCX": (".pcx",),
     "PNG": (".png", ".apng"),
     "PPM": (".ppm", ".pgm", ".pbm", ".pnm", ".pfm"),
     "PSD": (".psd",),
     "QOI": (".qoi",),
     "SGI": (".sgi", ".rgb", ".rgba", ".bw"),
-    "TGA": (".tga",),
     "TIFF": (".tif", ".tiff"),
     "WEBP": (".webp",),
+    "TGA": (".tga",),  # last, as nothing but its header's numbers tells it
 }
 """Pillow's names of the formats that are read, and the suffixes of their files."""
 

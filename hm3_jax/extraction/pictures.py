@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
@@ -163,9 +162,7 @@ def _more_tiffs() -> Iterator[tuple[Any, tuple[str, str]]]:
         yield (order, 1, (2,), 1, (32,), ()), ("I", "I;32NS")
 
 
-def _fit_size(
-    path: Path, file: io.BufferedReader, picture: Any, max_pixels: int
-) -> None:
+def _fit_size(path: Path, file: BinaryIO, picture: Any, max_pixels: int) -> None:
     """Has a picture decoded smaller if it is too large and its format can do that."""
     width, height = picture.size
     halvings = 0
@@ -182,7 +179,7 @@ def _fit_size(
     check_size(path, width, height, max_pixels)
 
 
-def _levels(file: io.BufferedReader) -> int:
+def _levels(file: BinaryIO) -> int:
     """How often the sides of a JPEG 2000 picture can be halved; 0 if it is unclear."""
     file.seek(0)
     head = file.read(1 << 16)
@@ -214,7 +211,7 @@ def _tiff_layout(tags: Any) -> str:
     )
 
 
-def _what_it_is(file: io.BufferedReader) -> str:
+def _what_it_is(file: BinaryIO) -> str:
     """Names a file that is no picture, or none that is read."""
     from PIL import TiffImagePlugin
 

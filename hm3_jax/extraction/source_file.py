@@ -15,7 +15,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from hm3_jax.extraction.errors import FileSystemFailure, MissingInput, UnreadableInput
 from hm3_jax.files.content import what_a_text_is
@@ -33,7 +33,7 @@ _HEAD = 512
 
 
 @contextmanager
-def source_file(path: Path, what: str) -> Iterator[io.BufferedReader]:
+def source_file(path: Path, what: str) -> Iterator[BinaryIO]:
     """Opens a file to be decoded.
 
     Args:

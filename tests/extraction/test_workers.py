@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hm3_jax.extraction.errors import FileSystemFailure
 from hm3_jax.extraction.picture_transform import PictureTransform
 from hm3_jax.extraction.pictures import open_picture
 from hm3_jax.extraction.workers import Decoder, decoded, jobs_of, worker_count
@@ -114,7 +115,7 @@ def test_a_failing_file_system_ends_the_run(tmp_path):
     decoder = Decoder(tmp_path, broken, 1.0, 2)  # type: ignore[arg-type]
     with (
         decoded(jobs_of("pictures", 0, ["picture.png"]), decoder, 0) as results,
-        pytest.raises(OSError, match=r"picture\.png: .*Input/output error"),
+        pytest.raises(FileSystemFailure, match=r"picture\.png: .*Input/output error"),
     ):
         list(results)
 

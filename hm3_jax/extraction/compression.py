@@ -18,7 +18,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hm3_jax.data.raw_sources.common import VIDEOS
-from hm3_jax.extraction.errors import UnreadableInput, require_packages
+from hm3_jax.extraction.errors import (
+    FileSystemFailure,
+    MissingInput,
+    UnreadableInput,
+    require_packages,
+)
 from hm3_jax.extraction.video_file import TimedFrame, timed_frames
 from hm3_jax.extraction.videos import LATE
 from hm3_jax.files.durable import sync
@@ -55,7 +60,8 @@ def compress_or_copy(source: Path, target: Path) -> str | None:
         None if it was compressed, and else why it was not.
 
     Raises:
-        OSError: If files cannot be read or written.
+        FileSystemFailure: If the video cannot be read.
+        OSError: If files cannot be copied or written.
         ModuleNotFoundError: If PyAV or Pillow is not installed.
     """
     require_packages("av", "PIL")
@@ -67,6 +73,10 @@ def compress_or_copy(source: Path, target: Path) -> str | None:
                     source, f"expected a video, found a {suffix} file"
                 )
             _compress(source, partial, _CONTAINERS.get(suffix, _OTHER_CONTAINER))
+        except MissingInput as error:
+            raise FileSystemFailure(
+                source, "it was there before, and is gone"
+            ) from error
         except UnreadableInput as error:
             shutil.copyfile(source, partial)
             return error.reason

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 _GIT_LFS = b"version https://git-lfs.github.com/spec/"
+_ANSWERS = (b'{"error', b'{"message', b"<?xml")
 _PAGES = (b"<!doctype html", b"<html", b"<head", b"<body")
 
 
@@ -20,4 +21,6 @@ def what_a_text_is(head: bytes) -> str | None:
     start = head.removeprefix(b"\xef\xbb\xbf").lstrip()[:32].lower()
     if start.startswith(_PAGES):
         return "an HTML page, such as a server's error or sign-in: download it again"
+    if start.startswith(_ANSWERS):
+        return "a server's answer in JSON or XML: download it again"
     return None

@@ -17,7 +17,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hm3_jax.data.raw_sources.common import VIDEOS
+from hm3_jax.data.picture_formats import VIDEO_SUFFIXES
 from hm3_jax.extraction.errors import (
     FileSystemFailure,
     MissingInput,
@@ -68,7 +68,9 @@ def compress_or_copy(source: Path, target: Path) -> str | None:
     with _whole(target) as partial:
         try:
             suffix = target.suffix.lower()
-            if suffix not in VIDEOS:  # FFmpeg would take pictures and texts as well
+            if (
+                suffix not in VIDEO_SUFFIXES
+            ):  # FFmpeg would take pictures and texts as well
                 raise UnreadableInput(
                     source, f"expected a video, found a {suffix} file"
                 )

@@ -158,6 +158,7 @@ def _more_tiffs() -> Iterator[tuple[Any, tuple[str, str]]]:
                 (32, ("I", "I;32N")),
             ):
                 yield (order, photometric, (1,), 1, (bits,), ()), modes
+            yield (order, photometric, (3,), 1, (32,), ()), ("F", "F;32NF")
         yield (order, 1, (2,), 1, (16,), ()), ("I", "I;16NS")
         yield (order, 1, (2,), 1, (32,), ()), ("I", "I;32NS")
 

@@ -97,12 +97,15 @@ def map_frames(
             f"frames_per_second {frames_per_second} and max_frames {max_frames}"
         )
     expected = choose_frames(*_packet_times(path), frames_per_second, max_frames)
-    times, end, kept = _decode(path, set(expected), each, damage)
+    damages: list[str] = []
+    times, end, kept = _decode(path, set(expected), each, damages)
     if not times:
         raise UnreadableInput(path, "expected a video, found no frame in it")
     chosen = choose_frames(times, end, frames_per_second, max_frames)
     if not kept.keys() >= set(chosen):
-        _, _, kept = _decode(path, set(chosen), each, damage)
+        _, _, kept = _decode(path, set(chosen), each, damages)
+    if damages:
+        damage(damages[-1])
     return [kept[number] for number in chosen]
 
 
@@ -181,7 +184,7 @@ def _decode(
     path: Path,
     wanted: Collection[int],
     each: Callable[[Image.Image], T],
-    damage: Callable[[str], None],
+    damages: list[str],
 ) -> tuple[list[float], float, dict[int, T]]:
     """Decodes a video.
 
@@ -189,7 +192,7 @@ def _decode(
         path: The video.
         wanted: Numbers of the frames to keep.
         each: Called with each of these.
-        damage: Is told if parts of the video could not be decoded.
+        damages: Gets a line if parts of the video could not be decoded.
 
     Returns:
         Times of all frames and of the end, in seconds; what `each` made of the frames
@@ -198,7 +201,7 @@ def _decode(
     times: list[float] = []
     kept: dict[int, T] = {}
     last = 0.0
-    for number, shown in enumerate(timed_frames(path, damage)):
+    for number, shown in enumerate(timed_frames(path, damages.append)):
         times.append(shown.start)
         last = shown.end
         if number in wanted:

@@ -114,7 +114,7 @@ def _check_content(path: Path) -> None:
         head = file.read(512)
     found = what_a_text_is(head) if head else "an empty file"
     if found is not None:
-        raise ValueError(f"{path}: expected a file of weights, found {found}")
+        raise ValueError(f"{path}: expected a whole file of weights, found {found}")
 
 
 def _is_torch_script(path: Path) -> bool:

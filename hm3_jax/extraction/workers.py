@@ -192,7 +192,7 @@ class Decoder:
 
         Files are missing too where the share or the disk has gone that they were on.
         """
-        for folder in _folders_of(path, self.root):
+        for folder in reversed([*_folders_of(path, self.root)]):
             try:
                 found = _identity(folder)
             except (FileNotFoundError, NotADirectoryError):

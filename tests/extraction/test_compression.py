@@ -133,7 +133,8 @@ def test_a_damaged_video_is_copied_with_all_that_it_has(tmp_path):
     noise = np.random.default_rng(0).integers(0, 256, (30, 48, 64, 3), np.uint8)
     source = write_video(tmp_path / "a.mkv", list(noise))
     content = bytearray(source.read_bytes())
-    content[len(content) // 2 : len(content) // 2 + 3000] = bytes(3000)
+    middle = len(content) // 2
+    content[middle : middle + 30_000] = bytes(30_000)
     source.write_bytes(content)
     reason = compress_or_copy(source, tmp_path / "b.mkv")
     assert reason is not None and "damaged: taken without what does not" in reason

@@ -223,7 +223,7 @@ def test_a_damaged_video_gives_what_decodes_and_is_read_again(
     whole = write_video(path, [*flat_frames(10), *noise], rate=10).read_bytes()
     content = bytearray(whole)
     middle = content.index(b"mdat") + len(content) // 2
-    content[middle : middle + 3000] = bytes(3000)
+    content[middle : middle + 30_000] = bytes(30_000)
     path.write_bytes(content)
     store, lines = tmp_path / "store", []
     run(museums, store, clip_folder, lines=lines)

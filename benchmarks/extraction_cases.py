@@ -79,7 +79,7 @@ def _ours(case: Case, kind: str) -> dict[str, float]:
     from hm3_jax.extraction.chunks import KINDS, cut
     from hm3_jax.extraction.clip_model import ClipChoice, load_clip
     from hm3_jax.extraction.plan import make_plan
-    from hm3_jax.extraction.run import encode_chunks
+    from hm3_jax.extraction.run import ChunkEncoder
     from hm3_jax.extraction.settings import FeatureSettings, Share
     from hm3_jax.extraction.work_folder import WorkFolder
 
@@ -98,9 +98,10 @@ def _ours(case: Case, kind: str) -> dict[str, float]:
         _warm(clip)
         with _gpu_seconds(clip, case.device) as busy:
             start = time.perf_counter()
-            encode_chunks(
-                work, plan, chunks, clip, settings, share, files.root, lambda _: None
+            encoder = ChunkEncoder(
+                work, plan, clip, settings, share, files.root, lambda _: None
             )
+            encoder.encode(chunks, {})
             seconds = time.perf_counter() - start
     # Of what the loop encodes, which has no notion of what it has had before.
     if kind == "texts":

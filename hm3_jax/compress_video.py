@@ -4,9 +4,9 @@
       --output_root=SemArtVideoArtGen/compressed_videos
 
 Every file below --input_root gets one of the same name below --output_root: H.264, a
-short side of 224 pixels, 3 frames a second, no sound. What cannot be compressed is
-copied as it is and named. Files that are there already are left alone, so after an
-interruption the same command goes on.
+short side of 224 pixels in the shape that is shown, 3 frames a second, no sound. What
+cannot be compressed is copied as it is and named. Files that are there already are left
+alone, so after an interruption the same command goes on.
 """
 
 from __future__ import annotations
@@ -18,7 +18,11 @@ from pathlib import Path
 from absl import flags
 
 from hm3_jax.cli import frame, path_flags
-from hm3_jax.extraction.compress_tree import CompressionReport, compress_tree
+from hm3_jax.extraction.compress_tree import (
+    SECONDS_PER_FILE,
+    CompressionReport,
+    compress_tree,
+)
 
 _INPUT_ROOT = path_flags.define_path(
     "input_root", None, "Folder of the videos.", required=True
@@ -33,6 +37,13 @@ _NUM_WORKERS = flags.DEFINE_integer(
     "each processor.",
     lower_bound=0,
 )
+_SECONDS_PER_FILE = flags.DEFINE_float(
+    "seconds_per_file",
+    SECONDS_PER_FILE,
+    "Seconds that a process may take for one video before it is ended and the video is "
+    "copied.",
+    lower_bound=0,
+)
 
 _MOST_NAMED = 20
 
@@ -42,7 +53,11 @@ def main() -> None:
     start = time.perf_counter()
     output = Path(_OUTPUT_ROOT.value)
     report = compress_tree(
-        Path(_INPUT_ROOT.value), output, workers=_NUM_WORKERS.value, say=_say
+        Path(_INPUT_ROOT.value),
+        output,
+        workers=_NUM_WORKERS.value,
+        seconds_per_file=_SECONDS_PER_FILE.value,
+        say=_say,
     )
     for name, reason in list(report.copied.items())[:_MOST_NAMED]:
         print(f"copied as it is: {name}: {reason}")

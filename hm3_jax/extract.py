@@ -2,7 +2,8 @@ r"""Extracts features of museums with a CLIP model: pictures, texts, videos -> s
 
 Every distinct file and sentence is encoded once. What is finished is kept in
 OUTPUT.extraction, so a run that was stopped goes on with the same command. What cannot
-be read is skipped and listed in OUTPUT/extraction_report.json.
+be read is skipped and listed in OUTPUT/extraction_report.json. The same command on a
+finished store fills in what was skipped and takes what was added to the list.
 
   python -m hm3_jax.extract --museums=museums.jsonl --output=STORE --preset=hm3
   python -m hm3_jax.extract --museums=museums.jsonl --output=STORE \
@@ -29,6 +30,7 @@ from hm3_jax.cli import frame, path_flags
 from hm3_jax.data.store_format import DTYPES
 from hm3_jax.data.summary import summary_line
 from hm3_jax.extraction.clip_choice import PRECISIONS, ClipChoice
+from hm3_jax.extraction.pictures import MAX_PIXELS
 from hm3_jax.extraction.presets import PRESETS, Preset
 from hm3_jax.extraction.run import extract, merge
 from hm3_jax.extraction.settings import (
@@ -40,12 +42,16 @@ from hm3_jax.extraction.settings import (
 )
 from hm3_jax.extraction.texts import TEXT_SPLIT_STRATEGIES, TextSplit
 from hm3_jax.extraction.videos import VIDEO_POOLINGS
+from hm3_jax.extraction.workers import SECONDS_PER_FILE
 
 _MUSEUMS = path_flags.define_path(
     "museums", None, "Museum list: museums.jsonl, see prepare.", required=True
 )
 _OUTPUT = path_flags.define_path(
-    "output", None, "Store to make; must not exist.", required=True
+    "output",
+    None,
+    "Store to make, or one that was made with the same flags, to add to.",
+    required=True,
 )
 _INPUT_ROOT = path_flags.define_path(
     "input_root",
@@ -130,8 +136,20 @@ _ON_ERROR = flags.DEFINE_enum(
 _NUM_WORKERS = flags.DEFINE_integer(
     "num_workers",
     None,
-    "Processes that decode pictures and videos; by default one a core, and none for "
-    "little work.",
+    "Processes that decode pictures and videos; by default one a core, and one for "
+    "little work. 0 decodes in this process, where nothing ends a decoder that hangs.",
+)
+_SECONDS_PER_FILE = flags.DEFINE_float(
+    "seconds_per_file",
+    SECONDS_PER_FILE,
+    "Seconds that a decoder may take for one file before it is ended and the file is "
+    "skipped.",
+)
+_MAX_PIXELS = flags.DEFINE_integer(
+    "max_pixels",
+    MAX_PIXELS,
+    "Most pixels of a picture that are decoded. Of larger JPEG and JPEG 2000 files a "
+    "half, a quarter or less of each side is; others are skipped.",
 )
 _DEVICE = flags.DEFINE_string(
     "device", "auto", "PyTorch's name of a device; auto is the GPU if there is one."
@@ -142,7 +160,10 @@ _DATASET_NAME = flags.DEFINE_string(
 )
 
 # What --merge does not do, so that it would be ignored.
-_NOT_FOR_MERGE = (_SHARD_INDEX, _NUM_SHARDS, _NUM_WORKERS, _DEVICE)
+_NOT_FOR_MERGE = (_SHARD_INDEX, _NUM_SHARDS, _NUM_WORKERS, _DEVICE) + (
+    _SECONDS_PER_FILE,
+    _MAX_PIXELS,
+)
 
 
 def main() -> None:
@@ -165,6 +186,8 @@ def main() -> None:
         shards=_NUM_SHARDS.value,
         num_workers=_NUM_WORKERS.value,
         on_error=on_error,
+        seconds_per_file=_SECONDS_PER_FILE.value,
+        max_pixels=_MAX_PIXELS.value,
     )
     if _MERGE.value:
         for flag in _NOT_FOR_MERGE:

@@ -14,6 +14,7 @@ A store is a folder. `manifest.json` says what is in it; the other files are
 | `images.npy`, `image_ids.txt` | each image once: feature, id (videos likewise) |
 | `images_hung.npy`, `images_hung_offsets.npy` | int32 rows of `images.npy` by room |
 | `extraction_report.json` | what `extract` left out, and why (optional) |
+| `extraction_plan.json` | which files the features are of, to add to them (optional) |
 
 A ragged column is `values` beside `offsets` (int64, one more than there are owners):
 the values of owner i are `values[offsets[i]:offsets[i + 1]]`.
@@ -34,8 +35,8 @@ FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
 MUSEUM_IDS = "museum_ids.txt"
 DTYPES = ("float16", "float32")
-ATTACHMENTS = ("extraction_report.json",)
-"""Files that a store may have besides, which nothing but people reads."""
+ATTACHMENTS = ("extraction_report.json", "extraction_plan.json")
+"""Files that a store may have besides, for people and for `extract` itself."""
 
 
 def artwork_ids_name(kind: str) -> str:

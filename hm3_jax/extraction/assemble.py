@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping
+import shutil
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from hm3_jax.data.museum import ARTWORK_KINDS, ArtworkTable, MuseumRecord, RoomR
 from hm3_jax.data.store import FeatureFacts, Manifest, write_store
 from hm3_jax.extraction.chunks import KINDS, Chunk, load_chunk
 from hm3_jax.extraction.plan import Plan
-from hm3_jax.extraction.report import REPORT, Kept, keep, make_report, report_text
+from hm3_jax.extraction.report import PLAN, REPORT, Kept, keep, make_report, report_text
 from hm3_jax.extraction.settings import StoreForm
 from hm3_jax.extraction.work_folder import WorkFolder
 from hm3_jax.files.arrays import new_array
@@ -33,12 +34,14 @@ class Gathered:
         failures: Why items have no feature, by number.
         cut: By how many tokens texts were too long, by number.
         devices: What computed the features.
+        damages: What is wrong with items that were read in part, by number.
     """
 
     features: Float[np.ndarray, "items d"]
     failures: Mapping[int, str]
     cut: Mapping[int, int]
     devices: frozenset[str]
+    damages: Mapping[int, str]
 
 
 def assemble(
@@ -51,24 +54,26 @@ def assemble(
     *,
     source: Path,
     complete: bool,
+    former_devices: Collection[str] = (),
 ) -> tuple[Manifest, dict[str, Any]]:
     """Writes the store of an extraction whose chunks are all there.
 
     Args:
         work: The extraction's folder; removed in the end.
-        output: The store to make.
+        output: The store to make; the extraction may have begun with one there.
         chunks: All chunks of the plan.
         form: Name and dtype of the store.
         facts: Facts of "sentences", "views", "images" and "videos".
         origin: For the manifest.
         source: The museum list, to name in messages.
         complete: Whether to refuse a work from which something was skipped.
+        former_devices: What computed features that the extraction began with.
 
     Returns:
         The manifest and the report.
 
     Raises:
-        FileExistsError: If `output` exists.
+        FileExistsError: If `output` exists and the extraction began without.
         ValueError: If no museum is left, something was skipped that must not be, a
             chunk is damaged, or the dtype cannot hold a value.
     """
@@ -81,7 +86,8 @@ def assemble(
     }
     failures = {kind: gathered.failures for kind, gathered in by_kind.items()}
     kept = keep(plan, failures)
-    report = make_report(plan, kept, failures, by_kind["texts"].cut)
+    damages = {kind: gathered.damages for kind, gathered in by_kind.items()}
+    report = make_report(plan, kept, failures, by_kind["texts"].cut, damages)
     write_whole(work.path / REPORT, report_text(report).encode())
     if complete and report["skipped"]:
         first = report["skipped"][0]
@@ -96,9 +102,11 @@ def assemble(
             f"({museum!r}: {reason}); {work.path / REPORT} has all reasons"
         )
     tables = dict(_tables(plan, kept, by_kind))
-    devices = frozenset[str]().union(*(g.devices for g in by_kind.values()))
+    devices = frozenset(former_devices).union(*(g.devices for g in by_kind.values()))
+    finished = work.path / "store"
+    shutil.rmtree(finished, ignore_errors=True)
     manifest = write_store(
-        output,
+        finished,
         _records(plan, kept, by_kind),
         dataset_name=form.dataset_name,
         facts={name: facts[name] for name in ("sentences", "views", *tables)},
@@ -106,8 +114,12 @@ def assemble(
         dtype=form.dtype,
         origin={**origin, "devices": sorted(devices), "extraction": work.mark()},
         source=source,
-        attachments={REPORT: report_text(report)},
+        attachments={
+            REPORT: report_text(report),
+            PLAN: dataclasses.replace(plan, museums=kept.museums).to_json(),
+        },
     )
+    work.put_in_place(finished, output)
     work.remove()
     return manifest, report
 
@@ -117,6 +129,7 @@ def gather(work: WorkFolder, kind: str, chunks: list[Chunk], plan: Plan) -> Gath
     count = len(plan.items(kind))
     failures: dict[int, str] = {}
     cut: dict[int, int] = {}
+    damages: dict[int, str] = {}
     devices: set[str] = set()
     features = np.empty((0, 0), np.float32)
     mark = work.mark()
@@ -129,8 +142,9 @@ def gather(work: WorkFolder, kind: str, chunks: list[Chunk], plan: Plan) -> Gath
         features[rows] = encoded.features
         failures |= encoded.failures
         cut |= encoded.cut
+        damages |= encoded.damages
         devices.add(encoded.device)
-    return Gathered(features, failures, cut, frozenset(devices))
+    return Gathered(features, failures, cut, frozenset(devices), damages)
 
 
 def _records(

@@ -7,7 +7,8 @@ the next, so its numbers are the same whoever computes it, in whichever order.
 A finished chunk is one file, written whole and checked when it is read:
 
     SHA-256 of all that follows, as 64 hexadecimal digits, and a line feed
-    one line of JSON: run, kind, number, start, stop, size, failures, cut, device
+    one line of JSON: run, kind, number, start, stop, size, failures, cut,
+    damages, device
     little-endian float32 features (items that did not fail, size)
 """
 
@@ -54,6 +55,11 @@ class Chunk:
         """Name of the chunk's file."""
         return f"{self.kind}-{self.number:06d}"
 
+    @property
+    def items(self) -> range:
+        """Numbers of its items."""
+        return range(self.start, self.stop)
+
     def __len__(self) -> int:
         """Number of items."""
         return self.stop - self.start
@@ -68,12 +74,14 @@ class EncodedChunk:
         failures: Why items have no feature, by item number (that of the plan).
         cut: By how many tokens texts were too long for the model, by item number.
         device: What computed them, such as "cpu" or a GPU's name.
+        damages: What is wrong with items that were read in part, by item number.
     """
 
     features: Float[np.ndarray, "encoded d"]
     failures: Mapping[int, str]
     cut: Mapping[int, int]
     device: str
+    damages: Mapping[int, str] = dataclasses.field(default_factory=dict)
 
 
 def cut(counts: Mapping[str, int], batch_size: int) -> tuple[Chunk, ...]:
@@ -114,6 +122,7 @@ def save_chunk(folder: Path, run: str, chunk: Chunk, encoded: EncodedChunk) -> N
         "size": features.shape[1],
         "failures": dict(encoded.failures),
         "cut": dict(encoded.cut),
+        "damages": dict(encoded.damages),
         "device": encoded.device,
     }
     body = f"{json.dumps(head)}\n".encode() + features.tobytes()
@@ -145,6 +154,8 @@ def load_chunk(folder: Path, run: str, chunk: Chunk) -> EncodedChunk:
         {int(item): why for item, why in head["failures"].items()},
         {int(item): tokens for item, tokens in head["cut"].items()},
         head["device"],
+        # Chunks of the first versions have none.
+        {int(item): what for item, what in head.get("damages", {}).items()},
     )
 
 

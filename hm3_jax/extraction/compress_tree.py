@@ -7,6 +7,7 @@ import itertools
 import multiprocessing
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing import connection
 from multiprocessing.connection import Connection
@@ -23,6 +24,11 @@ from hm3_jax.extraction.compression import (
 from hm3_jax.extraction.errors import require_packages
 from hm3_jax.extraction.progress import ExtractionProgress
 
+SECONDS_PER_FILE = 3600.0
+"""A worker that takes longer for one video is ended."""
+
+_LOOK = 0.5  # seconds between looks at workers that say nothing
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Job:
@@ -37,6 +43,15 @@ class Job:
     name: str
     source: Path
     target: Path
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Busy:
+    """A worker, what it is at, and when that must be done (monotonic seconds)."""
+
+    worker: BaseProcess
+    job: Job
+    until: float
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -63,6 +78,7 @@ def compress_tree(
     target: Path,
     *,
     workers: int | None = None,
+    seconds_per_file: float = SECONDS_PER_FILE,
     say: Callable[[str], None] = print,
 ) -> CompressionReport:
     """Compresses every file below a folder into another of the same shape.
@@ -75,7 +91,9 @@ def compress_tree(
             cannot be compressed are copied as they are.
         target: Folder to fill; may exist.
         workers: Processes, each of which works at one video; None for as many as there
-            are processors to use, 0 for none besides this one.
+            are processors to use, 0 for none besides this one, where nothing ends a
+            decoder that hangs.
+        seconds_per_file: What a worker may take for one video, which is copied then.
         say: Takes lines about the progress.
 
     Returns:
@@ -84,6 +102,7 @@ def compress_tree(
     Raises:
         FileNotFoundError: If `source` is no folder.
         ValueError: If there is no file in it, or `target` lies inside it.
+        FileSystemFailure: If a video cannot be read.
         OSError: If files cannot be read or written.
         ModuleNotFoundError: If PyAV or Pillow is not installed.
     """
@@ -98,7 +117,9 @@ def compress_tree(
         workers = len(os.sched_getaffinity(0))
     workers = min(workers, len(todo))
     progress = ExtractionProgress({"videos": len(todo)}, say)
-    done = _in_processes(todo, workers) if workers else map(_here, todo)
+    done = (
+        _in_processes(todo, workers, seconds_per_file) if workers else map(_here, todo)
+    )
     copied: dict[str, str] = {}
     compressed: list[Job] = []
     for job, reason in done:
@@ -137,41 +158,55 @@ def _here(job: Job) -> tuple[Job, str | None]:
     return job, compress_or_copy(job.source, job.target)
 
 
-def _in_processes(jobs: Sequence[Job], count: int) -> Iterator[tuple[Job, str | None]]:
+def _in_processes(
+    jobs: Sequence[Job], count: int, seconds: float
+) -> Iterator[tuple[Job, str | None]]:
     """Does jobs in worker processes; yields each with its outcome as it is done."""
     todo = iter(jobs)
-    busy: dict[Connection, tuple[BaseProcess, Job]] = {}
+    busy: dict[Connection, _Busy] = {}
     try:
         for job in itertools.islice(todo, count):
-            _hand_over(job, *_start(), busy)
+            _hand_over(job, *_start(), busy, seconds)
         while busy:
-            for pipe in connection.wait(list(busy)):
+            ready = connection.wait(list(busy), timeout=_LOOK)
+            late = [pipe for pipe in busy if busy[pipe].until < time.monotonic()]
+            for pipe in {*ready, *late}:
                 assert isinstance(pipe, Connection)
-                worker, job = busy[pipe]
-                try:
-                    answer = pipe.recv()
-                except EOFError:
-                    # A decoder may crash on a damaged file, which ends its process.
+                worker, job = busy[pipe].worker, busy[pipe].job
+                answer, ended = None, None
+                if pipe not in ready:
+                    ended = (
+                        f"its decoder was ended, which took more than {seconds:g} s "
+                        "(--seconds_per_file allows more)"
+                    )
+                    worker.kill()
                     worker.join()
-                    answer = f"its decoder crashed (exit code {worker.exitcode})"
-                    partial_of(job.target, worker.pid or 0).unlink(missing_ok=True)
-                    copy_whole(job.source, job.target)
+                else:
+                    try:
+                        answer = pipe.recv()
+                    except EOFError:
+                        # A decoder may crash on a damaged file, and its process too.
+                        worker.join()
+                        ended = f"its decoder crashed (exit code {worker.exitcode})"
                 if isinstance(answer, Exception):
                     raise answer
+                if ended is not None:
+                    answer = ended
+                    partial_of(job.target, worker.pid or 0).unlink(missing_ok=True)
+                    copy_whole(job.source, job.target)
                 del busy[pipe]
                 following = next(todo, None)
-                if following is None:
+                if following is None or ended is not None:
                     pipe.close()
-                elif worker.is_alive():
-                    _hand_over(following, worker, pipe, busy)
-                else:
-                    _hand_over(following, *_start(), busy)
+                if following is not None:
+                    free = (worker, pipe) if ended is None else _start()
+                    _hand_over(following, *free, busy, seconds)
                 yield job, answer
     finally:
-        for worker, job in busy.values():
-            worker.terminate()
-            worker.join()
-            partial_of(job.target, worker.pid or 0).unlink(missing_ok=True)
+        for one in busy.values():
+            one.worker.terminate()
+            one.worker.join()
+            partial_of(one.job.target, one.worker.pid or 0).unlink(missing_ok=True)
 
 
 def _start() -> tuple[BaseProcess, Connection]:
@@ -188,9 +223,10 @@ def _hand_over(
     job: Job,
     worker: BaseProcess,
     pipe: Connection,
-    busy: dict[Connection, tuple[BaseProcess, Job]],
+    busy: dict[Connection, _Busy],
+    seconds: float,
 ) -> None:
-    busy[pipe] = worker, job
+    busy[pipe] = _Busy(worker, job, time.monotonic() + seconds)
     pipe.send(job)
 
 

@@ -18,14 +18,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hm3_jax.data.picture_formats import VIDEO_SUFFIXES
-from hm3_jax.extraction.errors import UnreadableInput, require_packages
-from hm3_jax.extraction.video_file import timed_frames, to_picture
+from hm3_jax.extraction.errors import (
+    FileSystemFailure,
+    MissingInput,
+    UnreadableInput,
+    require_packages,
+)
+from hm3_jax.extraction.video_file import TimedFrame, timed_frames
 from hm3_jax.extraction.videos import LATE
 from hm3_jax.files.errors import is_full_disk, naming_instead
 from hm3_jax.files.flush import sync
 
 if TYPE_CHECKING:
-    from av import VideoFrame
     from av.container import OutputContainer
     from av.video.stream import VideoStream
     from PIL import Image
@@ -57,7 +61,8 @@ def compress_or_copy(source: Path, target: Path) -> str | None:
         None if it was compressed, and else why it was not.
 
     Raises:
-        OSError: If files cannot be read or written.
+        FileSystemFailure: If the video cannot be read.
+        OSError: If files cannot be copied or written.
         ModuleNotFoundError: If PyAV or Pillow is not installed.
     """
     require_packages("av", "PIL")
@@ -71,6 +76,10 @@ def compress_or_copy(source: Path, target: Path) -> str | None:
                     source, f"expected a video, found a {suffix} file"
                 )
             _compress(source, partial, _CONTAINERS.get(suffix, _OTHER_CONTAINER))
+        except MissingInput as error:
+            raise FileSystemFailure(
+                source, "it was there before, and is gone"
+            ) from error
         except UnreadableInput as error:
             shutil.copyfile(source, partial)
             return error.reason
@@ -132,8 +141,8 @@ def _compress(source: Path, target: Path, container: str) -> None:
     try:
         with av.open(f"file:{target}", "w", format=container) as video:
             stream: VideoStream | None = None
-            for number, frame in enumerate(_at_even_times(source)):
-                picture = to_picture(frame)
+            for number, shown in enumerate(_at_even_times(source)):
+                picture = shown.picture()
                 if stream is None:
                     stream = _add_stream(video, _new_size(*picture.size))
                 _write(video, stream, picture, number)
@@ -147,24 +156,28 @@ def _compress(source: Path, target: Path, container: str) -> None:
         raise UnreadableInput(source, reason) from None
 
 
-def _at_even_times(source: Path) -> Iterator[VideoFrame]:
+def _at_even_times(source: Path) -> Iterator[TimedFrame]:
     """The frames on the screen at every multiple of the new frames' duration."""
-    shown: VideoFrame | None = None
+    shown: TimedFrame | None = None
     first = last = 0.0
     count = 0
 
-    def until(time: float) -> Iterator[VideoFrame]:
+    def refuse(damage: str) -> None:
+        # As it is, no part of it is lost, and it is extracted as far as it decodes.
+        raise UnreadableInput(source, f"expected a whole video, found it {damage}")
+
+    def until(time: float) -> Iterator[TimedFrame]:
         nonlocal count
         while shown is not None and first + count / FRAMES_PER_SECOND < time - LATE:
             yield shown
             count += 1
 
-    for start, end, frame in timed_frames(source):
-        first = start if shown is None else first
-        if start - first > _LONGEST:
+    for frame in timed_frames(source, refuse):
+        first = frame.start if shown is None else first
+        if frame.start - first > _LONGEST:
             raise UnreadableInput(source, "expected at most a day of video, found more")
-        yield from until(start)
-        shown, last = frame, end
+        yield from until(frame.start)
+        shown, last = frame, frame.end
     yield from until(last)
     if shown is not None and count == 0:  # over in no time, and yet one frame
         yield shown

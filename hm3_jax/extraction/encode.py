@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 # take a fifth more time each than 16.
 _PICTURES_ON_CPU = 16
 
+Known = Mapping[int, np.ndarray]
+"""(d,) features of items of a kind that are there already, by number."""
+
 _In = TypeVar("_In")
 _Out = TypeVar("_Out")
 
@@ -28,7 +31,8 @@ _Out = TypeVar("_Out")
 def encode_texts(
     clip: ClipModel,
     chunk: Chunk,
-    pieces: Sequence[TextPiece],
+    texts: Sequence[TextPiece],
+    known: Known,
     batch_size: int,
     watch: Callable[[int], None],
 ) -> EncodedChunk:
@@ -40,26 +44,30 @@ def encode_texts(
     Args:
         clip: The model.
         chunk: The chunk.
-        pieces: Its texts.
+        texts: All texts, by number.
+        known: (d,) features of texts that need not be encoded, by number.
         batch_size: Texts the model is given at once.
         watch: Is told the number of texts of each batch that is done.
     """
-    tokens, longer = clip.tokenize.pieces(pieces)
+    tokens, longer = clip.tokenize.pieces(texts[chunk.start : chunk.stop])
+    cut = {chunk.start + int(i): int(longer[i]) for i in np.flatnonzero(longer)}
+    items = [item for item in chunk.items if item not in known]
+    tokens = tokens[[item - chunk.start for item in items]]
     order = np.argsort(clip.text_lengths(tokens), kind="stable")
     rows = [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
-    features = np.empty((len(pieces), clip.feature_size), np.float32)
+    features = np.empty((len(items), clip.feature_size), np.float32)
     encoded = in_background(clip.encode_tokens, (tokens[row] for row in rows))
     for row, batch in zip(rows, encoded, strict=True):
         features[row] = batch
         watch(len(row))
-    cut = {chunk.start + int(i): int(longer[i]) for i in np.flatnonzero(longer)}
-    return _checked(clip, chunk, features, {}, cut)
+    return _joined(clip, chunk, items, features, known, {}, cut, {})
 
 
 def encode_files(
     clip: ClipModel,
     chunk: Chunk,
     decoded: Iterable[Decoded],
+    known: Known,
     batch_size: int,
     pooling: VideoPooling,
 ) -> EncodedChunk:
@@ -68,17 +76,20 @@ def encode_files(
     Args:
         clip: The model.
         chunk: The chunk.
-        decoded: Its files, decoded, in order.
+        decoded: Its files that are not known, decoded, in order.
+        known: (d,) features of items that need not be encoded, by number.
         batch_size: Pictures or frames the model is given at once; fewer on a CPU.
         pooling: How the frames of a video become one feature.
     """
     counts: list[int] = []
     failures: dict[int, str] = {}
+    damages: dict[int, str] = {}
 
     def pixels() -> Iterator[np.ndarray]:
         for part in decoded:
             counts.extend(part.rows)
             failures.update(part.failures)
+            damages.update(part.damages)
             if part.values is not None:
                 yield part.values
 
@@ -93,7 +104,8 @@ def encode_files(
             if len(ends)
             else features
         )
-    return _checked(clip, chunk, features, failures, {})
+    items = [i for i in chunk.items if i not in failures and i not in known]
+    return _joined(clip, chunk, items, features, known, failures, {}, damages)
 
 
 def batches(
@@ -129,20 +141,34 @@ def in_background(
             yield before.result()
 
 
-def _checked(
+def _joined(
     clip: ClipModel,
     chunk: Chunk,
+    items: Sequence[int],
     features: np.ndarray,
+    known: Known,
     failures: dict[int, str],
     cut: dict[int, int],
+    damages: dict[int, str],
 ) -> EncodedChunk:
-    """Drops features that no store may hold, which half precision can lead to."""
+    """What became of a chunk, of the (items, d) features of some and of the known.
+
+    Drops features that no store may hold, which half precision can lead to.
+    """
     peaks = np.abs(features).max(axis=1, initial=0)
-    usable = np.isfinite(peaks) & (peaks > 0)
-    items = [item for item in range(chunk.start, chunk.stop) if item not in failures]
-    for row in np.flatnonzero(~usable):
+    for row in np.flatnonzero(~(np.isfinite(peaks) & (peaks > 0))):
         what = "only zeros" if peaks[row] == 0 else "NaN or infinity"
-        failures[items[row]] = f"expected a feature with a direction, found {what}"
+        failures[items[int(row)]] = f"expected a feature with a direction, found {what}"
+    by_item = dict(zip(items, features, strict=True))
+    rows = [
+        known[item] if item in known else by_item[item]
+        for item in chunk.items
+        if item not in failures
+    ]
     return EncodedChunk(
-        features[usable], dict(sorted(failures.items())), cut, clip.device_name
+        np.array(rows, np.float32).reshape(len(rows), clip.feature_size),
+        dict(sorted(failures.items())),
+        cut,
+        clip.device_name,
+        damages,
     )

@@ -26,6 +26,29 @@ class UnreadableInput(ValueError):
         return f"{self.path}: {self.reason}"
 
 
+class MissingInput(UnreadableInput):
+    """One picture or video that is not there, though its folder may be."""
+
+
+class FileSystemFailure(RuntimeError):
+    """The file system failed, which says nothing about the content of its files.
+
+    Attributes:
+        path: What was to be read.
+        reason: What the system said.
+    """
+
+    def __init__(self, path: Path, reason: str):
+        """Names the file and what happened."""
+        super().__init__(path, reason)
+        self.path = path
+        self.reason = reason
+
+    def __str__(self) -> str:
+        """The message of one line."""
+        return f"{self.path}: {self.reason}"
+
+
 def require_packages(*names: str) -> None:
     """Checks that optional packages are there.
 

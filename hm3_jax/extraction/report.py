@@ -11,6 +11,7 @@ from hm3_jax.extraction.plan import Plan, PlannedMuseum, PlannedRoom
 from hm3_jax.files.json_files import json_text
 
 REPORT = "extraction_report.json"
+PLAN = "extraction_plan.json"
 
 # Characters of a text by which a report names it.
 _SHOWN = 80
@@ -76,6 +77,7 @@ def make_report(
     kept: Kept,
     failures: Mapping[str, Mapping[int, str]],
     cut: Mapping[int, int],
+    damages: Mapping[str, Mapping[int, str]],
 ) -> dict[str, Any]:
     """What happened, as JSON values that depend on nothing but the input.
 
@@ -84,18 +86,22 @@ def make_report(
         kept: What of it becomes a store.
         failures: For each kind, why items have no feature, by number.
         cut: By how many tokens texts were too long, by number.
+        damages: For each kind, what is wrong with items that were read in part.
     """
     users = _first_users(plan)
-    skipped = [
-        {
-            "kind": kind,
-            "item": _name(plan, kind, item),
-            "museum": users[kind][item],
-            "reason": reason,
-        }
-        for kind in KINDS
-        for item, reason in sorted(failures[kind].items())
-    ]
+
+    def listed(reasons: Mapping[str, Mapping[int, str]]) -> list[dict[str, str]]:
+        return [
+            {
+                "kind": kind,
+                "item": _name(plan, kind, item),
+                "museum": users[kind][item],
+                "reason": reason,
+            }
+            for kind in KINDS
+            for item, reason in sorted(reasons[kind].items())
+        ]
+
     return {
         "items": {
             kind: {
@@ -110,7 +116,8 @@ def make_report(
             "stored": len(kept.museums),
             "left_out": len(kept.museums_left_out),
         },
-        "skipped": skipped,
+        "skipped": listed(failures),
+        "damaged": listed(damages),
         "museums_left_out": [
             {"museum": museum, "reason": reason}
             for museum, reason in kept.museums_left_out.items()
@@ -146,6 +153,12 @@ def report_lines(report: Mapping[str, Any]) -> list[str]:
                 f"{kind} skipped: {len(skipped)} of {counts['distinct']}; the first: "
                 f"{skipped[0]['item']}: {skipped[0]['reason']}"
             )
+    damaged = report["damaged"]
+    if damaged:
+        lines.append(
+            f"damaged and read in part: {len(damaged)}; the first: "
+            f"{damaged[0]['item']}: {damaged[0]['reason']}"
+        )
     museums, rooms = report["museums_left_out"], report["rooms_left_out"]
     if museums:
         lines.append(

@@ -8,17 +8,19 @@ where several share the work, `merge` does when all are done.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from hm3_jax.data.museum_jsonl import read_museum_files
 from hm3_jax.data.store import Manifest
 from hm3_jax.extraction.assemble import assemble
-from hm3_jax.extraction.chunks import KINDS, Chunk, cut, missing, save_chunk
+from hm3_jax.extraction.chunks import KINDS, Chunk, cut, load_chunk, missing, save_chunk
 from hm3_jax.extraction.clip_model import ClipChoice, ClipModel, load_clip
-from hm3_jax.extraction.encode import encode_files, encode_texts
+from hm3_jax.extraction.encode import Known, encode_files, encode_texts
 from hm3_jax.extraction.errors import UnreadableInput, require_packages
+from hm3_jax.extraction.former import FormerStore
 from hm3_jax.extraction.plan import Plan, make_plan
 from hm3_jax.extraction.progress import ExtractionProgress
 from hm3_jax.extraction.report import report_lines
@@ -31,7 +33,14 @@ from hm3_jax.extraction.run_facts import (
 )
 from hm3_jax.extraction.settings import FeatureSettings, Share, Sources, StoreForm
 from hm3_jax.extraction.work_folder import WorkFolder
-from hm3_jax.extraction.workers import Decoded, Decoder, decoded, jobs_of, worker_count
+from hm3_jax.extraction.workers import (
+    Decoded,
+    Decoder,
+    Job,
+    decoded,
+    jobs_of,
+    worker_count,
+)
 
 Say = Callable[[str], None]
 
@@ -48,6 +57,9 @@ def extract(
 ) -> Manifest | None:
     """Encodes what is missing of a share of the work; alone, writes the store too.
 
+    Files that could not be read before are tried again. Of a finished store, that is
+    what was skipped, and what came to the list meanwhile; the rest is taken over.
+
     Args:
         sources: The museum list, and the store to make.
         choice: The model.
@@ -61,23 +73,31 @@ def extract(
         The store's manifest; None if others do parts of the work.
 
     Raises:
-        FileExistsError: The store exists.
+        FileExistsError: There is a store that cannot be added to, or something else.
         FileNotFoundError: The list, its input root or the model is missing.
         ValueError: The list or the model is not what it should be; the work was begun
             with others; a file cannot be read and `share.on_error` is "fail"; or no
             museum is left.
         RuntimeError: Another process does this share, or a worker process died.
+        FileSystemFailure: The files' system failed.
     """
     require_packages("torch", "open_clip", "PIL")
     files = read_museum_files(sources.museums, root=sources.input_root)
     clip = load_clip(choice, device)
     work = WorkFolder(sources.output)
-    model_facts = clip.facts()
-    done = finished_store(sources.output, work, model_facts)
+    done = finished_store(sources.output, work)
     if done is not None:
         return done
+    facts = list_facts(files) | settings_facts(settings) | {"model": clip.facts()}
+    former: FormerStore | None = None
+    if sources.output.exists():
+        former = FormerStore.open(sources.output, files, facts, settings, form)
+        if former.has_all_of(facts):
+            say(f"{sources.output} has all of {sources.museums} already")
+            return former.store.manifest
+        facts["former"] = former.facts
     plan = work.begin(
-        list_facts(files) | settings_facts(settings) | {"model": model_facts},
+        facts,
         lambda: make_plan(
             files, lambda text: settings.text_split.pieces(text, clip.tokenize)
         ),
@@ -85,10 +105,14 @@ def extract(
     if plan.videos:
         require_packages("av")
     chunks = _chunks(plan, settings)
+    encoder = ChunkEncoder(work, plan, clip, settings, share, files.root, say)
     with work.locked(share.index, share.shards), _said_what_is_kept(work, say):
-        mine = missing(work.chunks, chunks[share.index :: share.shards])
-        if mine:
-            encode_chunks(work, plan, mine, clip, settings, share, files.root, say)
+        mine = chunks[share.index :: share.shards]
+        absent = missing(work.chunks, mine)
+        again = encoder.readable_now([chunk for chunk in mine if chunk not in absent])
+        todo = [chunk for chunk in mine if chunk in absent or chunk in again]
+        if todo:
+            encoder.encode(todo, {} if former is None else former.known(plan))
         if share.shards == 1:
             return _finish(work, sources, settings, share, form, say)
     left = len(missing(work.chunks, chunks))
@@ -122,9 +146,13 @@ def merge(
         chunk is missing.
     """
     work = WorkFolder(sources.output)
-    done = finished_store(sources.output, work, None)
+    done = finished_store(sources.output, work)
     if done is not None:
         return done
+    if sources.output.exists() and work.former() is None:
+        raise FileExistsError(
+            f"{sources.output}: expected a path to make a store at, found a store"
+        )
     files = read_museum_files(sources.museums, root=sources.input_root)
     named = {} if choice.precision == "auto" else {"precision": choice.precision}
     if choice.model is not None:
@@ -142,91 +170,137 @@ def merge(
         return _finish(work, sources, settings, share, form, say)
 
 
-def encode_chunks(
-    work: WorkFolder,
-    plan: Plan,
-    chunks: list[Chunk],
-    clip: ClipModel,
-    settings: FeatureSettings,
-    share: Share,
-    root: Path,
-    say: Say,
-) -> None:
+@dataclasses.dataclass(frozen=True, slots=True)
+class ChunkEncoder:
     """Encodes chunks and keeps them, one after another.
 
-    Args:
+    Attributes:
         work: Where they are kept; begun.
         plan: Has their items.
-        chunks: The chunks.
         clip: The model.
         settings: What else decides features.
         share: Workers, and what to do about what cannot be read.
         root: The input root.
         say: Takes lines about progress.
-
-    Raises:
-        ValueError: Something cannot be read and `share.on_error` is "fail".
-        RuntimeError: A worker process died or could not read on.
-        OSError: The file system failed.
     """
-    todo = dict.fromkeys((chunk.kind for chunk in chunks), 0)
-    for chunk in chunks:
-        todo[chunk.kind] += len(chunk)
-    progress, mark = ExtractionProgress(todo, say), work.mark()
-    decoder = Decoder(
-        root,
-        clip.picture_transform,
-        settings.frames_per_second,
-        1 if settings.video_pooling == "first_frame" else settings.max_frames,
-    )
-    pictures = todo.get("pictures", 0) + todo.get("videos", 0) * decoder.max_frames
-    jobs = {
-        chunk: jobs_of(
-            chunk.kind, chunk.start, plan.items(chunk.kind)[chunk.start : chunk.stop]
-        )
-        for chunk in chunks
-        if chunk.kind != "texts"
-    }
 
-    def refuse(kind: str, failures: Mapping[int, str]) -> None:
-        if failures and share.on_error == "fail":
+    work: WorkFolder
+    plan: Plan
+    clip: ClipModel
+    settings: FeatureSettings
+    share: Share
+    root: Path
+    say: Say
+
+    def readable_now(self, chunks: Sequence[Chunk]) -> set[Chunk]:
+        """Those finished chunks in which a file failed that can be read now.
+
+        They are encoded again as a whole, so that their numbers are as if it had not
+        failed.
+        """
+        mark = self.work.mark()
+        jobs: list[Job] = []
+        owners: list[Chunk] = []
+        for chunk in chunks:
+            if chunk.kind != "texts":
+                failed = sorted(load_chunk(self.work.chunks, mark, chunk).failures)
+                jobs += jobs_of(chunk.kind, failed, self.plan.items(chunk.kind))
+                owners += [chunk] * (len(jobs) - len(owners))
+        if not jobs:
+            return set()
+        self.say(f"files that failed before: {sum(len(job.items) for job in jobs)}")
+        with self._decoded(jobs) as results:
+            return {
+                chunk
+                for chunk, result in zip(owners, results, strict=True)
+                if result.values is not None
+            }
+
+    def encode(self, chunks: Sequence[Chunk], known: Mapping[str, Known]) -> None:
+        """Encodes chunks and keeps them.
+
+        Args:
+            chunks: The chunks.
+            known: Features that are there already, by kind and number of the item.
+
+        Raises:
+            ValueError: Something cannot be read and `share.on_error` is "fail".
+            FileSystemFailure: The file system failed.
+            RuntimeError: A worker process died.
+            OSError: The work folder's disk failed.
+        """
+        known = {kind: known.get(kind, {}) for kind in KINDS}
+        new = {
+            chunk: [item for item in chunk.items if item not in known[chunk.kind]]
+            for chunk in chunks
+        }
+        todo = dict.fromkeys((chunk.kind for chunk in chunks), 0)
+        for chunk, items in new.items():
+            todo[chunk.kind] += len(items)
+        progress, mark = ExtractionProgress(todo, self.say), self.work.mark()
+        jobs = {
+            chunk: jobs_of(chunk.kind, items, self.plan.items(chunk.kind))
+            for chunk, items in new.items()
+            if chunk.kind != "texts"
+        }
+
+        def watched(results: Iterable[Decoded], kind: str) -> Iterator[Decoded]:
+            for result in results:
+                self._refuse(kind, result.failures)
+                progress.add(kind, len(result.rows), len(result.failures))
+                yield result
+
+        every = list(itertools.chain.from_iterable(jobs.values()))
+        with self._decoded(every) as results:
+            for chunk in chunks:
+                if chunk.kind == "texts":
+                    encoded = encode_texts(
+                        self.clip,
+                        chunk,
+                        self.plan.texts,
+                        known["texts"],
+                        self.settings.batch_size,
+                        lambda done: progress.add("texts", done),
+                    )
+                else:
+                    own = itertools.islice(results, len(jobs[chunk]))
+                    encoded = encode_files(
+                        self.clip,
+                        chunk,
+                        watched(own, chunk.kind),
+                        known[chunk.kind],
+                        self.settings.batch_size,
+                        self.settings.video_pooling,
+                    )
+                self._refuse(chunk.kind, encoded.failures)
+                save_chunk(self.work.chunks, mark, chunk, encoded)
+
+    def _decoded(
+        self, jobs: Sequence[Job]
+    ) -> contextlib.AbstractContextManager[Iterator[Decoded]]:
+        settings, share = self.settings, self.share
+        first_only = settings.video_pooling == "first_frame"
+        decoder = Decoder(
+            self.root,
+            self.clip.picture_transform,
+            settings.frames_per_second,
+            1 if first_only else settings.max_frames,
+            share.max_pixels,
+            share.seconds_per_file,
+        )
+        pictures = sum(
+            len(job.items) * (1 if job.kind == "pictures" else decoder.max_frames)
+            for job in jobs
+        )
+        return decoded(jobs, decoder, worker_count(share.num_workers, pictures))
+
+    def _refuse(self, kind: str, failures: Mapping[int, str]) -> None:
+        if failures and self.share.on_error == "fail":
             item, reason = min(failures.items())
-            name = plan.items(kind)[item]
+            name = self.plan.items(kind)[item]
             if kind == "texts":
                 raise ValueError(f"text {name.text!r}: {reason}")
-            raise UnreadableInput(root / name, reason)
-
-    def watched(results: Iterable[Decoded], kind: str) -> Iterator[Decoded]:
-        for result in results:
-            refuse(kind, result.failures)
-            progress.add(kind, len(result.rows), len(result.failures))
-            yield result
-
-    with decoded(
-        list(itertools.chain.from_iterable(jobs.values())),
-        decoder,
-        worker_count(share.num_workers, pictures),
-    ) as results:
-        for chunk in chunks:
-            if chunk.kind == "texts":
-                encoded = encode_texts(
-                    clip,
-                    chunk,
-                    plan.texts[chunk.start : chunk.stop],
-                    settings.batch_size,
-                    lambda done: progress.add("texts", done),
-                )
-            else:
-                own = itertools.islice(results, len(jobs[chunk]))
-                encoded = encode_files(
-                    clip,
-                    chunk,
-                    watched(own, chunk.kind),
-                    settings.batch_size,
-                    settings.video_pooling,
-                )
-            refuse(chunk.kind, encoded.failures)
-            save_chunk(work.chunks, mark, chunk, encoded)
+            raise UnreadableInput(self.root / name, reason)
 
 
 def _finish(
@@ -249,6 +323,7 @@ def _finish(
         origin_of(facts),
         source=sources.museums,
         complete=share.on_error == "fail",
+        former_devices=(work.former() or {}).get("devices", ()),
     )
     for line in report_lines(report):
         say(f"note: {line}")

@@ -12,7 +12,6 @@ from hm3_jax.data.store import FeatureFacts, Manifest, open_store
 from hm3_jax.extraction.facts import feature_facts
 from hm3_jax.extraction.settings import FeatureSettings
 from hm3_jax.extraction.work_folder import WorkFolder
-from hm3_jax.files.differences import differences
 from hm3_jax.files.facts import file_facts
 
 
@@ -72,14 +71,13 @@ def origin_of(facts: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def finished_store(
-    output: Path, work: WorkFolder, model: Mapping[str, Any] | None
-) -> Manifest | None:
+def finished_store(output: Path, work: WorkFolder) -> Manifest | None:
     """The store, if this very work made it and only its folder is left to remove.
 
     Raises:
-        FileExistsError: There is another store, or something else.
+        FileExistsError: There is something that is no store.
     """
+    work.restore(output)
     if not output.exists():
         return None
     try:
@@ -88,18 +86,7 @@ def finished_store(
         raise FileExistsError(
             f"{output}: expected a path to make a store at, found something else"
         ) from None
-    if work.is_left_of(manifest.origin.get("extraction")):
-        work.remove()
-        return manifest
-    found = "a store"
-    if model is not None:
-        here = dataclasses.asdict(manifest.features["views"])
-        wanted = dataclasses.asdict(feature_facts(model, "views"))
-        other = next(differences(here, wanted), None)
-        found = "a store of the same model"
-        if other is not None:
-            name, before, now = other
-            found = f"a store of another model ({name} {before!r}, not {now!r})"
-    raise FileExistsError(
-        f"{output}: expected a path to make a store at, found {found}"
-    )
+    if not work.is_left_of(manifest.origin.get("extraction")):
+        return None
+    work.remove()
+    return manifest

@@ -6,8 +6,10 @@ import dataclasses
 from pathlib import Path
 from typing import Literal, get_args
 
+from hm3_jax.extraction.pictures import MAX_PIXELS
 from hm3_jax.extraction.texts import TextSplit
 from hm3_jax.extraction.videos import VideoPooling
+from hm3_jax.extraction.workers import SECONDS_PER_FILE
 
 OnError = Literal["skip", "fail"]
 ON_ERROR: tuple[str, ...] = get_args(OnError)
@@ -52,7 +54,7 @@ class Sources:
 
     Attributes:
         museums: The museum list.
-        output: The store to make.
+        output: The store to make, or to add to.
         input_root: Folder that files are named from; the list's own if None.
     """
 
@@ -70,12 +72,16 @@ class Share:
         shards: Into how many shards the work is split.
         num_workers: Processes that decode; None for as many as suit.
         on_error: "skip" leaves out what cannot be read, "fail" stops at the first.
+        seconds_per_file: What a decoder may take for one file before it is ended.
+        max_pixels: Most pixels of a picture that are decoded.
     """
 
     index: int = 0
     shards: int = 1
     num_workers: int | None = None
     on_error: OnError = "skip"
+    seconds_per_file: float = SECONDS_PER_FILE
+    max_pixels: int = MAX_PIXELS
 
     def __post_init__(self) -> None:
         """Refuses shards and workers that cannot be."""
@@ -85,6 +91,15 @@ class Share:
             raise ValueError(
                 f"--shard_index: expected 0 to {self.shards - 1} with "
                 f"--num_shards={self.shards}, found {self.index}"
+            )
+        if not self.seconds_per_file > 0:
+            raise ValueError(
+                f"--seconds_per_file: expected more than 0, found "
+                f"{self.seconds_per_file}"
+            )
+        if self.max_pixels < 1:
+            raise ValueError(
+                f"--max_pixels: expected at least 1, found {self.max_pixels}"
             )
         if self.num_workers is not None and self.num_workers < 0:
             raise ValueError(

@@ -7,6 +7,7 @@ chosen frames only. Where a container is wrong about its frames, it is decoded a
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -16,7 +17,7 @@ import numpy as np
 from jaxtyping import Float
 
 from hm3_jax.extraction.errors import UnreadableInput, require_packages
-from hm3_jax.extraction.video_file import open_video, timed_frames, to_picture
+from hm3_jax.extraction.video_file import open_video, timed_frames
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -35,6 +36,7 @@ def map_frames(
     *,
     frames_per_second: float = 1.0,
     max_frames: int = 32,
+    damage: Callable[[str], None] = lambda reason: None,
 ) -> list[T]:
     """Takes frames of a video and does something to each, one after another.
 
@@ -48,17 +50,19 @@ def map_frames(
 
     Args:
         path: The video, in any format that FFmpeg reads.
-        each: Called with each frame in mode RGB, turned as its metadata say.
+        each: Called with each frame in mode RGB, in the shape that is shown.
         frames_per_second: Frames taken a second.
         max_frames: Most frames taken.
+        damage: Is told if parts of the video could not be decoded.
 
     Returns:
         What `each` made of the frames, in order; at least one.
 
     Raises:
-        UnreadableInput: If there is no such file, it is damaged or no video, or there
-            is no frame in it. A file that was cut short counts as far as it goes, if
-            its form (such as Matroska's) allows to read it.
+        UnreadableInput: If there is no such file, it is no video, or no frame of it
+            decodes. A file that was cut short counts as far as it goes, if its form
+            (such as Matroska's) allows to read it.
+        FileSystemFailure: If the file system failed.
         ValueError: If a number is not positive.
         ModuleNotFoundError: If PyAV or Pillow is not installed.
     """
@@ -69,12 +73,15 @@ def map_frames(
             f"frames_per_second {frames_per_second} and max_frames {max_frames}"
         )
     expected = choose_frames(*_packet_times(path), frames_per_second, max_frames)
-    times, end, kept = _decode(path, set(expected), each)
+    damages: list[str] = []
+    times, end, kept = _decode(path, set(expected), each, damages)
     if not times:
         raise UnreadableInput(path, "expected a video, found no frame in it")
     chosen = choose_frames(times, end, frames_per_second, max_frames)
     if not kept.keys() >= set(chosen):
-        _, _, kept = _decode(path, set(chosen), each)
+        _, _, kept = _decode(path, set(chosen), each, damages)
+    if damages:
+        damage(damages[-1])
     return [kept[number] for number in chosen]
 
 
@@ -132,19 +139,28 @@ def pool_frames(
 
 def _packet_times(path: Path) -> tuple[list[float], float]:
     """Times of a video's frames and of its end, in seconds, as its container says."""
+    from av.error import FFmpegError
+
+    spans: list[tuple[float, float]] = []
     with open_video(path) as (video, stream):
         base = float(stream.time_base or 0)
-        spans = sorted(
-            (packet.pts * base, (packet.duration or 0) * base)
-            for packet in video.demux(stream)
-            if packet.pts is not None and not packet.is_discard
-        )
+        # What is damaged is for the decoder to find.
+        with contextlib.suppress(FFmpegError):
+            spans.extend(
+                (packet.pts * base, (packet.duration or 0) * base)
+                for packet in video.demux(stream)
+                if packet.pts is not None and not packet.is_discard
+            )
+    spans.sort()
     times = [start for start, _ in spans]
     return times, sum(spans[-1]) if spans else 0.0
 
 
 def _decode(
-    path: Path, wanted: Collection[int], each: Callable[[Image.Image], T]
+    path: Path,
+    wanted: Collection[int],
+    each: Callable[[Image.Image], T],
+    damages: list[str],
 ) -> tuple[list[float], float, dict[int, T]]:
     """Decodes a video.
 
@@ -152,6 +168,7 @@ def _decode(
         path: The video.
         wanted: Numbers of the frames to keep.
         each: Called with each of these.
+        damages: Gets a line if parts of the video could not be decoded.
 
     Returns:
         Times of all frames and of the end, in seconds; what `each` made of the frames
@@ -160,9 +177,9 @@ def _decode(
     times: list[float] = []
     kept: dict[int, T] = {}
     last = 0.0
-    for number, (start, end, frame) in enumerate(timed_frames(path)):
-        times.append(start)
-        last = end
+    for number, shown in enumerate(timed_frames(path, damages.append)):
+        times.append(shown.start)
+        last = shown.end
         if number in wanted:
-            kept[number] = each(to_picture(frame))
+            kept[number] = each(shown.picture())
     return times, last, kept

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import pickle
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from hm3_jax.extraction.errors import first_line
+from hm3_jax.files.content import what_a_text_is
 
 if TYPE_CHECKING:
     import torch
@@ -69,14 +71,19 @@ def read_weights(path: Path) -> Weights:
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path}: expected a file of weights, found none")
+    _check_content(path)
     scripted = _is_torch_script(path)
     try:
         values = _load_script(path) if scripted else _load(path)
     except Exception as error:
         # Damaged bytes make these libraries raise almost anything.
+        said = f"{type(error).__name__}: {first_line(error)}"
+        if isinstance(error, pickle.UnpicklingError):
+            # PyTorch's advice is to let the file run what it likes.
+            said = "a pickle of other things than tensors, or none"
         raise ValueError(
             f"{path}: expected a whole file of weights, found it damaged, cut short or "
-            f"of another kind ({type(error).__name__}: {first_line(error)})"
+            f"of another kind ({said})"
         ) from None
     state = _unwrap(path, values)
     if any(name.startswith(_CLIP4CLIP_PREFIX) for name in state):
@@ -99,6 +106,15 @@ def read_weights(path: Path) -> Weights:
             "ViT-B-32-quickgelu with the pretrained weights openai"
         )
     return Weights(state, layout)
+
+
+def _check_content(path: Path) -> None:
+    """Refuses files that stand in the place of weights, by name."""
+    with path.open("rb") as file:
+        head = file.read(512)
+    found = what_a_text_is(head) if head else "an empty file"
+    if found is not None:
+        raise ValueError(f"{path}: expected a whole file of weights, found {found}")
 
 
 def _is_torch_script(path: Path) -> bool:

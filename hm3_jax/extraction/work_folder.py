@@ -6,9 +6,12 @@
 | `plan.json` | the distinct items and the museums they make up |
 | `chunks/` | finished chunks |
 | `SHARD.lock` | held while a process works on a shard |
+| `former/` | the store that was added to, while the new one takes its place |
 
 An extraction goes on only with the list, the settings and the model that it was begun
-with. The folder is removed once the store is complete.
+with. Of processes that begin one together, the one whose record gets its name first has
+begun it; the others compare theirs with it. The folder is removed once the store is
+complete.
 """
 
 from __future__ import annotations
@@ -16,7 +19,9 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 import shutil
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -29,6 +34,7 @@ from hm3_jax.files.locks import locked
 
 FORMAT_VERSION = 1
 _RECORD, _PLAN, _CHUNKS = "record.json", "plan.json", "chunks"
+_FORMER = "former"
 
 
 class WorkFolder:
@@ -60,22 +66,39 @@ class WorkFolder:
             ValueError: What was begun differs in a fact, which is named with both
                 values.
         """
-        record = self.record()
-        if record is None:
+        made: Plan | None = None
+        if self.record() is None:
             made = plan()
-            self.chunks.mkdir(parents=True, exist_ok=True)
             text = made.to_json().encode()
-            write_whole(self.path / _PLAN, text)
-            record = {
-                "format_version": FORMAT_VERSION,
-                "facts": facts,
-                "plan_sha256": hashlib.sha256(text).hexdigest(),
-            }
-            # Last, and of the same bytes if several shards begin at once.
-            write_whole(self.path / _RECORD, json.dumps(record, indent=1).encode())
-            return made
+            self.chunks.mkdir(parents=True, exist_ok=True)
+            self._claim(
+                {
+                    "format_version": FORMAT_VERSION,
+                    "facts": facts,
+                    "plan_sha256": hashlib.sha256(text).hexdigest(),
+                }
+            )
         self.check(facts)
+        if not (self.path / _PLAN).exists():
+            # Of the same facts, and so of the same bytes, whoever writes it.
+            text = (made or plan()).to_json().encode()
+            write_whole(self.path / _PLAN, text)
         return self.plan()
+
+    def _claim(self, record: Mapping[str, Any]) -> None:
+        """Makes a record the folder's, unless another process was faster."""
+        temporary = self.path / f".{_RECORD}.{uuid.uuid4().hex}"
+        write_whole(temporary, json.dumps(record, indent=1).encode())
+        try:
+            # Unlike a rename, it fails if the name is taken; unlike a lock, it holds
+            # between machines.
+            os.link(temporary, self.path / _RECORD)
+        except FileExistsError:
+            pass
+        except OSError:  # no such links here
+            if self.record() is None:
+                os.replace(temporary, self.path / _RECORD)
+        temporary.unlink(missing_ok=True)
 
     def check(self, facts: Mapping[str, Any]) -> None:
         """Refuses facts that differ from those the extraction was begun with.
@@ -159,6 +182,31 @@ class WorkFolder:
                     f"{path}: another process works on this shard"
                 ) from None
             yield
+
+    def put_in_place(self, finished: Path, output: Path) -> None:
+        """Makes a finished store the output; one that is there goes into the folder.
+
+        Raises:
+            FileExistsError: There is a store that this extraction did not begin with.
+        """
+        if output.exists():
+            if self.former() is None:
+                raise FileExistsError(
+                    f"{output}: made by another process in the meantime"
+                )
+            shutil.rmtree(self.path / _FORMER, ignore_errors=True)
+            os.rename(output, self.path / _FORMER)
+        os.rename(finished, output)
+
+    def former(self) -> dict[str, Any] | None:
+        """Facts of the finished store that the extraction adds to, if it does."""
+        record = self.record()
+        return None if record is None else record["facts"].get("former")
+
+    def restore(self, output: Path) -> None:
+        """Gives a store its place back, if a process ended while it had none."""
+        if (self.path / _FORMER).is_dir() and not output.exists():
+            os.rename(self.path / _FORMER, output)
 
     def remove(self) -> None:
         """Removes the folder, what tells whose it is last."""

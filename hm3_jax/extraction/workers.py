@@ -15,7 +15,8 @@ import os
 import queue
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, MutableSequence, Sequence
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -24,8 +25,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hm3_jax.extraction.errors import UnreadableInput, first_line
-from hm3_jax.extraction.pictures import open_picture
+from hm3_jax.extraction.errors import (
+    FileSystemFailure,
+    MissingInput,
+    UnreadableInput,
+    first_line,
+)
+from hm3_jax.extraction.pictures import MAX_PIXELS, open_picture
 from hm3_jax.extraction.videos import map_frames
 
 if TYPE_CHECKING:
@@ -36,24 +42,30 @@ if TYPE_CHECKING:
 _FILES = {"pictures": 16, "videos": 1}
 _AHEAD = 2  # decoded jobs of a worker that wait to be sent
 
-# Below this many pictures and frames, starting a process takes longer than it saves.
+# Below this many pictures and frames, a second process takes longer than it saves.
 _WORTH_A_PROCESS = 64
 _MOST = 32
 _NICE = 10
 
+SECONDS_PER_FILE = 600.0
+"""A decoder that takes longer for one file is ended."""
+
+_LOOK = 0.5  # seconds between looks at a worker that is waited for
+_CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGILL, signal.SIGFPE)
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Job:
-    """Some neighbouring items of one chunk.
+    """Some items of one chunk.
 
     Attributes:
         kind: "pictures" or "videos".
-        start: Number of the first item.
-        files: The items' files, relative to the input root.
+        items: Their numbers.
+        files: Their files, relative to the input root.
     """
 
     kind: str
-    start: int
+    items: tuple[int, ...]
     files: tuple[str, ...]
 
 
@@ -66,11 +78,13 @@ class Decoded:
             items that could be read, one after another; None where none could.
         rows: Rows of each item; 0 where it could not be read.
         failures: Why items could not be read, by item number.
+        damages: What is wrong with items that could be read in part, by item number.
     """
 
     values: np.ndarray | None
     rows: tuple[int, ...]
     failures: Mapping[int, str]
+    damages: Mapping[int, str]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -82,71 +96,163 @@ class Decoder:
         transform: A picture -> (3, height, width) float32.
         frames_per_second: Frames taken from a second of video.
         max_frames: Most frames of a video, evenly spread; 1 for its first.
+        max_pixels: Most pixels of a picture that are decoded.
+        seconds_per_file: What a worker may take for one file.
+        folders: Device and number of the folders in which files were read, and of
+            `root` from the beginning.
     """
 
     root: Path
     transform: Callable[[Image], np.ndarray]
     frames_per_second: float
     max_frames: int
+    max_pixels: int = MAX_PIXELS
+    seconds_per_file: float = SECONDS_PER_FILE
+    folders: dict[Path, tuple[int, int]] = dataclasses.field(default_factory=dict)
 
-    def __call__(self, job: Job) -> Decoded:
+    def __post_init__(self) -> None:
+        """Notes which folder the root is."""
+        self._note_folders(self.root / "file")
+
+    def __call__(
+        self,
+        job: Job,
+        begin: Callable[[int], None] = lambda item: None,
+        given_up: Mapping[tuple[str, int], str] | None = None,
+    ) -> Decoded:
         """Reads a job's files; what cannot be read is left out and said why.
 
+        Args:
+            job: The job.
+            begin: Is told the number of each item before it is decoded.
+            given_up: Items not to try, by kind and number, and why.
+
         Raises:
-            OSError: The file system failed, which is no fault of a file's content.
+            FileSystemFailure: The file system failed, which is no fault of a file's
+                content.
         """
         values: list[np.ndarray] = []
         rows: list[int] = []
-        failures: dict[int, str] = {}
-        for number, name in enumerate(job.files, job.start):
+        failures = {
+            number: reason
+            for (kind, number), reason in (given_up or {}).items()
+            if kind == job.kind
+        }
+        damages: dict[int, str] = {}
+        for number, name in zip(job.items, job.files, strict=True):
             path = self.root / name
+            pixels: list[np.ndarray] = []
+            begin(number)
             try:
-                pixels = self._pixels(job.kind, path)
+                if number not in failures:
+                    pixels = self._pixels(
+                        job.kind,
+                        path,
+                        lambda what, number=number: damages.update({number: what}),
+                    )
+                    self._note_folders(path)
+            except MissingInput as error:
+                self._check_folders(path)
+                failures[number] = error.reason
             except UnreadableInput as error:
                 failures[number] = error.reason
+            except FileSystemFailure:
+                raise
             except (OSError, MemoryError) as error:
-                raise OSError(f"{path}: {first_line(error)}") from error
+                raise FileSystemFailure(path, first_line(error)) from error
             except Exception as error:
                 # Decoders fail on damaged files in ways that nobody has listed, and
                 # a run of days must not end at one of them.
                 failures[number] = f"{type(error).__name__}: {first_line(error)}"
-            else:
-                values.extend(pixels)
-            rows.append(0 if number in failures else len(pixels))
-        stacked = np.stack(values) if values else None
-        return Decoded(stacked, tuple(rows), failures)
+            values.extend(pixels)
+            rows.append(len(pixels))
+        return Decoded(
+            np.stack(values) if values else None,
+            tuple(rows),
+            {number: failures[number] for number in job.items if number in failures},
+            damages,
+        )
 
-    def _pixels(self, kind: str, path: Path) -> list[np.ndarray]:
+    def _pixels(
+        self, kind: str, path: Path, damage: Callable[[str], None]
+    ) -> list[np.ndarray]:
         if kind == "pictures":
-            return [self.transform(open_picture(path))]
+            picture = open_picture(path, max_pixels=self.max_pixels)
+            return [self.transform(picture)]
         return map_frames(
             path,
             self.transform,
             frames_per_second=self.frames_per_second,
             max_frames=self.max_frames,
+            damage=damage,
         )
 
+    def _check_folders(self, path: Path) -> None:
+        """Refuses folders of a missing file that are others than before.
 
-def jobs_of(kind: str, start: int, files: Sequence[str]) -> list[Job]:
-    """Cuts the files of a chunk into jobs; `start` is the number of the first."""
+        Files are missing too where the share or the disk has gone that they were on.
+        """
+        for folder in reversed([*_folders_of(path, self.root)]):
+            try:
+                found = _identity(folder)
+            except (FileNotFoundError, NotADirectoryError):
+                found = None
+            except OSError as error:
+                raise FileSystemFailure(folder, str(error.strerror)) from error
+            if folder in self.folders and self.folders[folder] != found:
+                raise FileSystemFailure(
+                    folder,
+                    "gone, or another folder than before, as when a file system is "
+                    "taken away",
+                )
+
+    def _note_folders(self, path: Path) -> None:
+        for folder in _folders_of(path, self.root):
+            if folder in self.folders:
+                break
+            # What was read just now has folders, unless they went this moment.
+            with contextlib.suppress(OSError):
+                self.folders[folder] = _identity(folder)
+
+
+def _folders_of(path: Path, root: Path) -> Iterator[Path]:
+    """The folders of a file, from its own to the root."""
+    for folder in path.parents:
+        yield folder
+        if folder == root:
+            return
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    found = os.stat(folder)
+    return found.st_dev, found.st_ino
+
+
+def jobs_of(kind: str, items: Sequence[int], files: Sequence[str]) -> list[Job]:
+    """Cuts items of a chunk into jobs.
+
+    Args:
+        kind: "pictures" or "videos".
+        items: Numbers of the items.
+        files: The files of all items of the kind, by number.
+    """
     size = _FILES[kind]
-    return [
-        Job(kind, start + first, tuple(files[first : first + size]))
-        for first in range(0, len(files), size)
-    ]
+    parts = (tuple(items[i : i + size]) for i in range(0, len(items), size))
+    return [Job(kind, part, tuple(files[item] for item in part)) for part in parts]
 
 
 def worker_count(asked: int | None, pictures: int) -> int:
     """Number of worker processes.
 
     Args:
-        asked: What the user wants, or None for the number that suits the work.
+        asked: What the user wants, or None for the number that suits the work: one at
+            least, as nothing can end a decoder that hangs in this process.
         pictures: Pictures and frames to decode.
     """
     if asked is not None:
         return asked
     if pictures < _WORTH_A_PROCESS:
-        return 0
+        return 1
     return min(len(os.sched_getaffinity(0)), _MOST)
 
 
@@ -159,38 +265,118 @@ def decoded(
     Args:
         jobs: The jobs.
         decoder: What decodes them.
-        workers: Processes; 0 decodes each job when it is asked for.
+        workers: Processes; 0 decodes each job when it is asked for, in this process,
+            where nothing ends a decoder that hangs or saves one that crashes.
 
     Returns:
-        A context with the iterator of the results, which raises RuntimeError if a
-        worker could not go on. Leaving the context ends the workers.
+        A context with the iterator of the results, which raises FileSystemFailure if
+        the file system failed, and RuntimeError if a worker was killed. Leaving the
+        context ends the workers.
     """
     if workers == 0:
         yield map(decoder, jobs)
         return
-    # Forking a process that has threads, as PyTorch has, may lock up.
-    processes = multiprocessing.get_context("spawn")
     # Started with the first worker, it would undo what blocks interrupts.
     resource_tracker.ensure_running()
-    started: list[tuple[BaseProcess, Connection]] = []
+    workers = min(workers, len(jobs))
+    started = [_Worker(decoder, jobs[first::workers]) for first in range(workers)]
     try:
-        for first in range(min(workers, len(jobs))):
-            reader, writer = processes.Pipe(duplex=False)
-            worker = processes.Process(
-                target=_work, args=(writer, decoder, jobs[first::workers]), daemon=True
-            )
-            with _interrupts_blocked():
-                worker.start()
-            # Only the worker may hold it, or its end would go unnoticed.
-            writer.close()
-            started.append((worker, reader))
-        yield (_receive(*started[i % workers], job) for i, job in enumerate(jobs))
+        for worker in started:
+            worker.start(0)
+        yield (started[i % workers].receive(i // workers) for i in range(len(jobs)))
     finally:
-        for worker, reader in started:
-            reader.close()
-            worker.terminate()
-        for worker, _ in started:
-            worker.join()
+        for worker in started:
+            worker.end()
+
+
+class _Worker:
+    """A process that decodes jobs, as its parent sees it."""
+
+    def __init__(self, decoder: Decoder, jobs: Sequence[Job]):
+        """Takes all of its jobs; starts nothing."""
+        # Forking a process that has threads, as PyTorch has, may lock up.
+        self._processes = multiprocessing.get_context("spawn")
+        self._decoder, self._jobs = decoder, jobs
+        self._given_up: dict[tuple[str, int], str] = {}
+        self._process: BaseProcess | None = None
+        self._pipe: Connection | None = None
+
+    def start(self, first: int) -> None:
+        """Starts a process for the jobs from the `first` on."""
+        self._first = first
+        # Number of the job among the process's, number of the item, and since when it
+        # is decoded; 0 if none is.
+        self._at: MutableSequence[float] = self._processes.RawArray("d", [0, 0, 0])
+        self._pipe, writer = self._processes.Pipe(duplex=False)
+        jobs = self._jobs[first:]
+        self._process = self._processes.Process(
+            target=_work,
+            args=(writer, self._decoder, jobs, self._given_up, self._at),
+            daemon=True,
+        )
+        with _interrupts_blocked():
+            self._process.start()
+        # Only the worker may hold it, or its end would go unnoticed.
+        writer.close()
+
+    def end(self) -> None:
+        """Ends the process, whatever it is doing."""
+        if self._pipe is not None:
+            self._pipe.close()
+        if self._process is not None and self._process.pid is not None:
+            self._process.kill()
+            self._process.join()
+
+    def receive(self, number: int) -> Decoded:
+        """Waits for the result of a job, the next of this worker's.
+
+        Raises:
+            FileSystemFailure: The file system failed.
+            RuntimeError: The process was killed.
+        """
+        while True:
+            assert self._pipe is not None and self._process is not None
+            try:
+                if self._pipe.poll(_LOOK):
+                    return self._take()
+            except EOFError:
+                self._process.join()
+                code = self._process.exitcode or 0
+                if -code not in _CRASHES or not self._at[2]:
+                    raise RuntimeError(
+                        f"a worker process ended with exit code {code} near "
+                        f"{self._jobs[number].files[0]} (-9: killed, mostly for want "
+                        "of memory)"
+                    ) from None
+                self._give_up(number, f"its decoder crashed (exit code {code})")
+                continue
+            limit = self._decoder.seconds_per_file
+            since = self._at[2]
+            if since and time.monotonic() - since > limit:
+                self._give_up(
+                    number,
+                    f"its decoder was ended, which took more than {limit:g} s "
+                    "(--seconds_per_file allows more)",
+                )
+
+    def _give_up(self, number: int, reason: str) -> None:
+        """Goes on from a job without the file that the process is at."""
+        self.end()
+        job = self._jobs[self._first + int(self._at[0])]
+        self._given_up[job.kind, int(self._at[1])] = reason
+        self.start(number)
+
+    def _take(self) -> Decoded:
+        assert self._pipe is not None
+        message = self._pipe.recv()
+        if isinstance(message, Exception):
+            raise message
+        rows, failures, damages, shape = message
+        values = None
+        if shape is not None:
+            values = np.empty(*shape)
+            self._pipe.recv_bytes_into(values.data.cast("B"))
+        return Decoded(values, rows, failures, damages)
 
 
 @contextlib.contextmanager
@@ -206,53 +392,51 @@ def _interrupts_blocked() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _work(pipe: Connection, decoder: Decoder, jobs: Sequence[Job]) -> None:
+def _work(
+    pipe: Connection,
+    decoder: Decoder,
+    jobs: Sequence[Job],
+    given_up: Mapping[tuple[str, int], str],
+    at: MutableSequence[float],
+) -> None:
     """A worker's life: decodes its jobs, some ahead of what was sent."""
     # Where the model computes on the same cores, it goes first: its threads wait for
     # one another, and each of them that had to wait for a worker would stop all.
     os.nice(_NICE)
-    results: queue.Queue[Decoded | OSError | None] = queue.Queue(_AHEAD)
+    results: queue.Queue[Decoded | Exception | None] = queue.Queue(_AHEAD)
     sender = threading.Thread(target=_send, args=(pipe, results), daemon=True)
     sender.start()
-    for job in jobs:
+
+    def begin(item: int) -> None:
+        at[2] = 0
+        at[1] = item
+        at[2] = time.monotonic()
+
+    for number, job in enumerate(jobs):
+        at[2] = 0
+        at[0] = number
         try:
-            results.put(decoder(job))
-        except OSError as error:
-            results.put(error)
+            result: Decoded | Exception = decoder(job, begin, given_up)
+        except FileSystemFailure as error:
+            result = error
+        at[2] = 0
+        results.put(result)
+        if isinstance(result, Exception):
             break
     results.put(None)
     sender.join()
 
 
-def _send(pipe: Connection, results: queue.Queue[Decoded | OSError | None]) -> None:
+def _send(pipe: Connection, results: queue.Queue[Decoded | Exception | None]) -> None:
     try:
         while (result := results.get()) is not None:
-            if isinstance(result, OSError):
-                pipe.send(str(result))
+            if isinstance(result, Exception):
+                pipe.send(result)
                 continue
             values = result.values
             shape = None if values is None else (values.shape, values.dtype.str)
-            pipe.send((result.rows, result.failures, shape))
+            pipe.send((result.rows, result.failures, result.damages, shape))
             if values is not None:
                 pipe.send_bytes(values.data.cast("B"))
     except OSError:
         os._exit(0)  # nobody reads any more
-
-
-def _receive(worker: BaseProcess, pipe: Connection, job: Job) -> Decoded:
-    try:
-        message = pipe.recv()
-        if isinstance(message, str):
-            raise RuntimeError(message)
-        rows, failures, shape = message
-        values = None
-        if shape is not None:
-            values = np.empty(*shape)
-            pipe.recv_bytes_into(values.data.cast("B"))
-    except EOFError:
-        worker.join()
-        raise RuntimeError(
-            f"a worker process ended with exit code {worker.exitcode} near "
-            f"{job.files[0]} (-9: killed, mostly for want of memory)"
-        ) from None
-    return Decoded(values, rows, failures)

@@ -52,7 +52,9 @@ def test_museums_become_a_store(extract, run_module, museums, tmp_path):
     assert re.search(r"^pictures: 19 of 19, [\d,.]+ pictures/s", output, re.MULTILINE)
     succeed(run_module("hm3_jax.inspect_features", "--features=store", "--verify"))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["store"]
-    assert "found a store of the same model" in fail_line(extract())
+    again = succeed(extract("--dataset_name=mine"))
+    assert f"store has all of {museums} already" in again
+    assert "another dataset_name ('mine', not 'museums" in fail_line(extract())
 
 
 def test_shards_are_merged(extract, tmp_path):
@@ -98,6 +100,9 @@ def test_long_texts_and_windows(extract, tmp_path):
         (["--shard_index=1"], "expected 0 to 0 with --num_shards=1, found 1"),
         (["--num_workers=-1"], "--num_workers: expected 0 or more, found -1"),
         (["--batch_size=0"], "--batch_size: expected at least 1, found 0"),
+        (["--seconds_per_file=0"], "--seconds_per_file: expected more than 0, found"),
+        (["--max_pixels=0"], "--max_pixels: expected at least 1, found 0"),
+        (["--merge", "--max_pixels=9"], "--max_pixels is for extracting, found --me"),
         (["--max_frames=0"], "--max_frames: expected at least 1, found 0"),
         (["--frames_per_second=0"], "--frames_per_second: expected more than 0"),
         (["--merge", "--device=cpu"], "--device is for extracting, found --merge"),

@@ -28,11 +28,13 @@ def write_video(
     pts=None,
     time_base=None,
     matrix=None,
+    pixel_shape=None,
     sound=False,
 ):
     """Encodes frames (height, width, 3) uint8 with H.264, nearly without loss.
 
-    With `pts` (numbers of `time_base`), each frame appears when it says.
+    With `pts` (numbers of `time_base`), each frame appears when it says. Pixels are
+    `pixel_shape` times as wide as high.
     """
     import av
 
@@ -42,6 +44,8 @@ def write_video(
         stream.pix_fmt = "yuv444p"
         if time_base is not None:
             stream.codec_context.time_base = time_base
+        if pixel_shape is not None:
+            stream.codec_context.sample_aspect_ratio = pixel_shape
         if matrix is not None:
             stream.set_display_matrix(matrix)
         voice = add_sound(video) if sound else None

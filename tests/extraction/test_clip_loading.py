@@ -380,6 +380,40 @@ def test_damaged_weights_are_refused(tmp_path, quick, suffix, kept):
     assert message.startswith(f"{damaged}: expected a whole file of weights")
 
 
+@pytest.mark.parametrize("suffix", ["pt", "safetensors"])
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        (
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 6\n",
+            "a git-lfs pointer to it: fetch the file itself (git lfs pull)",
+        ),
+        (b"\xef\xbb\xbf\r\n<!doctype HTML><html>Sign in</html>", "an HTML page"),
+        (b"<html><body>404</body></html>", "an HTML page"),
+        (b'{"error":"Repository not found"}', "a server's answer in JSON or XML"),
+    ],
+)
+def test_what_stands_in_the_place_of_weights_is_named(tmp_path, suffix, content, found):
+    path = tmp_path / f"weights.{suffix}"
+    path.write_bytes(content)
+    message = refusal("Small-quickgelu", str(path))
+    assert message.startswith(
+        f"{path}: expected a whole file of weights, found {found}"
+    )
+
+
+@pytest.mark.parametrize("content", [b"Not found", b"\x80\x02not a pickle", None])
+def test_nobody_is_told_to_switch_safety_off(tmp_path, content):
+    path = tmp_path / "weights.pt"
+    if content is None:
+        torch.save(hostile(None), path)
+    else:
+        path.write_bytes(content)
+    message = refusal("Small-quickgelu", str(path))
+    assert "a pickle of other things than tensors, or none" in message
+    assert "weights_only" not in message and "Weights only" not in message
+
+
 def test_loading_says_nothing(tmp_path, quick, caplog, capsys):
     folder = save_folder(tmp_path, QUICK, quick)
     loaded(ClipChoice(None, str(folder)))

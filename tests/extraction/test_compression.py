@@ -17,6 +17,7 @@ from hm3_jax.extraction.compression import (  # noqa: E402
     compress_or_copy,
     partial_of,
 )
+from hm3_jax.extraction.errors import FileSystemFailure  # noqa: E402
 from tests.commands import fail, succeed  # noqa: E402
 from tests.extraction.clips_av import (  # noqa: E402
     flat_frames,
@@ -113,6 +114,62 @@ def test_turned_videos_are_upright(tmp_path):
     pixels = np.asarray(picture)
     assert pixels[:140].mean() < 5
     assert pixels[-140:].mean() > 250
+
+
+@pytest.mark.parametrize(
+    ("pixel_shape", "size"),
+    [(Fraction(64, 45), (398, 224)), (Fraction(1, 2), (224, 358))],
+)
+def test_a_compressed_video_has_the_shape_that_is_shown(tmp_path, pixel_shape, size):
+    frames = flat_frames(4, 576, 720)
+    source = write_video(tmp_path / "a.mp4", frames, pixel_shape=pixel_shape)
+    assert compress_or_copy(source, tmp_path / "b.mp4") is None
+    assert facts(tmp_path / "b.mp4")[1] == size
+    with av.open(str(tmp_path / "b.mp4")) as video:
+        assert video.streams.video[0].sample_aspect_ratio in (None, 0, 1)
+
+
+def test_a_damaged_video_is_copied_with_all_that_it_has(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (30, 48, 64, 3), np.uint8)
+    source = write_video(tmp_path / "a.mkv", list(noise))
+    content = bytearray(source.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 30_000] = bytes(30_000)
+    source.write_bytes(content)
+    reason = compress_or_copy(source, tmp_path / "b.mkv")
+    assert reason is not None and "damaged: taken without what does not" in reason
+    assert (tmp_path / "b.mkv").read_bytes() == content
+
+
+def test_a_video_that_went_away_ends_the_work(tmp_path):
+    write_many(tmp_path / "in", 2)
+    with pytest.raises(FileSystemFailure, match="1.mp4: it was there before, and is"):
+        compress_or_copy(tmp_path / "in" / "1.mp4", tmp_path / "out" / "1.mp4")
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_a_decoder_that_hangs_is_ended(tmp_path, monkeypatch):
+    write_many(tmp_path / "in", 1)
+    for name in ("0.json", ".hidden"):
+        (tmp_path / "in" / name).unlink()
+    monkeypatch.setattr(tree_module, "_work", _hang)
+    report = compress_tree(
+        tmp_path / "in",
+        tmp_path / "out",
+        workers=1,
+        seconds_per_file=0.5,
+        say=silent,
+    )
+    assert report.copied == {
+        "0.mp4": "its decoder was ended, which took more than 0.5 s "
+        "(--seconds_per_file allows more)"
+    }
+    assert contents(tmp_path / "out") == contents(tmp_path / "in")
+
+
+def _hang(pipe):
+    del pipe
+    time.sleep(3600)
 
 
 def test_the_same_video_gives_the_same_bytes(tmp_path):

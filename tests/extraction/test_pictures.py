@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hm3_jax.data.picture_formats import PICTURE_FORMATS, PICTURE_SUFFIXES
 from hm3_jax.extraction.errors import UnreadableInput, first_line, require_packages
 from hm3_jax.extraction.pictures import MAX_ASPECT, MAX_PIXELS, open_picture
 
@@ -241,6 +242,124 @@ def png_of_size(path, width, height):
     data[16:24] = struct.pack(">II", width, height)
     data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
     path.write_bytes(data)
+
+
+def smooth(path, **options):
+    """A picture of 1,600 x 1,200 pixels that does not change when it is halved."""
+    y, x = np.mgrid[:1200, :1600]
+    pixels = np.stack([x / 1600, y / 1200, (x + y) / 2800], -1) * 255
+    Image.fromarray(pixels.astype(np.uint8)).save(path, **options)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "most", "size"),
+    [
+        ("a.jpg", 1_920_000, (1600, 1200)),
+        ("a.jpg", 1_919_999, (800, 600)),
+        ("a.jpg", 200_000, (400, 300)),
+        ("a.jpg", 30_000, (200, 150)),
+        ("a.jp2", 1_920_000, (1600, 1200)),
+        ("a.jp2", 1_919_999, (800, 600)),
+        ("a.j2k", 10_000, (100, 75)),
+    ],
+)
+def test_large_pictures_are_decoded_smaller(tmp_path, name, most, size):
+    found = open_picture(smooth(tmp_path / name, quality=95), max_pixels=most)
+    assert found.size == size
+    wanted = open_picture(smooth(tmp_path / "a.png")).resize(size, Image.Resampling.BOX)
+    difference = np.asarray(found).astype(int) - np.asarray(wanted)
+    assert np.abs(difference).max() <= 12 and np.abs(difference).mean() < 3
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("a.png", {}),
+        ("a.tif", {}),
+        ("a.jpg", {"progressive": True}),
+        ("a.jp2", {"num_resolutions": 1}),
+    ],
+)
+def test_large_pictures_that_cannot_be_decoded_smaller_name_the_flag(
+    tmp_path, name, options
+):
+    path = smooth(tmp_path / name, **options)
+    with pytest.raises(
+        UnreadableInput,
+        match=r"at most 1,919,999 pixels, found 1600 x 1200 \(--max_pixels allows more",
+    ):
+        open_picture(path, max_pixels=1_919_999)
+    assert open_picture(path, max_pixels=1_920_000).size == (1600, 1200)
+
+
+def test_more_pixels_than_pillow_allows_are_read_if_asked_for(tmp_path, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 500_000)
+    path = smooth(tmp_path / "a.png")
+    assert open_picture(path, max_pixels=2_000_000).size == (1600, 1200)
+    assert Image.MAX_IMAGE_PIXELS == 500_000
+
+
+@pytest.mark.parametrize(
+    "suffix", sorted(PICTURE_SUFFIXES - {".heic", ".heif", ".psd", ".mpo"})
+)
+def test_every_format_of_the_list_is_read(read, suffix):
+    (form,) = [name for name, of in PICTURE_FORMATS.items() if suffix in of]
+    mode = {".pbm": "1", ".pgm": "L", ".pfm": "F", ".bw": "L"}.get(suffix, "RGB")
+    found = read(Image.new(mode, (16, 16), 1 if mode == "F" else "white"), f"a{suffix}")
+    assert found.shape == (16, 16, 3) and found.min() >= 250
+    assert Image.registered_extensions()[suffix] in (form, "MPO")
+
+
+def test_phones_files_of_two_pictures_are_read(read):
+    left, right = Image.new("RGB", (16, 16), "red"), Image.new("RGB", (16, 16), "blue")
+    found = read(left, "a.mpo", save_all=True, append_images=[right])
+    assert np.abs(found.astype(int) - (255, 0, 0)).max() < 5
+
+
+def test_layered_files_are_read(tmp_path):
+    # The header, no colours, resources or layers, and the picture as it is shown.
+    head = b"8BPS" + struct.pack(">H6xHIIHH", 1, 3, 5, 7, 8, 3)
+    (tmp_path / "a.psd").write_bytes(
+        head + bytes(12) + bytes(2) + RGB.transpose(2, 0, 1).tobytes()
+    )
+    np.testing.assert_array_equal(np.asarray(open_picture(tmp_path / "a.psd")), RGB)
+
+
+ENDLESS = (
+    b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 64\n%%EndComments\n"
+    b"{ 1 pop } loop\nshowpage\n%%EOF\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("data", "found"),
+    [
+        (ENDLESS, "PostScript, which is a program"),
+        (b"%PDF-1.7\n", "a PDF"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIC, which needs pillow-heif"),
+    ],
+)
+def test_formats_that_are_not_read_are_named(tmp_path, monkeypatch, data, found):
+    def start(*arguments, **options):
+        raise AssertionError("a program was started")
+
+    monkeypatch.setattr("subprocess.Popen", start)
+    monkeypatch.setattr("os.system", start)
+    (tmp_path / "a.jpg").write_bytes(data)
+    assert f"expected a picture, found {found}" in refusal(tmp_path / "a.jpg")
+
+
+def test_no_format_starts_a_program():
+    import inspect
+
+    Image.init()
+    for form in PICTURE_FORMATS:
+        plugin = inspect.getmodule(Image.OPEN[form][0])
+        assert plugin is not None
+        source = inspect.getsource(Image.OPEN[form][0])
+        assert "subprocess" not in source and "os.system" not in source, form
+    assert not {"EPS", "WMF", "GRIB", "BUFR", "HDF5", "FPX", "MIC"} & {*PICTURE_FORMATS}
 
 
 @pytest.mark.parametrize("side", [int(MAX_PIXELS**0.5) + 1, 60_000])

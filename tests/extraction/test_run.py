@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from typing import Any
 
 import numpy as np
 import pytest
@@ -198,15 +199,33 @@ def other_clip(tmp_path_factory):
     return save_folder(folder, QUICK, random_clip(QUICK, seed=1))
 
 
-def test_extracting_into_a_store_is_refused(museums, clip_folder, other_clip, store):
+def test_a_store_that_was_made_otherwise_is_left_alone(
+    museums, clip_folder, other_clip, store
+):
     before = contents(store)
-    with pytest.raises(FileExistsError, match="found a store of the same model"):
-        run(museums, store, clip_folder)
-    other = r"found a store of another model \(details.weights_sha256 '\w+', not '\w+'"
-    with pytest.raises(FileExistsError, match=other):
-        run(museums, store, other_clip)
+    cases: list[tuple[Any, dict[str, Any], str]] = [
+        (other_clip, {}, r"weights_sha256 \('\w+', not '\w+'\)"),
+        (clip_folder, {"precision": "bf16"}, r"precision \('float32', not 'bf16'\)"),
+        (clip_folder, {"dtype": "float16"}, r"dtype \('float32', not 'float16'\)"),
+        (
+            clip_folder,
+            {"settings": {"batch_size": 3}},
+            r"settings.batch_size \(2, not 3\)",
+        ),
+    ]
+    for clip, change, other in cases:
+        with pytest.raises(FileExistsError, match=rf"a store with another .*{other}"):
+            run(museums, store, clip, **change)
     with pytest.raises(FileExistsError, match="found a store$"):
         run(museums, store, clip_folder, joined=True)
+    assert contents(store) == before
+    assert [path.name for path in store.parent.iterdir()] == [store.name]
+
+
+def test_a_store_that_has_all_of_the_list_is_left_alone(museums, clip_folder, store):
+    before, lines = contents(store), []
+    assert run(museums, store, clip_folder, lines=lines) == open_store(store).manifest
+    assert lines == [f"{store} has all of {museums} already"]
     assert contents(store) == before
 
 

@@ -10,6 +10,7 @@ import pytest
 from hm3_jax.extraction import videos
 from hm3_jax.extraction.errors import UnreadableInput
 from hm3_jax.extraction.videos import map_frames, pool_frames
+from tests.conftest import REPOSITORY
 from tests.extraction.clips_av import (
     decode_all,
     flat_frames,
@@ -21,6 +22,8 @@ from tests.extraction.clips_av import (
 )
 
 pytest.importorskip("av", reason="needs PyAV to make videos")
+
+SAR = REPOSITORY.parent / "shared" / "cases" / "sar" / "pal_wide.mp4"
 
 
 def clip4clip_frames(count, rate, max_frames):
@@ -165,6 +168,75 @@ def test_a_slanted_display_is_left_as_it_is(tmp_path):
     path = write_video(tmp_path / "a.mp4", flat_frames(1), matrix=matrix)
     (found,) = sample_frames(path)
     np.testing.assert_array_equal(np.asarray(found), decode_all(path)[0])
+
+
+@pytest.mark.parametrize(
+    ("pixel_shape", "size"),
+    [
+        (Fraction(1), (72, 58)),
+        (Fraction(64, 45), (102, 58)),  # PAL, 16:9
+        (Fraction(16, 15), (77, 58)),  # PAL, 4:3
+        (Fraction(8, 9), (72, 65)),  # NTSC, 4:3
+        (Fraction(1, 2), (72, 116)),
+    ],
+)
+@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+def test_pixels_that_are_not_square_are_shown_as_they_are(
+    tmp_path, suffix, pixel_shape, size
+):
+    frame = np.zeros((58, 72, 3), np.uint8)
+    frame[:29, :36], frame[29:, 36:] = (255, 0, 0), (0, 0, 255)
+    path = write_video(tmp_path / f"a.{suffix}", [frame], pixel_shape=pixel_shape)
+    (found,) = sample_frames(path)
+    assert found.size == size
+    # Quarters stay quarters.
+    width, height = size
+    pixels = np.asarray(found).astype(int)
+    for x, y, colour in ((1, 1, (255, 0, 0)), (3, 1, (0, 0, 0)), (3, 3, (0, 0, 255))):
+        corner = pixels[y * height // 4, x * width // 4]
+        assert np.abs(corner - colour).max() <= 8
+
+
+def test_pixels_become_square_before_the_picture_is_turned(tmp_path):
+    turn = [0, ONE, 0, -ONE, 0, 0, 0, 0, 1 << 30]
+    path = write_video(
+        tmp_path / "a.mp4", flat_frames(1), matrix=turn, pixel_shape=Fraction(2)
+    )
+    (found,) = sample_frames(path)
+    assert found.size == (48, 128)
+
+
+@pytest.mark.skipif(not SAR.exists(), reason="needs ../shared/cases")
+def test_a_television_picture_has_its_shape():
+    assert {frame.size for frame in sample_frames(SAR)} == {(1024, 576)}
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "avi", "ts"])
+def test_of_a_damaged_video_the_frames_that_decode_are_taken(tmp_path, suffix):
+    seed = np.random.default_rng(0)
+    noise = list(seed.integers(0, 256, (100, 48, 64, 3), dtype=np.uint8))
+    path = write_video(tmp_path / f"a.{suffix}", noise, rate=10)
+    content = bytearray(path.read_bytes())
+    wanted = [np.asarray(frame) for frame in sample_frames(path)]
+    # Ten frames in the middle; x264's whole pictures lie before and behind.
+    middle = len(content) // 2
+    content[middle : middle + len(content) // 10] = bytes(len(content) // 10)
+    path.write_bytes(content)
+    damages = []
+    found = map_frames(path, np.asarray, damage=damages.append)
+    assert len(damages) == 1 and "damaged: taken without" in damages[0]
+    assert 4 < len(found) <= 10
+    # What was shown before the damage is the same.
+    for before, after in zip(wanted[:4], found[:4], strict=True):
+        np.testing.assert_array_equal(after, before)
+
+
+def test_a_whole_video_is_not_called_damaged(tmp_path):
+    for suffix in ("mp4", "mkv", "avi", "ts", "h264"):
+        path = write_video(tmp_path / f"a.{suffix}", flat_frames(30), rate=10)
+        damages = []
+        assert len(map_frames(path, np.asarray, damage=damages.append)) >= 2
+        assert damages == []
 
 
 def test_only_frames_that_are_taken_are_looked_at(tmp_path):

@@ -2,6 +2,8 @@
 
 import multiprocessing
 import os
+import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -10,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hm3_jax.extraction.errors import FileSystemFailure
 from hm3_jax.extraction.picture_transform import PictureTransform
 from hm3_jax.extraction.pictures import open_picture
 from hm3_jax.extraction.workers import Decoder, decoded, jobs_of, worker_count
@@ -21,6 +24,27 @@ pytest.importorskip("av")
 
 TRANSFORM = PictureTransform((32, 24), (0.5, 0.4, 0.3), (0.2, 0.3, 0.4))
 
+
+class Trap:
+    """The transform, but for pictures of one grey, on which it does something else."""
+
+    def __init__(self, grey, do):
+        self.grey, self.do = grey, do
+
+    def __call__(self, picture):
+        if picture.getpixel((0, 0)) == (self.grey,) * 3:
+            self.do()
+        return TRANSFORM(picture)
+
+
+def hang():
+    time.sleep(3600)
+
+
+def crash():
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
 # Reads ahead in a process that is then killed; says which its workers are.
 READER = """
 import sys, time
@@ -30,7 +54,7 @@ from hm3_jax.extraction.workers import Decoder, decoded, jobs_of
 from tests.extraction.test_workers import TRANSFORM
 
 if __name__ == "__main__":
-    jobs = jobs_of("pictures", 0, ["picture.png"] * 10_000)
+    jobs = jobs_of("pictures", range(10_000), ["picture.png"] * 10_000)
     with decoded(jobs, Decoder(Path(sys.argv[1]), TRANSFORM, 1.0, 2), 2) as results:
         next(results)
         print(*(child.pid for child in active_children()), flush=True)
@@ -54,8 +78,8 @@ def jobs(tmp_path):
         write_video(tmp_path / f"{i}.mp4", i, seconds=1 + 3 * i)
     (tmp_path / "empty.mp4").touch()
     return [
-        *jobs_of("pictures", 100, names),
-        *jobs_of("videos", 7, ["0.mp4", "empty.mp4", "1.mp4"]),
+        *jobs_of("pictures", range(40), names),
+        *jobs_of("videos", range(3), ["0.mp4", "empty.mp4", "1.mp4"]),
     ]
 
 
@@ -68,11 +92,11 @@ def test_pictures_are_decoded_and_bad_ones_named(decoder, jobs, tmp_path):
     np.testing.assert_array_equal(
         first.values[5], TRANSFORM(open_picture(tmp_path / "6.png"))
     )
-    assert set(first.failures) == {105} and set(second.failures) == {117}
-    assert "expected a picture, found" in first.failures[105]
+    assert set(first.failures) == {5} and set(second.failures) == {17}
+    assert "expected a picture, found" in first.failures[5]
     assert third.failures == {}
     assert [video.rows for video in videos] == [(1,), (0,), (2,)]
-    assert set(videos[1].failures) == {8} and videos[1].values is None
+    assert set(videos[1].failures) == {1} and videos[1].values is None
 
 
 @pytest.mark.parametrize("workers", [1, 3])
@@ -96,7 +120,7 @@ def test_no_jobs_take_no_workers(decoder):
 
 def test_a_worker_that_dies_is_reported(decoder, tmp_path):
     write_picture(tmp_path / "picture.png", 0)
-    jobs = jobs_of("pictures", 0, ["picture.png"] * 3000)
+    jobs = jobs_of("pictures", range(3000), ["picture.png"] * 3000)
     with decoded(jobs, decoder, 1) as results:
         next(results)
         (worker,) = multiprocessing.active_children()
@@ -113,8 +137,8 @@ def test_a_failing_file_system_ends_the_run(tmp_path):
     write_picture(tmp_path / "picture.png", 0)
     decoder = Decoder(tmp_path, broken, 1.0, 2)  # type: ignore[arg-type]
     with (
-        decoded(jobs_of("pictures", 0, ["picture.png"]), decoder, 0) as results,
-        pytest.raises(OSError, match=r"picture\.png: .*Input/output error"),
+        decoded(jobs_of("pictures", [0], ["picture.png"]), decoder, 0) as results,
+        pytest.raises(FileSystemFailure, match=r"picture\.png: .*Input/output error"),
     ):
         list(results)
 
@@ -151,7 +175,66 @@ def runs(pid: int) -> bool:
         return False
 
 
-def test_little_work_takes_no_processes():
-    assert worker_count(None, 50) == 0
+def test_little_work_takes_one_process():
+    assert worker_count(None, 50) == 1
     assert worker_count(None, 10_000) == min(len(os.sched_getaffinity(0)), 32)
     assert worker_count(5, 1) == 5
+
+
+@pytest.mark.parametrize(
+    ("do", "reason"),
+    [
+        (hang, "its decoder was ended, which took more than 3 s"),
+        (crash, "its decoder crashed (exit code -11)"),
+    ],
+)
+def test_a_decoder_that_hangs_or_crashes_costs_its_file_only(tmp_path, do, reason):
+    image = pytest.importorskip("PIL.Image")
+    names = [f"{i}.png" for i in range(20)]
+    for i, name in enumerate(names):
+        image.new("RGB", (40, 40), (i, i, i)).save(tmp_path / name)
+    decoder = Decoder(tmp_path, Trap(17, do), 1.0, 2, seconds_per_file=3.0)
+    with decoded(jobs_of("pictures", range(20), names), decoder, 1) as results:
+        first, second = results
+    assert (sum(first.rows), first.failures) == (16, {})
+    assert second.rows == (1, 0, 1, 1)
+    assert list(second.failures) == [17]
+    assert second.failures[17].startswith(reason)
+    assert multiprocessing.active_children() == []
+
+
+@pytest.fixture
+def shared(tmp_path):
+    """A folder of two pictures, and the same ones in a folder that takes its place."""
+    for name in ("a", "b"):
+        write_picture(tmp_path / "share" / "room" / f"{name}.png", 0)
+    shutil.copytree(tmp_path / "share", tmp_path / "other")
+    return tmp_path / "share"
+
+
+@pytest.mark.parametrize("what", ["gone", "empty", "room"])
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_share_that_goes_ends_the_run(shared, tmp_path, what, workers):
+    decoder = Decoder(shared, TRANSFORM, 1.0, 2)
+    files = ["room/a.png", "room/b.png"]
+    list(map(decoder, jobs_of("pictures", range(2), files)))
+    # As when it is unmounted: where it was there is nothing, an empty folder, or one in
+    # which there is less.
+    place = shared / "room" if what == "room" else shared
+    place.rename(tmp_path / "elsewhere")
+    if what != "gone":
+        place.mkdir()
+    with (
+        decoded(jobs_of("pictures", range(2), files), decoder, workers) as results,
+        pytest.raises(FileSystemFailure, match="gone, or another folder than before"),
+    ):
+        list(results)
+
+
+def test_a_file_that_goes_is_missing(shared):
+    decoder = Decoder(shared, TRANSFORM, 1.0, 2)
+    (shared / "room" / "b.png").unlink()
+    files = ["room/a.png", "room/b.png", "never/c.png"]
+    (result,) = map(decoder, jobs_of("pictures", range(3), files))
+    assert result.rows == (1, 0, 0)
+    assert set(result.failures.values()) == {"expected a picture, found no such file"}

@@ -31,8 +31,8 @@ class TryProgress:
     failure: str | None = None
 
     @classmethod
-    def read(cls, values: Any, where: object) -> "Progress":
-        """Progress that was written as JSON.
+    def read(cls, values: Any, where: object) -> "TryProgress":
+        """TryProgress that was written as JSON.
 
         Args:
           values: what was read.
@@ -54,13 +54,13 @@ class TryProgress:
         return self.epoch + (self.failure is not None)
 
     def failed(self, failure: str) -> "TryProgress":
-        """Progress of a try that cannot go on."""
+        """TryProgress of a try that cannot go on."""
         return dataclasses.replace(self, ended=True, failure=failure)
 
     def after_epoch(
         self, settings: TrainSettings, val_metrics: Mapping[str, float], val_loss: float
     ) -> "TryProgress":
-        """Progress after one more epoch; the same once the try has ended.
+        """TryProgress after one more epoch; the same once the try has ended.
 
         Args:
           settings: of the run.

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hm3_jax.reporting.read_tries import FoundTry, Say, entries, read_try
+from hm3_jax.reporting.read_tries import FoundTry, Say, date_of, entries, read_try
 from hm3_jax.reporting.records import Run
 
 _TRY = re.compile(r"try_([1-9]\d*)")
@@ -98,7 +98,8 @@ def _read_run(folder: Path, name: str, say: Say) -> list[Run]:
             say(f"{_reason(error, path)}; the try is left out")
             unknown[number] = "unreadable"
             continue
-        key = (json.dumps(found.settings, sort_keys=True, default=str), found.data)
+        decides = [found.settings, found.config]
+        key = (json.dumps(decides, sort_keys=True, default=str), found.data)
         groups.setdefault(key, []).append(found)
     if not groups:
         say(f"{folder}: none of its tries can be read; not reported")
@@ -125,6 +126,8 @@ def _read_run(folder: Path, name: str, say: Say) -> list[Run]:
                 folder=folder,
                 strategy=folder.name,
                 settings=group[0].settings,
+                config=group[0].config,
+                date=date_of(folder.parent),
                 data=group[0].data,
                 tries=tuple(found.tested for found in group if found.tested),
                 asked=max(asked, len(group)),
@@ -146,7 +149,8 @@ def _difference(firsts: Sequence[FoundTry]) -> str:
     a, b = firsts[:2]
     if a.data != b.data:
         return f"{a.data} and {b.data}"
-    for key in sorted(a.settings.keys() | b.settings.keys()):
-        if a.settings.get(key) != b.settings.get(key):
-            return f"{key} {a.settings.get(key)} and {b.settings.get(key)}"
+    for one, other in ((a.settings, b.settings), (a.config, b.config)):
+        for key in sorted(one.keys() | other.keys()):
+            if one.get(key) != other.get(key):
+                return f"{key} {one.get(key)} and {other.get(key)}"
     return "unequal"

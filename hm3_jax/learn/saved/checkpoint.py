@@ -20,6 +20,7 @@ from typing import Any, Literal
 import jax
 import numpy as np
 
+from hm3_jax.files.run_format import CHECKPOINT_FORMAT
 from hm3_jax.learn.model import Model
 from hm3_jax.learn.saved.arrays import read_arrays, same_bits, write_arrays
 from hm3_jax.learn.saved.run_folder import read_json
@@ -31,7 +32,7 @@ from hm3_jax.learn.saved.verified_folder import (
 )
 from hm3_jax.nn.strategy import parse_strategy, to_json
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = CHECKPOINT_FORMAT
 
 _ARRAYS, _META = "arrays", "meta.json"
 

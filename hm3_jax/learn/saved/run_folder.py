@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime
+import io
 import json
 import os
 import uuid
@@ -14,6 +15,12 @@ import orjson
 from jaxtyping import Int
 
 from hm3_jax.files.durable import sync
+from hm3_jax.files.run_format import (
+    TEST_ARRAYS,
+    TEST_METRICS,
+    TEST_OUTPUT,
+    embedding_names,
+)
 from hm3_jax.learn.evaluation.split import Tested
 from hm3_jax.learn.settings import TrainSettings
 from hm3_jax.nn.strategy import StrategyConfig, to_json
@@ -48,11 +55,13 @@ def write_json(path: Path, value: Any) -> None:
     _write_whole(path, json.dumps(value, indent=1) + "\n")
 
 
-def _write_whole(path: Path, text: str) -> None:
+def _write_whole(path: Path, content: str | bytes) -> None:
     # Always the same name: what a kill leaves of it, the next write takes away.
     temporary = path.with_name(f".{path.name}.partial")
     try:
-        temporary.write_text(text)
+        temporary.write_bytes(
+            content if isinstance(content, bytes) else content.encode()
+        )
         sync(temporary)
         os.replace(temporary, path)
     finally:
@@ -122,6 +131,9 @@ def write_test(
 ) -> None:
     """Writes each try's `test_metrics.json` and the strategy's `test_output.json`.
 
+    The arrays of the latter lie beside it in `test_output.npz` as well, see
+    `files.run_format`.
+
     Args:
       strategy_folder: of the strategy.
       results: of every try.
@@ -131,9 +143,18 @@ def write_test(
     """
     for result in results:
         write_json(
-            try_folder(strategy_folder, result.attempt) / "test_metrics.json",
+            try_folder(strategy_folder, result.attempt) / TEST_METRICS,
             {"epoch": result.epoch, "metrics": dict(result.tested.metrics)},
         )
+    arrays = {"ids": np.array(ids), "themes": np.asarray(themes)}
+    for result in results:
+        tested = result.tested
+        embeddings = (tested.descriptions, tested.museums)
+        names = embedding_names(result.attempt)
+        arrays |= dict(zip(names, map(np.asarray, embeddings), strict=True))
+    packed = io.BytesIO()
+    np.savez(packed, allow_pickle=False, **arrays)
+    _write_whole(strategy_folder / TEST_ARRAYS, packed.getvalue())
     output = [
         {
             "n_try": result.attempt,
@@ -147,8 +168,8 @@ def write_test(
         for result in results
     ]
     # Millions of numbers: json would take longer than the test did.
-    text = orjson.dumps(output, option=orjson.OPT_SERIALIZE_NUMPY).decode()
-    _write_whole(strategy_folder / "test_output.json", text + "\n")
+    text = orjson.dumps(output, option=orjson.OPT_SERIALIZE_NUMPY)
+    _write_whole(strategy_folder / TEST_OUTPUT, text + b"\n")
 
 
 def write_experiment(

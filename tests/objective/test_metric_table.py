@@ -15,6 +15,7 @@ from hm3_jax.objective.metric_table import (
     KEYS,
     METRICS,
     PUBLISHED_ORDER,
+    Found,
     Relevance,
     found_at,
     found_in,
@@ -81,7 +82,7 @@ def test_jax_arrays_give_what_numpy_s_do():
 
 
 def test_only_what_is_known_to_be_relevant_is_scored():
-    found: dict[Relevance, object] = {"theme": found_in(rankings(7, 2))}
+    found: dict[Relevance, Found] = {"theme": found_in(rankings(7, 2))}
     assert metrics_of_set(found).keys() == BY_THEME.keys()
     assert scores_of_queries(found).keys() == BY_THEME.keys()
 

@@ -60,7 +60,8 @@ def with_values(value: object) -> Callable[[Path], None]:
     def damage(path: Path) -> None:
         if path.suffix == ".npz":
             with np.load(path) as arrays:
-                np.savez(path, **dict.fromkeys(arrays, np.array(str(value))))
+                changed: Any = dict.fromkeys(arrays, np.array(str(value)))
+            np.savez(path, **changed)
             return
         try:
             content = json.loads(path.read_text())

@@ -160,7 +160,7 @@ def test_settings_and_strategies_are_those_of_the_file(file, experiment):
     for name in values:
         values[name].unparse()
     values(["train", f"--flagfile={EXPERIMENTS / file}", "--workdir=x", "--features=x"])
-    folder = str(REPOSITORY / values["config_files_dir"].value)
+    folder = str(REPOSITORY / str(values["config_files_dir"].value))
     values["config_files_dir"].value = folder
     given = given_experiment(values)
     assert experiment.settings == dataclasses.asdict(given.settings)

@@ -204,7 +204,7 @@ def test_runs_of_a_grid_all_stand_in_the_report(tmp_path):
         for rate in (0.001, 0.0005)
     }
     common = settings_table(runs[0].data, runs, "settings")
-    values = dict(row.labels for row in common.rows)
+    values = {row.labels[0]: row.labels[1] for row in common.rows}
     assert values["epochs"] == "25" and "lr" not in values
     assert values["loss_within_category_margin"] == "0.15"
     assert values["best_strategy"] == "none"

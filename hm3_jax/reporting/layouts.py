@@ -146,7 +146,7 @@ def _notes(
         ]
         if [] in found:
             again.append(run.name)
-        elif found:
+        elif found and not published.is_published(run):
             nearest = min(found, key=len)
             if len(nearest) <= _NEAR:
                 apart.append(f"{run.name} ({', '.join(nearest)})")

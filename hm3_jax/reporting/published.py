@@ -121,6 +121,14 @@ class Published:
             and not self.departures(run, experiment)
         )
 
+    def is_published(self, run: Run) -> bool:
+        """Whether a run repeats any published experiment."""
+        return any(
+            self.repeats(run, experiment)
+            for layout in self.layouts.values()
+            for experiment in layout.experiments
+        )
+
 
 def said(value: Any) -> str:
     """A setting's value for people.

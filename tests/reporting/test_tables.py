@@ -79,6 +79,10 @@ def test_published_numbers_stand_beside_ours(tmp_path):
         "b MP",
     ]
     assert rows_of(table, "b MP")["ours"][0].number == "–"
+    # What stands in another layout is not trained otherwise than published.
+    for name in ("stl_vs_theme", "weights", "video"):
+        notes = layout(tmp_path, name).notes
+        assert not any("otherwise" in note for note in notes)
 
 
 def test_of_another_data_set_no_difference_but_a_note(tmp_path):

@@ -28,14 +28,14 @@ class Found(NamedTuple):
     """Where the relevant items of queries stand in their rankings; at least one each.
 
     Attributes:
-      first: rank of the best one, from 1.
+      first: rank of the best one, from 1; None where no metric asks for it.
       relevant: how many there are.
       hits: of those, how many in the first 1, 5, 10.
       ndcg: gain 1 for each, over the ideal ranking's.
       average_precision: mean precision at their ranks.
     """
 
-    first: Int[Any, " queries"]
+    first: Any
     relevant: Int[Any, " queries"]
     hits: Int[Any, "queries cutoffs"]
     ndcg: Float[Any, " queries"]

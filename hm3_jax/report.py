@@ -17,6 +17,7 @@ from pathlib import Path
 from absl import flags
 
 from hm3_jax.cli import frame, path_flags
+from hm3_jax.files.words import counted
 from hm3_jax.reporting.build import ReportConfig, make_report
 from hm3_jax.reporting.layouts import LAYOUTS
 
@@ -34,16 +35,17 @@ _LAYOUT = flags.DEFINE_list(
     ["all"],
     f"Published tables to fill: all, or some of {', '.join(LAYOUTS)}.",
 )
-_COMPARE = flags.DEFINE_list(
+_COMPARE = flags.DEFINE_multi_string(
     "compare",
     [],
-    "Two runs, EXPERIMENT/STRATEGY each, to compare in all metrics (paired bootstrap).",
+    "Two runs, EXPERIMENT/STRATEGY each, to compare in all metrics (paired bootstrap): "
+    "with a comma between them, or the flag twice. Names may hold commas.",
 )
-_SHOW = flags.DEFINE_list(
+_SHOW = flags.DEFINE_multi_string(
     "show",
     [],
     "Runs, EXPERIMENT/STRATEGY each, that figures show; the first two side by side. "
-    "Otherwise those of the strategy with the best mAP.",
+    "Otherwise those of the strategy with the best mAP. Given as --compare is.",
 )
 _FIGURES = flags.DEFINE_bool("figures", True, "Draw figures.")
 
@@ -54,8 +56,10 @@ def main() -> None:
     report = make_report(_config(), lambda line: warnings.warn(line, stacklevel=2))
     finished = sum(run.complete for run in report.runs)
     print(
-        f"{len(report.runs)} runs ({finished} complete), {len(report.tables)} tables, "
-        f"{len(report.drawings)} figures; {time.perf_counter() - begin:.0f} s"
+        f"{counted(len(report.runs), 'run')} ({finished} complete), "
+        f"{counted(len(report.tables), 'table')}, "
+        f"{counted(len(report.drawings), 'figure')}; "
+        f"{time.perf_counter() - begin:.0f} s"
     )
     for table in report.tables:
         print(f"  {table.name:24s} {table.title}")
@@ -72,20 +76,14 @@ def _config() -> ReportConfig:
                 f"--layout: expected all or some of {', '.join(LAYOUTS)}, found "
                 f"{layout}"
             )
-    if _COMPARE.value and len(_COMPARE.value) != 2:
-        raise ValueError(
-            f"--compare: expected two runs, found {len(_COMPARE.value)}: "
-            f"{','.join(_COMPARE.value)}"
-        )
     if _SHOW.value and not _FIGURES.value:
         raise ValueError("--show has no effect with --nofigures")
-    compare = (_COMPARE.value[0], _COMPARE.value[1]) if _COMPARE.value else None
     return ReportConfig(
         runs=tuple(map(Path, _RUNS.value)),
         output=Path(_OUTPUT.value),
         layouts=layouts,
-        compare=compare,
-        show=tuple(_SHOW.value),
+        compare=tuple(filter(None, _COMPARE.value)),
+        show=tuple(filter(None, _SHOW.value)),
         figures=_FIGURES.value,
     )
 

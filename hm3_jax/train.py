@@ -1,9 +1,9 @@
 r"""Trains strategies on a feature store and tests what was saved.
 
 Writes WORKDIR/EXPERIMENT_NAME/experiment.json and, for each strategy, strategy.json,
-test_output.json and try_K/{checkpoints/, metrics.jsonl, speed.jsonl, run.json,
-test_metrics.json}; --log adds TensorBoard's files or Weights & Biases. The tries of a
-strategy are trained together as one program.
+test_output.json, test_output.npz (its arrays) and try_K/{checkpoints/, metrics.jsonl,
+speed.jsonl, run.json, test_metrics.json}; --log adds TensorBoard's files or Weights &
+Biases. The tries of a strategy are trained together as one program.
 
   python -m hm3_jax.train --flagfile=configs/experiments/stl.cfg \
     --features=STORE --workdir=runs

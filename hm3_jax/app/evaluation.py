@@ -11,6 +11,7 @@ from hm3_jax.app.models import load_checkpoint
 from hm3_jax.app.query_ranking import QueryRanker, query_metrics, write_ranked
 from hm3_jax.data.store import FeatureStore
 from hm3_jax.files.durable import whole_or_absent
+from hm3_jax.files.words import counted
 from hm3_jax.learn.evaluation.saved_model import (
     Evaluation,
     check_fits,
@@ -166,7 +167,8 @@ def _write_queries(
     write_ranked(folder, found)
     about = query_metrics(found)
     return [
-        f"{about['queries']} free descriptions, {about['with_relevant']} with relevant "
+        f"{counted(about['queries'], 'free description')}, "
+        f"{about['with_relevant']} with relevant "
         f"museums and {about['with_theme']} with a theme in this split",
         *_metric_lines(about["metrics"]),
     ]

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePath
 
 from hm3_jax.files.lines import text_file
+from hm3_jax.files.words import counted
 from hm3_jax.learn.evaluation.saved_model import Evaluation
 from hm3_jax.objective.metric_table import MAIN_KEYS
 from hm3_jax.reporting.by_theme import main_heads
@@ -51,7 +52,7 @@ def title_of(evaluation: Evaluation) -> str:
     return (
         f"{evaluation.strategy}, epoch {evaluation.epoch}, on {evaluation.split} of "
         f"{evaluation.dataset_name} ({evaluation.dataset_kind} features, "
-        f"{len(evaluation.ids)} museums)"
+        f"{counted(len(evaluation.ids), 'museum')})"
     )
 
 

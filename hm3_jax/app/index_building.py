@@ -18,6 +18,7 @@ from hm3_jax.app.models import load_checkpoint
 from hm3_jax.app.query_encoder import TEXT_TOWER, encoder_facts
 from hm3_jax.data.raw_museum import RawMuseum, sentences_of
 from hm3_jax.data.store import FeatureStore
+from hm3_jax.files.input_kinds import ARTWORK_KINDS
 from hm3_jax.learn.batches.feature_facts import check_features
 from hm3_jax.learn.batches.features import Features, load_features
 from hm3_jax.learn.evaluation.embed_museums import embed_museums, without_each_room
@@ -202,7 +203,7 @@ def _detail(
         description = sentences_of(raw.description)
     first, last = store.room_offsets[museum : museum + 2]
     held = {"views": store.views}
-    for kind in ("images", "videos"):
+    for kind in ARTWORK_KINDS:
         artworks = store.artworks(kind)
         if artworks is not None:
             held[kind] = artworks.hung

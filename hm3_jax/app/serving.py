@@ -13,6 +13,7 @@ from hm3_jax.app.query_encoder import QueryEncoder
 from hm3_jax.app.searching import searching
 from hm3_jax.data.museum_jsonl import MuseumFiles, read_museum_files
 from hm3_jax.data.raw_museum import RawMuseum, sentences_of
+from hm3_jax.files.input_kinds import ROOM_KINDS
 from hm3_jax.retrieval.exact import Search
 from hm3_jax.retrieval.index import Index, open_index
 from hm3_jax.retrieval.loaded import load_index
@@ -171,8 +172,7 @@ def _title(reference: str, listed: MuseumFiles) -> str | None:
 def _facts(museum: RawMuseum) -> dict[str, Any]:
     """What a list says about a museum, in the form of an index's details."""
     rooms = [
-        {"views": len(r.views), "images": len(r.images), "videos": len(r.videos)}
-        for r in museum.rooms
+        {kind: len(getattr(room, kind)) for kind in ROOM_KINDS} for room in museum.rooms
     ]
     title = {} if museum.title is None else {"title": museum.title}
     return {**title, "description": sentences_of(museum.description), "rooms": rooms}

@@ -136,7 +136,8 @@ def _over_tries(folder: Path, own: FoundTry) -> Tries:
         found.tested.metrics
         for found in (own, *_others(folder))
         if found.tested is not None
-        and (found.settings, found.data) == (own.settings, own.data)
+        and (found.settings, found.config, found.data)
+        == (own.settings, own.config, own.data)
     ]
     values = {
         key: [of_try[key] for of_try in metrics]

@@ -13,11 +13,7 @@ from collections.abc import Collection, Iterable, Mapping
 import numpy as np
 from jaxtyping import Float
 
-KINDS = ("sentences", "views", "images", "videos")
-"""Kinds of feature, in the order in which strategies concatenate their inputs."""
-
-ARTWORK_KINDS = ("images", "videos")
-"""The kinds that hang in rooms by reference: each is stored once in a table."""
+from hm3_jax.files.input_kinds import ARTWORK_KINDS, artworks_of
 
 SPLITS = ("train", "val", "test")
 
@@ -45,8 +41,8 @@ class RoomRecord:
     videos: tuple[str, ...] = ()
 
     def hung(self, kind: str) -> tuple[str, ...]:
-        """Ids of the artworks of `kind` ("images" or "videos")."""
-        return self.images if kind == "images" else self.videos
+        """Ids of the artworks of `kind`, one of `ARTWORK_KINDS`."""
+        return artworks_of(self, kind)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

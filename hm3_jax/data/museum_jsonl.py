@@ -30,6 +30,7 @@ from hm3_jax.data.raw_museum import (
     museum_to_json,
 )
 from hm3_jax.files.durable import whole_or_absent
+from hm3_jax.files.input_kinds import ARTWORK_KINDS, artworks_of
 from hm3_jax.files.json_files import parse_json
 from hm3_jax.files.lines import write_lines
 from hm3_jax.files.text import read_text
@@ -220,8 +221,8 @@ def _check_references(
                     f"{here}, views: expected paths of pictures, found {path!r}, an "
                     f"artwork's id; if a file has this name, write './{path}'"
                 )
-        for kind, references in (("images", room.images), ("videos", room.videos)):
-            for reference in references:
+        for kind in ARTWORK_KINDS:
+            for reference in artworks_of(room, kind):
                 if artworks is None:
                     _check_looks_like_path(reference, f"{here}, {kind}")
                 elif reference not in artworks:

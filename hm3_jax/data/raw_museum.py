@@ -14,12 +14,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hm3_jax.data.museum import SPLITS, check_id, check_name
+from hm3_jax.files.input_kinds import ARTWORK_KINDS, ROOM_KINDS
 
 Description = str | tuple[str, ...] | tuple[tuple[str, ...], ...]
 """One text, or its sentences, or its sentences by room."""
 
 _MUSEUM_KEYS = ("id", "split", "theme", "description", "rooms")
-_ROOM_KEYS = ("views", "images", "videos")
 _ARTWORK_KEYS = ("id", "path")
 
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f]")
@@ -117,7 +117,7 @@ def museum_to_json(museum: RawMuseum) -> dict[str, Any]:
     rooms = [
         {
             key: list(files)
-            for key in _ROOM_KEYS
+            for key in ROOM_KINDS
             if (files := getattr(room, key)) or key == "views"
         }
         for room in museum.rooms
@@ -193,16 +193,16 @@ def check_path(path: object, what: str) -> None:
 
 
 def _room(value: object, where: str) -> RawRoom:
-    fields = _fields(value, ("views",), ("images", "videos"), where)
+    fields = _fields(value, ("views",), ARTWORK_KINDS, where)
     views = _filled_list(fields["views"], f"{where}: views", "paths of pictures")
     for path in views:
         check_path(path, f"{where}, views")
     hung = {}
-    for kind in ("images", "videos"):
+    for kind in ARTWORK_KINDS:
         hung[kind] = _list(fields.get(kind, []), f"{where}: {kind}", "ids or paths")
         for reference in hung[kind]:
             check_name(reference, f"{where}, {kind}")
-    return RawRoom(tuple(views), tuple(hung["images"]), tuple(hung["videos"]))
+    return RawRoom(tuple(views), *(tuple(hung[kind]) for kind in ARTWORK_KINDS))
 
 
 def _description(value: object, where: str) -> Description:

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 
-from hm3_jax.data.museum import ARTWORK_KINDS
 from hm3_jax.data.store_format import (
     MANIFEST,
     MUSEUM_IDS,
@@ -26,6 +25,7 @@ from hm3_jax.data.store_format import (
 from hm3_jax.data.store_writer import write_store
 from hm3_jax.files.arrays import map_array
 from hm3_jax.files.facts import check_sizes
+from hm3_jax.files.input_kinds import ARTWORK_KINDS, artworks_of
 from hm3_jax.files.lines import read_lines
 
 __all__ = [
@@ -131,8 +131,8 @@ class FeatureStore:
         return read_lines(self.path / MUSEUM_IDS)
 
     def artworks(self, kind: str) -> Artworks | None:
-        """The artworks of `kind`, "images" or "videos"."""
-        return {"images": self.images, "videos": self.videos}[kind]
+        """The artworks of `kind`, one of `ARTWORK_KINDS`; None without any."""
+        return artworks_of(self, kind)
 
     def sentence_texts(self, museum: int) -> list[str] | None:
         """The sentences of one museum as text, or None where the store has none."""
@@ -214,8 +214,7 @@ def open_store(path: str | os.PathLike[str]) -> FeatureStore:
             sentences=ragged("sentences", museums, sentences),
             room_offsets=array("room_offsets", museums + 1),
             views=ragged("views", rooms, counts["views"]),
-            images=artworks.get("images"),
-            videos=artworks.get("videos"),
+            **{kind: artworks.get(kind) for kind in ARTWORK_KINDS},
             texts=texts,
         )
     except KeyError as error:

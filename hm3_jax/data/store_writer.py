@@ -12,8 +12,6 @@ from typing import Any
 import numpy as np
 
 from hm3_jax.data.museum import (
-    ARTWORK_KINDS,
-    KINDS,
     SPLITS,
     ArtworkTable,
     MuseumRecord,
@@ -33,6 +31,7 @@ from hm3_jax.data.store_format import (
 from hm3_jax.files.arrays import RowFile, offsets_of, save_array
 from hm3_jax.files.durable import whole_or_absent
 from hm3_jax.files.facts import file_facts
+from hm3_jax.files.input_kinds import ARTWORK_KINDS, KINDS
 from hm3_jax.files.lines import write_lines, write_text
 
 

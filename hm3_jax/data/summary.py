@@ -9,6 +9,7 @@ import numpy as np
 
 from hm3_jax.data.store import FeatureStore
 from hm3_jax.data.store_format import Manifest
+from hm3_jax.files.input_kinds import ARTWORK_KINDS, KINDS
 
 
 def summary_line(manifest: Manifest) -> str:
@@ -16,7 +17,7 @@ def summary_line(manifest: Manifest) -> str:
     splits = ", ".join(f"{size} {name}" for name, size in manifest.splits.items())
     counts = ", ".join(
         f"{manifest.counts[kind]} {kind}"
-        for kind in ("rooms", "sentences", "views", "images", "videos")
+        for kind in ("rooms", *KINDS)
         if kind in manifest.counts
     )
     megabytes = sum(facts.bytes for facts in manifest.files.values()) / 1e6
@@ -42,7 +43,7 @@ def summarize(store: FeatureStore) -> dict[str, Any]:
         "rooms a museum": rooms,
         "views a room": store.views.lengths,
     }
-    for kind in ("images", "videos"):
+    for kind in ARTWORK_KINDS:
         artworks = store.artworks(kind)
         if artworks is not None:
             lengths[f"{kind} a room"] = artworks.hung.lengths

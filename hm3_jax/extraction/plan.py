@@ -14,10 +14,10 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from hm3_jax.data.museum import ARTWORK_KINDS
 from hm3_jax.data.museum_jsonl import MuseumFiles
 from hm3_jax.data.raw_museum import RawMuseum
 from hm3_jax.extraction.texts import Description, TextPiece, count_empty
+from hm3_jax.files.input_kinds import ARTWORK_KINDS, INPUT_KINDS, artworks_of
 
 Pieces = Callable[[Description], list[TextPiece]]
 """Cuts a museum's description into the texts that get a feature each."""
@@ -38,8 +38,8 @@ class PlannedRoom:
     videos: tuple[str, ...]
 
     def hung(self, kind: str) -> tuple[str, ...]:
-        """Names of the artworks of `kind` ("images" or "videos")."""
-        return self.images if kind == "images" else self.videos
+        """Names of the artworks of `kind`, one of `ARTWORK_KINDS`."""
+        return artworks_of(self, kind)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -161,8 +161,13 @@ class _Planner:
                 tuple(
                     PlannedRoom(
                         tuple(self.file(view, self.pictures) for view in room.views),
-                        tuple(self.hang(name, "images") for name in room.images),
-                        tuple(self.hang(name, "videos") for name in room.videos),
+                        *(
+                            tuple(
+                                self.hang(name, kind)
+                                for name in artworks_of(room, kind)
+                            )
+                            for kind in ARTWORK_KINDS
+                        ),
                     )
                     for room in museum.rooms
                 ),
@@ -179,8 +184,9 @@ class _Planner:
             name = os.path.normpath(reference)
             if name in self.files.artworks:
                 name = f"./{name}"  # the id is another artwork's
-        numbers = self.pictures if kind == "images" else self.videos
-        self.artworks[kind].setdefault(name, self.file(reference, numbers))
+        numbers = {"pictures": self.pictures, "videos": self.videos}
+        items = numbers[INPUT_KINDS[kind].encoded_as]
+        self.artworks[kind].setdefault(name, self.file(reference, items))
         return name
 
     def file(self, reference: str, numbers: dict[str, int]) -> int:

@@ -28,14 +28,14 @@ class Found(NamedTuple):
     """Where the relevant items of queries stand in their rankings; at least one each.
 
     Attributes:
-      first: rank of the best one, from 1.
+      first: rank of the best one, from 1; None where no metric asks for it.
       relevant: how many there are.
       hits: of those, how many in the first 1, 5, 10.
       ndcg: gain 1 for each, over the ideal ranking's.
       average_precision: mean precision at their ranks.
     """
 
-    first: Int[Any, " queries"]
+    first: Any
     relevant: Int[Any, " queries"]
     hits: Int[Any, "queries cutoffs"]
     ndcg: Float[Any, " queries"]
@@ -93,6 +93,7 @@ class Metric:
       relevance: what counts as relevant in it.
       unit: "%" or "rank", which counts from 1 and is better when lower.
       over_queries: how a set's metric is made of its queries' scores.
+      graded: whether a query's score may be something between none and all.
       published_flag: what `best_strategy` calls it behind the direction.
       apart: directions in which the published order has it behind all others; empty
         where it stands among those of its direction.
@@ -104,6 +105,7 @@ class Metric:
     relevance: Relevance = "own"
     unit: Literal["%", "rank"] = "%"
     over_queries: Literal["mean", "median"] = "mean"
+    graded: bool = True
     published_flag: str
     apart: tuple[str, ...] = ()
 
@@ -149,6 +151,8 @@ def _at_cutoffs(
             label=label.format(k=k),
             formula=lambda found, column=column, k=k: formula(found, column, k),
             relevance=relevance,
+            # The own item is in the first k or it is not.
+            graded=relevance == "theme",
             published_flag=flag.format(k=k),
         )
         for column, k in enumerate(CUTOFFS)

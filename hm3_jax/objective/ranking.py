@@ -28,7 +28,8 @@ class QueryScores(NamedTuple):
 
     Attributes:
       rank: of the query's own item, from 1; int32.
-      theme: of the items of the query's theme, its own item included; int32, float32.
+      theme: of the items of the query's theme, its own item included, without
+        `first`; int32, float32.
     """
 
     rank: Int[Array, " n"]
@@ -138,7 +139,8 @@ def _score(
         return QueryScores(
             rank=_own_rank(similarity, rows, count),
             theme=theme._replace(
-                first=jnp.where(rows < count, theme.first, 0),
+                # No metric by theme asks for it, and counting takes time.
+                first=None,
                 ndcg=theme.ndcg.astype(jnp.float32),
                 average_precision=theme.average_precision.astype(jnp.float32),
             ),

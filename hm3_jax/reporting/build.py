@@ -1,23 +1,25 @@
 """Makes a report: reads runs, computes, draws, writes."""
 
 import dataclasses
+import datetime
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from hm3_jax.files.words import counted
 from hm3_jax.objective.metric_table import KEYS
 from hm3_jax.reporting import run_tables
-from hm3_jax.reporting.choose import MOST_SHOWN, choose_shown, find_run
+from hm3_jax.reporting.choose import MOST_SHOWN, choose_shown, find_runs_named
 from hm3_jax.reporting.draw import draw_all
 from hm3_jax.reporting.figures.style import settings
 from hm3_jax.reporting.layouts import LAYOUTS, layout_table
 from hm3_jax.reporting.read_runs import find_runs
 from hm3_jax.reporting.read_tests import Wanted, read_all
 from hm3_jax.reporting.records import DataSet, Run
+from hm3_jax.reporting.release_output import TestedRun
 from hm3_jax.reporting.significance import best_of, compare, same_museums
-from hm3_jax.reporting.tables import Table
-from hm3_jax.reporting.test_output import Tested
-from hm3_jax.reporting.write import FIGURES, Report, replaced, write_report
+from hm3_jax.reporting.tables import Report, Table
+from hm3_jax.reporting.write import FIGURES, replaced, write_report
 
 _COMPARED = ("t2s_R@1", "t2s_mAP", "t2s_mAP_by_class")
 
@@ -30,15 +32,16 @@ class ReportConfig:
       runs: folders that hold run folders.
       output: folder to write.
       layouts: published tables to make, some of `LAYOUTS`.
-      compare: names of two runs to compare in all metrics; None for none.
-      show: names of the runs that figures show; empty to choose.
+      compare: names of two runs to compare in all metrics, in one text with commas or
+        in several; empty for none.
+      show: names of the runs that figures show, likewise; empty to choose.
       figures: draw figures.
     """
 
     runs: tuple[Path, ...]
     output: Path
     layouts: tuple[str, ...] = LAYOUTS
-    compare: tuple[str, str] | None = None
+    compare: tuple[str, ...] = ()
     show: tuple[str, ...] = ()
     figures: bool = True
 
@@ -75,14 +78,21 @@ def _make(config: ReportConfig, partial: Path, say: Callable[[str], None]) -> Re
             f"{', '.join(map(str, config.runs))}: expected a run with a finished try, "
             f"found {len(runs)} without"
         )
-    compared = _named(config.compare or (), finished, "compare")
+    compared = find_runs_named(config.compare, finished, "compare")
+    if len(compared) not in (0, 2):
+        raise ValueError(
+            f"--compare: expected two runs, found {len(compared)}: "
+            f"{','.join(config.compare)}"
+        )
     groups: dict[DataSet, list[Run]] = {}
     for run in finished:
         groups.setdefault(run.data, []).append(run)
     if len(groups) > 1:
         note(
             "runs of several data sets or features, in tables of their own: "
-            + "; ".join(f"{data}: {len(of)} runs" for data, of in groups.items())
+            + "; ".join(
+                f"{data}: {counted(len(of), 'run')}" for data, of in groups.items()
+            )
         )
     shown = _shown(config, finished, groups)
     wanted = [
@@ -102,16 +112,10 @@ def _make(config: ReportConfig, partial: Path, say: Callable[[str], None]) -> Re
             for drawing in draw_all(groups, shown, tests, stem, note):
                 drawing.write(partial / FIGURES)
                 drawings.append(drawing)
-    report = Report(runs, tables, spreadsheets, drawings, problems)
+    today = datetime.date.today()
+    report = Report(runs, tables, spreadsheets, drawings, problems, today)
     write_report(report, partial)
     return report
-
-
-def _named(names: Sequence[str], runs: Sequence[Run], flag: str) -> list[Run]:
-    found = [find_run(name, runs, flag) for name in names]
-    if len(set(found)) < len(found):
-        raise ValueError(f"--{flag}: expected different runs, found one twice")
-    return found
 
 
 def _shown(
@@ -121,11 +125,11 @@ def _shown(
 ) -> list[Run]:
     if not config.show:
         return choose_shown(max(groups.values(), key=len))
-    if len(config.show) > MOST_SHOWN:
+    shown = find_runs_named(config.show, finished, "show")
+    if len(shown) > MOST_SHOWN:
         raise ValueError(
-            f"--show: expected at most {MOST_SHOWN} runs, found {len(config.show)}"
+            f"--show: expected at most {MOST_SHOWN} runs, found {len(shown)}"
         )
-    shown = _named(config.show, finished, "show")
     for run in shown:
         if run.data != shown[0].data:
             raise ValueError(
@@ -155,7 +159,7 @@ def _tables(
     config: ReportConfig,
     runs: Sequence[Run],
     groups: Mapping[DataSet, Sequence[Run]],
-    tests: Mapping[Run, Tested],
+    tests: Mapping[Run, TestedRun],
     compared: Sequence[Run],
     stem: Callable[[str, DataSet], str],
     say: Callable[[str], None],
@@ -180,6 +184,7 @@ def _tables(
             say(f"layout {layout}: no run has the settings of its experiments")
     for data, of_data in groups.items():
         yield run_tables.all_runs(data, _of(runs, data), tests, stem("runs", data))
+        yield run_tables.settings_table(data, _of(runs, data), stem("settings", data))
         pairs = _pairs_with_best(of_data, tests)
         found = [
             comparison
@@ -195,7 +200,7 @@ def _tables(
 
 
 def _pairs_with_best(
-    runs: Sequence[Run], tests: Mapping[Run, Tested]
+    runs: Sequence[Run], tests: Mapping[Run, TestedRun]
 ) -> dict[str, list[tuple[Run, Run]]]:
     tested = [run for run in runs if run in tests]
     pairs = {}

@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 
 from hm3_jax.files.json_files import json_text
 from hm3_jax.files.lines import text_file, write_text
+from hm3_jax.files.words import counted
 from hm3_jax.objective.metric_table import BY_KEY, KEYS, MAIN_KEYS
 
 CONFUSED = 3
@@ -119,5 +120,6 @@ def lines_by_theme(themes: Sequence[ThemeScores]) -> list[str]:
         others = ", ".join(f"{name} {share:.0f} %" for name, share in theme.confused)
         lines.append(f"  {theme.theme:{width}s} {theme.count:6d}{values}  {others}")
     if len(themes) > len(largest):
-        lines.append(f"  and {len(themes) - len(largest)} smaller themes")
+        rest = counted(len(themes) - len(largest), "smaller theme")
+        lines.append(f"  and {rest}")
     return [line.rstrip() for line in lines]

@@ -10,21 +10,46 @@ MOST_SHOWN = 6
 """Runs that a figure has room for."""
 
 
-def find_run(name: str, runs: Sequence[Run], flag: str) -> Run:
-    """The run that a name on the command line means.
+def find_runs_named(given: Sequence[str], runs: Sequence[Run], flag: str) -> list[Run]:
+    """The runs that a flag names, with commas between them or in flags of their own.
+
+    Names that sweeps make hold commas themselves: what stands between commas is put
+    together again where that is the name of a run, the longest first.
 
     Args:
-      name: EXPERIMENT/STRATEGY, with as many folders before it as are needed.
+      given: values of the flag.
       runs: with a finished try.
       flag: for messages.
 
     Raises:
-      ValueError: there is none, or more than one.
+      ValueError: a part is in no run's name, a name means several runs, or a run is
+        named twice.
     """
+    found: list[Run] = []
+    for text in given:
+        parts = text.split(",")
+        while parts:
+            for count in range(len(parts), 0, -1):
+                if matches := _named(",".join(parts[:count]), runs):
+                    break
+            else:
+                count, matches = 1, []
+            found.append(_only(",".join(parts[:count]), matches, runs, flag))
+            parts = parts[count:]
+    if len(set(found)) < len(found):
+        raise ValueError(f"--{flag}: expected different runs, found one twice")
+    return found
+
+
+def _named(name: str, runs: Sequence[Run]) -> list[Run]:
+    """Runs of a name, EXPERIMENT/STRATEGY with as many folders before it as needed."""
     wanted = name.strip().rstrip("/")
-    found = [run for run in runs if run.name == wanted] or [
+    return [run for run in runs if run.name == wanted] or [
         run for run in runs if f"{run.folder}/".endswith(f"/{wanted.lstrip('/')}/")
     ]
+
+
+def _only(name: str, found: Sequence[Run], runs: Sequence[Run], flag: str) -> Run:
     if len(found) == 1:
         return found[0]
     if found:

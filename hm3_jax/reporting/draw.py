@@ -22,7 +22,7 @@ from hm3_jax.reporting.figures.trade_off import draw_trade_off, strategy_label
 from hm3_jax.reporting.processes import cores, processes
 from hm3_jax.reporting.query_scores import Ranking
 from hm3_jax.reporting.records import DataSet, Run
-from hm3_jax.reporting.test_output import Tested
+from hm3_jax.reporting.release_output import TestedRun
 
 _SIDE_BY_SIDE = 2
 _MANY = 1_000  # museums on maps from which on t-SNE takes longer than to start for it
@@ -32,7 +32,7 @@ _FEWEST = 3  # test museums of which a map, quartiles or a density mean anything
 def draw_all(
     groups: Mapping[DataSet, Sequence[Run]],
     shown: Sequence[Run],
-    tests: Mapping[Run, Tested],
+    tests: Mapping[Run, TestedRun],
     stem: Callable[[str, DataSet], str],
     say: Callable[[str], None],
 ) -> Iterator[Drawing]:
@@ -96,7 +96,7 @@ def _projected(
 
 
 def _usable(
-    names: Mapping[Run, str], tests: Mapping[Run, Tested], say: Callable[[str], None]
+    names: Mapping[Run, str], tests: Mapping[Run, TestedRun], say: Callable[[str], None]
 ) -> dict[Run, str]:
     """Runs whose tests can be drawn beside one another; none if there is no test."""
     read = [run for run in names if run in tests]

@@ -10,21 +10,22 @@ from hm3_jax.reporting.published import (
     load_published,
 )
 from hm3_jax.reporting.records import DataSet, Run
+from hm3_jax.reporting.release_output import TestedRun
 from hm3_jax.reporting.run_tables import MARKS_NOTE, metric_cells
 from hm3_jax.reporting.tables import Cell, Row, Table
-from hm3_jax.reporting.test_output import Tested
 
 LAYOUTS = tuple(load_published().layouts)
 """Names of the published tables."""
 
 _DECIMALS = 1  # as published
+_NEAR = 3  # settings in which a run differs that a note still names
 
 
 def layout_table(
     layout: str,
     data: DataSet,
     runs: Sequence[Run],
-    tests: Mapping[Run, Tested],
+    tests: Mapping[Run, TestedRun],
     name: str,
 ) -> Table | None:
     """A published table for the runs of one data set.
@@ -109,7 +110,7 @@ def _notes(
     data: DataSet,
     runs: Sequence[Run],
     chosen: Sequence[Mapping[str, Run]],
-    tests: Mapping[Run, Tested],
+    tests: Mapping[Run, TestedRun],
 ) -> list[str]:
     data_set = layout.experiments[0].data_set
     same = published.is_of(data, data_set)
@@ -127,39 +128,33 @@ def _notes(
     for run in shown.values():
         if run.state:
             notes.append(f"{run.name}: {run.state}.")
-    departures: dict[str, list[str]] = {}
-    for experiment, by_strategy in zip(layout.experiments, chosen, strict=True):
-        for run in by_strategy.values():
-            found = ", ".join(published.departures(run, experiment))
-            if found:
-                departures.setdefault(run.experiment, []).append(found)
-    by_difference: dict[str, list[str]] = {}
-    for name, found in departures.items():
-        by_difference.setdefault("; ".join(dict.fromkeys(found)), []).append(name)
-    notes += [
-        f"Trained otherwise than published ({found}): {', '.join(names)}."
-        for found, names in by_difference.items()
-    ]
-    if any(
-        "cnn1d" in run.strategy and run.settings.get("cnn1d_masking") != "channels"
-        for run in shown.values()
-    ):
+    if any("cnn1d" in run.strategy for run in shown.values()):
         notes.append(
             "The published 1dCNN rows come from a release that masks channels where "
             "padded steps were meant; ours mask steps (cnn1d_masking=channels trains "
             "like the release)."
         )
-    left = [
-        run.experiment
-        for run in runs
-        if run.name not in shown
-        and any(published.repeats(run, e) for e in layout.experiments)
-    ]
-    if left:
+    again, apart = [], []
+    for run in runs:
+        if run.name in shown:
+            continue
+        found = [
+            published.departures(run, e)
+            for e in layout.experiments
+            if published.label(run) in e.results
+            and run.strategy.endswith("_video") == e.videos
+        ]
+        if [] in found:
+            again.append(run.name)
+        elif found and not published.is_published(run):
+            nearest = min(found, key=len)
+            if len(nearest) <= _NEAR:
+                apart.append(f"{run.name} ({', '.join(nearest)})")
+    if again:
+        notes.append(f"The same settings again, not shown here: {', '.join(again)}.")
+    if apart:
         notes.append(
-            "The same settings again, not shown here: "
-            + ", ".join(dict.fromkeys(left))
-            + "."
+            f"Trained otherwise than published, so not shown here: {'; '.join(apart)}."
         )
     return notes
 
@@ -168,7 +163,7 @@ def _size_notes(
     published: Published,
     data_set: str,
     chosen: Sequence[Mapping[str, Run]],
-    tests: Mapping[Run, Tested],
+    tests: Mapping[Run, TestedRun],
 ) -> list[str]:
     expected = published.data_sets[data_set]["test_museums"]
     sizes = {

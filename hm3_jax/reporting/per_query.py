@@ -19,9 +19,7 @@ FORMATS = ("csv", "parquet")
 
 # Whether the own item is in the first k is said by its rank.
 _SCORES = tuple(
-    metric.name
-    for metric in METRICS
-    if metric.unit == "%" and not metric.name.startswith("R@")
+    metric.name for metric in METRICS if metric.unit == "%" and metric.graded
 )
 
 

@@ -10,12 +10,6 @@ from hm3_jax.files.json_files import read_json
 from hm3_jax.reporting.records import DataSet, Run
 
 _FILE = Path(__file__).with_name("published.json")
-# Settings that make the loss another one, with what they are where nothing is said.
-_OTHER_LOSSES: dict[str, Any] = {
-    "second_loss_component_weight_decay_factor": None,
-    "new_positive_samples": None,
-    "filter_out_hard_negatives": False,
-}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -26,7 +20,8 @@ class PublishedExperiment:
       data_set: "genMuseums" or "Museums3k".
       title: what sets it apart.
       videos: whether strategies see videos beside views.
-      loss: settings of the loss.
+      file: of its flags, in configs/experiments.
+      settings: all settings of the training.
       metrics: published keys.
       results: a number for each metric, by the paper's name of the strategy.
     """
@@ -34,7 +29,8 @@ class PublishedExperiment:
     data_set: str
     title: str
     videos: bool
-    loss: Mapping[str, Any]
+    file: str
+    settings: Mapping[str, Any]
     metrics: tuple[str, ...]
     results: Mapping[str, tuple[float, ...]]
 
@@ -68,57 +64,81 @@ class Published:
 
     Attributes:
       source: of the numbers.
-      strategies: the paper's names by file stems without "_video".
+      labels: the paper's names by file stems without "_video".
+      strategies: the published strategies' JSON, by file stem.
+      defaults: settings of the training where nothing is said.
       layouts: by name.
       data_sets: names that data sets go by and number of test museums, by name.
-      training: settings beside the loss, by data set.
     """
 
     source: str
-    strategies: Mapping[str, str]
+    labels: Mapping[str, str]
+    strategies: Mapping[str, Mapping[str, Any]]
+    defaults: Mapping[str, Any]
     layouts: Mapping[str, Layout]
     data_sets: Mapping[str, Mapping[str, Any]]
-    training: Mapping[str, Mapping[str, Any]]
 
     def label(self, run: Run) -> str | None:
-        """The paper's name of a run's strategy; None if it has none."""
-        return self.strategies.get(run.strategy.removesuffix("_video"))
+        """The paper's name of a run's strategy.
+
+        None where the run's is not what the paper calls so, in name and in content.
+        """
+        if run.config != self.strategies.get(run.strategy):
+            return None
+        return self.labels[run.strategy.removesuffix("_video")]
 
     def is_of(self, data: DataSet, data_set: str) -> bool:
         """Whether runs were made on real features of a published data set."""
         return data.kind == "real" and data.name in self.data_sets[data_set]["names"]
 
-    def repeats(self, run: Run, experiment: PublishedExperiment) -> bool:
-        """Whether a run has strategy, inputs and loss of a published experiment."""
-        videos = run.strategy.endswith("_video")
-        if self.label(run) is None or videos != experiment.videos:
-            return False
-        return _loss(run.settings) == _loss(experiment.loss)
+    def settings_of(self, run: Run) -> dict[str, Any]:
+        """All settings of a run.
+
+        What an earlier version did not know it did as is the default now.
+        """
+        return {**self.defaults, **run.settings}
 
     def departures(self, run: Run, experiment: PublishedExperiment) -> list[str]:
-        """Settings beside the loss that are not the published ones."""
-        return [
-            f"{name} {run.settings.get(name)} instead of {value}"
-            for name, value in self.training[experiment.data_set].items()
-            if run.settings.get(name) != value
+        """Settings that are not the published ones, "lr 0.001 instead of 0.0005"."""
+        settings = self.settings_of(run)
+        found = [
+            f"{name} {said(settings[name])} instead of {said(value)}"
+            for name, value in experiment.settings.items()
+            if settings[name] != value
         ]
+        found += [
+            f"{name} {said(value)}"
+            for name, value in settings.items()
+            if name not in experiment.settings
+        ]
+        return found
+
+    def repeats(self, run: Run, experiment: PublishedExperiment) -> bool:
+        """Whether a run has strategy, inputs and all settings of an experiment."""
+        return (
+            self.label(run) is not None
+            and run.strategy.endswith("_video") == experiment.videos
+            and not self.departures(run, experiment)
+        )
+
+    def is_published(self, run: Run) -> bool:
+        """Whether a run repeats any published experiment."""
+        return any(
+            self.repeats(run, experiment)
+            for layout in self.layouts.values()
+            for experiment in layout.experiments
+        )
 
 
-def _loss(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """What decides the loss, in one form for settings that mean the same."""
-    loss = {
-        "loss_margin": settings.get("loss_margin", 0.25),
-        "themes": bool(settings.get("use_categories_in_loss")),
-    }
-    loss |= {name: settings.get(name, value) for name, value in _OTHER_LOSSES.items()}
-    margin = settings.get("loss_within_category_margin")
-    if margin is not None:
-        weight = settings.get("second_loss_component_weight")
-        weight = 0.5 if weight is None else weight
-        # At weight 0 the second component, and so its margin, is gone.
-        if weight:
-            loss |= {"within": margin, "weight": weight}
-    return loss
+def said(value: Any) -> str:
+    """A setting's value for people.
+
+    >>> said(None), said(0.0005), said(True)
+    ('none', '0.0005', 'true')
+    """
+    if value is None:
+        return "none"
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 @functools.cache
@@ -130,7 +150,8 @@ def load_published() -> Published:
             data_set=entry["data_set"],
             title=entry["title"],
             videos=entry["videos"],
-            loss=entry["loss"],
+            file=entry["file"],
+            settings={**content["defaults"], **entry["settings"]},
             metrics=tuple(entry["metrics"]),
             results={k: tuple(v) for k, v in entry["results"].items()},
         )
@@ -150,8 +171,9 @@ def load_published() -> Published:
     }
     return Published(
         source=content["source"],
+        labels=content["labels"],
         strategies=content["strategies"],
+        defaults=content["defaults"],
         layouts=layouts,
         data_sets=content["data_sets"],
-        training=content["training"],
     )

@@ -9,7 +9,7 @@ from typing import Any
 
 from hm3_jax.files.differences import differences
 from hm3_jax.files.left_behind import is_left_behind
-from hm3_jax.reporting.read_tries import FoundTry, Say, entries, read_try
+from hm3_jax.reporting.read_tries import FoundTry, Say, date_of, entries, read_try
 from hm3_jax.reporting.records import Run
 
 _TRY = re.compile(r"try_([1-9]\d*)")
@@ -100,7 +100,8 @@ def _read_run(folder: Path, name: str, say: Say) -> list[Run]:
             say(f"{_reason(error, path)}; the try is left out")
             unknown[number] = "unreadable"
             continue
-        key = (json.dumps(found.settings, sort_keys=True, default=str), found.data)
+        decides = [found.settings, found.config]
+        key = (json.dumps(decides, sort_keys=True, default=str), found.data)
         groups.setdefault(key, []).append(found)
     if not groups:
         say(f"{folder}: none of its tries can be read; not reported")
@@ -127,6 +128,8 @@ def _read_run(folder: Path, name: str, say: Say) -> list[Run]:
                 folder=folder,
                 strategy=folder.name,
                 settings=group[0].settings,
+                config=group[0].config,
+                date=date_of(folder.parent),
                 data=group[0].data,
                 tries=tuple(found.tested for found in group if found.tested),
                 asked=max(asked, len(group)),
@@ -148,6 +151,7 @@ def _difference(firsts: Sequence[FoundTry]) -> str:
     a, b = firsts[:2]
     if a.data != b.data:
         return f"{a.data} and {b.data}"
-    for key, one, other in differences(a.settings, b.settings):
-        return f"{key} {one} and {other}"
+    for one, other in ((a.settings, b.settings), (a.config, b.config)):
+        for key, before, now in differences(one, other):
+            return f"{key} {before} and {now}"
     return "unequal"

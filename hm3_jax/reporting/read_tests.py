@@ -3,13 +3,13 @@
 import dataclasses
 from collections.abc import Callable, Sequence
 
+from hm3_jax.files.run_format import TEST_ARRAYS, TEST_OUTPUT
 from hm3_jax.reporting.processes import cores, processes
 from hm3_jax.reporting.records import Run
-from hm3_jax.reporting.test_output import Tested, read_tested
+from hm3_jax.reporting.release_output import TestedRun, read_tested
 
 # Bytes from which on further processes, which take a second to start, are worth it.
 _MUCH = 2**28
-# A process takes some 200 MB to read a file of three tries of 2,000 museums.
 _PROCESSES = 4
 
 
@@ -24,7 +24,7 @@ class Wanted:
 
 def read_all(
     wanted: Sequence[Wanted], say: Callable[[str], None], *, much: int = _MUCH
-) -> dict[Run, Tested]:
+) -> dict[Run, TestedRun]:
     """Tests of runs.
 
     Args:
@@ -52,7 +52,7 @@ def read_all(
     return tests
 
 
-def _read(wanted: Wanted) -> Tested | str:
+def _read(wanted: Wanted) -> TestedRun | str:
     try:
         return read_tested(
             wanted.run,
@@ -64,7 +64,9 @@ def _read(wanted: Wanted) -> Tested | str:
 
 
 def _size(run: Run) -> int:
-    try:
-        return (run.folder / "test_output.json").stat().st_size
-    except OSError:
-        return 0
+    for name in (TEST_ARRAYS, TEST_OUTPUT):
+        try:
+            return (run.folder / name).stat().st_size
+        except OSError:
+            continue
+    return 0

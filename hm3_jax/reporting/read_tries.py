@@ -2,27 +2,20 @@
 
 import dataclasses
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from hm3_jax.files import json_files
+from hm3_jax.files.run_format import CHECKPOINT_FORMAT, RECORD, TEST_METRICS, RunFacts
 from hm3_jax.objective.metric_table import KEYS
 from hm3_jax.reporting.records import DataSet, Try
 
 Say = Callable[[str], None]
 
-# What run.json has; a file with more is of a version that this one does not know.
-_RECORD = {
-    "strategy",
-    "settings",
-    "dataset_name",
-    "features",
-    "features_checksum",
-    "together",
-    "jax_version",
-}
-_CHECKPOINT_FORMAT = 1
+# A record with more is of a version that this one does not know.
+_FIELDS = {field.name for field in dataclasses.fields(RunFacts)}
 # Settings that a report computes with.
 _NUMBERS = (
     "epochs",
@@ -40,6 +33,7 @@ class FoundTry:
     Attributes:
       number: from 1.
       settings: of the training, without the number.
+      config: published JSON of the strategy.
       data: what it was trained on.
       tested: its test; None where it is not finished.
       state: what became of it where it is not finished; empty otherwise.
@@ -47,6 +41,7 @@ class FoundTry:
 
     number: int
     settings: Mapping[str, Any]
+    config: Mapping[str, Any]
     data: DataSet
     tested: Try | None
     state: str
@@ -93,6 +88,7 @@ def read_try(folder: Path, number: int, say: Say) -> FoundTry:
     _check_checkpoints(folder)
     record = _record(folder)
     settings = {k: v for k, v in record["settings"].items() if k != "try"}
+    config = record["strategy"]
     data = DataSet(
         str(record["dataset_name"]),
         _kind(folder.parent),
@@ -101,27 +97,29 @@ def read_try(folder: Path, number: int, say: Say) -> FoundTry:
     failure = folder / "failed.json"
     if failure.exists():
         why = read_object(failure).get("failure") or "without a reason"
-        return FoundTry(number, settings, data, None, f"failed ({why})")
-    if not (folder / "test_metrics.json").exists():
+        return FoundTry(number, settings, config, data, None, f"failed ({why})")
+    if not (folder / TEST_METRICS).exists():
         state = f"unfinished ({_epochs(folder)} of {settings.get('epochs')} epochs)"
-        return FoundTry(number, settings, data, None, state)
-    return FoundTry(number, settings, data, _tested(folder, number, say), "")
+        return FoundTry(number, settings, config, data, None, state)
+    return FoundTry(number, settings, config, data, _tested(folder, number, say), "")
 
 
 def _record(folder: Path) -> Mapping[str, Any]:
-    path = folder / "run.json"
+    path = folder / RECORD
     if not path.exists():
         raise ValueError(f"{path}: expected a run's record, found none")
     record = read_object(path)
-    unknown = sorted(record.keys() - _RECORD)
+    unknown = sorted(record.keys() - _FIELDS)
     if unknown:
         raise ValueError(
             f"{path}: expected a run's record as this version knows it, found also "
             f"{', '.join(unknown)} (of a newer version?)"
         )
-    missing = {"settings", "dataset_name", "features_checksum"} - record.keys()
-    if missing or not isinstance(record["settings"], dict):
-        wanting = ", ".join(sorted(missing)) or "an object of settings"
+    objects = ("settings", "strategy")
+    missing = {*objects, "dataset_name", "features_checksum"} - record.keys()
+    wrong = [name for name in objects if not isinstance(record.get(name), dict)]
+    if missing or wrong:
+        wanting = ", ".join(sorted(missing)) or f"an object of {wrong[0]}"
         raise ValueError(f"{path}: expected a run's record, found none of {wanting}")
     for name in _NUMBERS:
         value = record["settings"].get(name)
@@ -133,9 +131,9 @@ def _record(folder: Path) -> Mapping[str, Any]:
 def _check_checkpoints(folder: Path) -> None:
     for path in sorted(folder.glob("checkpoints/*/*/meta.json")):
         version = read_object(path).get("format_version")
-        if isinstance(version, int) and version > _CHECKPOINT_FORMAT:
+        if isinstance(version, int) and version > CHECKPOINT_FORMAT:
             raise ValueError(
-                f"{path}: expected checkpoint format {_CHECKPOINT_FORMAT}, found "
+                f"{path}: expected checkpoint format {CHECKPOINT_FORMAT}, found "
                 f"{version} (of a newer version?)"
             )
 
@@ -148,6 +146,16 @@ def theme_names(strategy_folder: Path) -> Sequence[str] | None:
     """
     names = _entry(strategy_folder).get("themes")
     return names if isinstance(names, list) else None
+
+
+def date_of(experiment: Path) -> str:
+    """YYYY-MM-DD on which experiment.json was written; empty where nothing says."""
+    try:
+        written = read_object(experiment / "experiment.json").get("written")
+    except ValueError:  # said already, where the folder was found
+        return ""
+    found = isinstance(written, str) and re.match(r"\d{4}-\d\d-\d\d", written)
+    return found[0] if found else ""
 
 
 def _kind(strategy_folder: Path) -> str:
@@ -174,7 +182,7 @@ def _epochs(folder: Path) -> int:
 
 
 def _tested(folder: Path, number: int, say: Say) -> Try:
-    path = folder / "test_metrics.json"
+    path = folder / TEST_METRICS
     content = read_object(path)
     metrics = content.get("metrics")
     if not isinstance(metrics, dict) or not isinstance(content.get("epoch"), int):

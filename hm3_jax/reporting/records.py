@@ -49,7 +49,9 @@ class Run:
       name: EXPERIMENT/STRATEGY, with folders before it where others have that name.
       folder: where its tries are.
       strategy: file stem of the strategy.
-      settings: of the training, published names.
+      settings: of the training, published names, as its record has them.
+      config: published JSON of the strategy.
+      date: on which its experiment was written, YYYY-MM-DD; empty where no file says.
       data: what it was trained and tested on.
       tries: finished ones, in order.
       asked: number of tries that were asked for.
@@ -60,6 +62,8 @@ class Run:
     folder: Path
     strategy: str
     settings: Mapping[str, Any]
+    config: Mapping[str, Any]
+    date: str
     data: DataSet
     tries: tuple[Try, ...]
     asked: int
@@ -69,6 +73,11 @@ class Run:
     def experiment(self) -> str:
         """The name without the strategy."""
         return self.name.rpartition("/")[0]
+
+    @property
+    def flat_config(self) -> dict[str, Any]:
+        """What the strategy says, by dotted name."""
+        return _flat(self.config)
 
     @property
     def complete(self) -> bool:
@@ -106,3 +115,13 @@ class Run:
     def __str__(self) -> str:
         """The name."""
         return self.name
+
+
+def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in config.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = value
+    return flat

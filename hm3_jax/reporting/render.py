@@ -1,14 +1,27 @@
-"""Tables as Markdown, LaTeX and CSV."""
+"""A report and its tables as HTML, Markdown, LaTeX and CSV."""
 
+from __future__ import annotations
+
+import base64
 import csv
+import functools
 import io
 import re
 from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from hm3_jax.reporting.tables import Cell, Row, Table
+from hm3_jax.reporting.tables import Cell, Report, Row, Table
 
-# Rows of a page, with its caption and notes, in the usual 10 points.
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+# Rows of a page of print, with its caption and notes, in the usual 10 points.
 _PAGE = 34
+# Rows beyond which a table is folded on the HTML page.
+_LONG = 60
+# Characters of a label that stays on one line there.
+_SHORT = 18
 _LATEX = {
     "\\": r"\textbackslash{}",
     "&": r"\&",
@@ -32,56 +45,39 @@ _LATEX = {
 
 def markdown(table: Table) -> str:
     """A table as Markdown, with its title and notes."""
-    heads = [*table.label_heads]
-    heads += [f"{group}: {head}" if group else head for group, head in table.columns]
-    labels = len(table.label_heads)
-    lines = [f"## {literal(table.title)}", "", _pipes([*map(literal, heads)])]
-    lines.append("|" + "---|" * labels + "---:|" * len(table.columns))
-    for row in table.rows:
-        shown = [*map(literal, row.labels), *map(_markdown_cell, row.cells)]
-        lines.append(_pipes(shown))
-    lines += [line for note in table.notes for line in ("", literal(note))]
-    return "\n".join(lines) + "\n"
+    return _template("table.md").render(table=table)
+
+
+def markdown_report(report: Report, figures: str) -> str:
+    """A report as Markdown, whose pictures lie in a folder beside it."""
+    text = _template("report.md").render(report=report, figures=figures)
+    return text.rstrip() + "\n"
+
+
+def html_report(report: Report, figures: Path) -> str:
+    """A report as one HTML page that needs no other file.
+
+    Args:
+      report: what it says.
+      figures: folder with a PNG of each drawing.
+    """
+    pictures = {
+        drawing.name: base64.b64encode(
+            (figures / f"{drawing.name}.png").read_bytes()
+        ).decode("ascii")
+        for drawing in report.drawings
+    }
+    return _template("report.html").render(
+        report=report, pictures=pictures, long=_LONG, short=_SHORT
+    )
 
 
 def latex(table: Table) -> str:
     """A table as LaTeX for the package booktabs; in parts where a page is too short."""
-    parts = _pages(table.rows)
-    return "\n".join(
-        _latex_part(table, rows, number, number == len(parts) - 1)
-        for number, rows in enumerate(parts)
-    )
-
-
-def _latex_part(table: Table, rows: Sequence[Row], number: int, last: bool) -> str:
-    width = len(table.label_heads)
-    columns = "l" * width + "r" * len(table.columns)
-    caption = _escaped(table.title) + (" (continued)" if number else "")
-    lines = [
-        r"% needs \usepackage{booktabs,graphicx}",
-        r"\begin{table*}",
-        *([r"\addtocounter{table}{-1}"] if number else []),
-        r"\centering",
-        rf"\caption{{{caption}}}",
-        *([] if number else [rf"\label{{tab:{table.name}}}"]),
-        # As wide as the page where that is narrower: the weights take 16 columns.
-        r"\resizebox{\ifdim\width>\textwidth\textwidth\else\width\fi}{!}{%",
-        rf"\begin{{tabular}}{{{columns}}}",
-        r"\toprule",
-    ]
-    if any(group for group, _ in table.columns):
-        lines += _latex_groups(table, width)
     heads = [*table.label_heads, *(head for _, head in table.columns)]
-    lines += [_ampersands([_escaped(head) for head in heads]), r"\midrule"]
-    for place, row in enumerate(rows):
-        if row.first and place:
-            lines.append(r"\addlinespace")
-        cells = [_escaped(label) for label in row.labels]
-        lines.append(_ampersands(cells + [_latex_cell(cell) for cell in row.cells]))
-    lines += [r"\bottomrule", r"\end{tabular}}"]
-    if last:
-        lines += [rf"\par\footnotesize {_escaped(note)}" for note in table.notes]
-    return "\n".join([*lines, r"\end{table*}"]) + "\n"
+    return _template("table.tex").render(
+        table=table, heads=heads, pages=_pages(table.rows)
+    )
 
 
 def _pages(rows: Sequence[Row]) -> list[list[Row]]:
@@ -129,13 +125,60 @@ def _plain(value: float | None) -> str:
     return "" if value is None else f"{value:.10g}"
 
 
-def _pipes(texts: list[str]) -> str:
-    return "| " + " | ".join(texts) + " |"
-
-
 def literal(text: str) -> str:
     """Text that Markdown shows as it is; underscores inside of words are left alone."""
     return re.sub(r"([\\`*|<\[\]]|\b_|_\b)", r"\\\1", text)
+
+
+def _template(name: str) -> Any:
+    return _environment(name.endswith(".tex")).get_template(name)
+
+
+@functools.cache
+def _environment(latex: bool) -> Environment:
+    try:
+        import jinja2
+        import markupsafe
+    except ModuleNotFoundError:
+        raise ModuleNotFoundError(
+            "reports need jinja2: pip install 'hm3_jax[analysis]'"
+        ) from None
+
+    def breakable(label: str) -> markupsafe.Markup:
+        """Names of runs are long, and may break where their parts end."""
+        parts = re.split("(?<=[/_,=])", label)
+        return markupsafe.Markup("<wbr>").join(parts)
+
+    # LaTeX is full of braces.
+    signs: dict[str, Any] = (
+        {
+            "block_start_string": "<%",
+            "block_end_string": "%>",
+            "variable_start_string": "<<",
+            "variable_end_string": ">>",
+            "comment_start_string": "<#",
+            "comment_end_string": "#>",
+        }
+        if latex
+        else {}
+    )
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).with_name("templates")),
+        autoescape=jinja2.select_autoescape(["html"]),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        **signs,
+    )
+    environment.filters |= {
+        "breakable": breakable,
+        "escaped": _escaped,
+        "literal": literal,
+        "marked_down": _markdown_cell,
+        "typeset": _latex_cell,
+    }
+    return environment
 
 
 def _markdown_cell(cell: Cell) -> str:
@@ -146,25 +189,11 @@ def _markdown_cell(cell: Cell) -> str:
     return f"{shown} ≈" if cell.mark == "level" else shown
 
 
-def _latex_groups(table: Table, before: int) -> list[str]:
-    heads, rules, column = [""] * before, [], before + 1
-    for group, size in table.groups:
-        heads.append(rf"\multicolumn{{{size}}}{{c}}{{{_escaped(group)}}}")
-        if group:
-            rules.append(rf"\cmidrule(lr){{{column}-{column + size - 1}}}")
-        column += size
-    return [_ampersands(heads), "".join(rules)]
-
-
 def _latex_cell(cell: Cell) -> str:
     shown = _escaped(f"{cell.number} ± {cell.spread}" if cell.spread else cell.number)
     if cell.mark == "best":
         return rf"\textbf{{{shown}}}"
     return rf"{shown}\,$\approx$" if cell.mark == "level" else shown
-
-
-def _ampersands(texts: list[str]) -> str:
-    return " & ".join(texts) + r" \\"
 
 
 def _escaped(text: str) -> str:

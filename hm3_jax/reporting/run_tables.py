@@ -4,10 +4,12 @@ from collections.abc import Mapping, Sequence
 
 from hm3_jax.objective.metric_table import KEYS, label_of
 from hm3_jax.reporting.bootstrap import Interval
+from hm3_jax.reporting.published import said
 from hm3_jax.reporting.records import DataSet, Run
+from hm3_jax.reporting.release_output import TestedRun
+from hm3_jax.reporting.settings import differing, shared
 from hm3_jax.reporting.significance import Comparison, best_of, level_with_best
 from hm3_jax.reporting.tables import Cell, Mark, Row, Table
-from hm3_jax.reporting.test_output import Tested
 
 SHOWN = (
     "t2s_R@1",
@@ -29,7 +31,7 @@ MARKS_NOTE = (
 
 
 def metric_cells(
-    runs: Sequence[Run], tests: Mapping[Run, Tested], metric: str
+    runs: Sequence[Run], tests: Mapping[Run, TestedRun], metric: str
 ) -> dict[Run, Cell]:
     """A column: means of runs on one data set, marked."""
     scored = [run for run in runs if run.mean(metric) is not None]
@@ -47,16 +49,24 @@ def metric_cells(
 def all_runs(
     data: DataSet,
     runs: Sequence[Run],
-    tests: Mapping[Run, Tested],
+    tests: Mapping[Run, TestedRun],
     name: str,
     metrics: Sequence[str] = SHOWN,
 ) -> Table:
     """Every run of a data set; those not complete are said to be."""
     finished = [run for run in runs if run.tries]
     columns = [metric_cells(finished, tests, metric) for metric in metrics]
+    apart = differing(runs)
+    any_apart = any(apart.values())
     rows = [
         Row(
-            (run.experiment, run.strategy, _tries(run)),
+            (
+                run.experiment,
+                run.strategy,
+                *([apart[run]] if any_apart else []),
+                _tries(run),
+                run.date,
+            ),
             tuple(column.get(run, Cell()) for column in columns),
             first=number > 0 and run.experiment != runs[number - 1].experiment,
         )
@@ -72,10 +82,32 @@ def all_runs(
     return Table(
         name=name,
         title=f"All runs on {data}",
-        label_heads=("experiment", "strategy", "tries"),
+        label_heads=(
+            "experiment",
+            "strategy",
+            *(["settings that differ"] if any_apart else []),
+            "tries",
+            "date",
+        ),
         columns=tuple(("", label_of(metric)) for metric in metrics),
         rows=tuple(rows),
         notes=tuple(notes),
+    )
+
+
+def settings_table(data: DataSet, runs: Sequence[Run], name: str) -> Table:
+    """Settings that all runs of a data set have in common."""
+    return Table(
+        name=name,
+        title=f"Settings of all runs on {data}",
+        label_heads=("setting", "value"),
+        columns=(),
+        rows=tuple(
+            Row((name, said(value)), ()) for name, value in shared(runs).items()
+        ),
+        notes=(
+            "Those that are not the same in all runs stand in the table of all runs.",
+        ),
     )
 
 
@@ -117,13 +149,12 @@ def differences(comparisons: Sequence[Comparison], name: str, title: str) -> Tab
         ),
         rows=tuple(rows),
         notes=(
-            "Paired bootstrap, 10,000 resamples, percentile intervals, two-sided p, "
-            "not corrected for the number of comparisons. Over queries: test queries "
-            "are drawn anew, each with its mean over tries. Over tries: tries are "
-            "drawn anew, with deviations widened as Student's t wants for so few; with "
-            "three pairs, the smallest p that can come out is 0.07. A dash: a run has "
-            "fewer than two tries. The median rank has no test here, being no mean "
-            "over queries.",
+            "Over queries: paired bootstrap over test queries, each with its mean over "
+            "tries, 10,000 resamples, percentile intervals. Over tries: Student's t, "
+            "paired where both runs have the same seed and tries, Welch's otherwise. "
+            "Two-sided p, not corrected for the number of comparisons. A dash: a run "
+            "has fewer than two tries. The median rank has no test over queries here, "
+            "being no mean over them.",
         ),
     )
 

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from hm3_jax.objective.metric_table import BY_KEY
 from hm3_jax.reporting.bootstrap import Interval, over_queries, over_tries
 from hm3_jax.reporting.records import Run
-from hm3_jax.reporting.test_output import Tested
+from hm3_jax.reporting.release_output import TestedRun
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Comparison:
 
 def compare(
     pairs: Sequence[tuple[Run, Run]],
-    tests: Mapping[Run, Tested],
+    tests: Mapping[Run, TestedRun],
     metrics: Sequence[str],
 ) -> list[Comparison]:
     """Paired bootstrap of runs on the same test museums.
@@ -78,7 +78,7 @@ def best_of(runs: Sequence[Run], metric: str) -> Run | None:
 
 
 def level_with_best(
-    runs: Sequence[Run], tests: Mapping[Run, Tested], metric: str
+    runs: Sequence[Run], tests: Mapping[Run, TestedRun], metric: str
 ) -> set[Run]:
     """Runs whose difference to the best is not significant over queries."""
     best = best_of(runs, metric)
@@ -94,12 +94,12 @@ def level_with_best(
     return {by_name[c.a] for c in found if not c.queries.significant}
 
 
-def same_museums(a: Tested, b: Tested) -> bool:
+def same_museums(a: TestedRun, b: TestedRun) -> bool:
     """Whether two tests have the same museums, in whatever order, and themes."""
     return _order(a, b) is not None
 
 
-def _order(a: Tested, b: Tested) -> Int[np.ndarray, " queries"] | None:
+def _order(a: TestedRun, b: TestedRun) -> Int[np.ndarray, " queries"] | None:
     """Where the museums of `a` are in `b`; None if they are not the same."""
     if a.ids == b.ids:
         order = np.arange(len(a.ids))
@@ -113,7 +113,7 @@ def _order(a: Tested, b: Tested) -> Int[np.ndarray, " queries"] | None:
 
 
 def _differences(
-    a: Run, b: Run, metric: str, tests: Mapping[Run, Tested]
+    a: Run, b: Run, metric: str, tests: Mapping[Run, TestedRun]
 ) -> Float[np.ndarray, " queries"]:
     order = _order(tests[a], tests[b])
     if order is None:

@@ -1,8 +1,18 @@
 """Tables, before they become Markdown, LaTeX, CSV or HTML."""
 
 import dataclasses
+import datetime
+import itertools
 from collections.abc import Sequence
 from typing import Literal
+
+from hm3_jax import __version__
+from hm3_jax.files.words import counted
+from hm3_jax.reporting.figures.style import Drawing
+from hm3_jax.reporting.records import Run
+
+# Characters of a label beyond which LaTeX breaks it.
+_IN_LINES = 50
 
 Mark = Literal["", "best", "level"]
 
@@ -79,21 +89,61 @@ class Table:
     notes: tuple[str, ...] = ()
 
     @property
-    def groups(self) -> list[tuple[str, int]]:
-        """Neighbouring columns of one group: (group, number of columns)."""
-        return runs_of([group for group, _ in self.columns])
+    def spans(self) -> list[tuple[str, int, int]]:
+        """Neighbouring columns of one group: (group, first, last), columns from 1.
+
+        Empty where no column has a group.
+        """
+        spans, column = [], len(self.label_heads)
+        for group, columns in itertools.groupby(group for group, _ in self.columns):
+            size = len(list(columns))
+            spans.append((group, column + 1, column + size))
+            column += size
+        return spans if any(group for group, _ in self.columns) else []
+
+    @property
+    def label_columns(self) -> str:
+        """LaTeX's letters for the label columns; long labels are set in lines."""
+        longest = [
+            max((len(row.labels[place]) for row in self.rows), default=0)
+            for place in range(len(self.label_heads))
+        ]
+        return "".join(
+            r"p{0.3\textwidth}" if length > _IN_LINES else "l" for length in longest
+        )
 
 
-def runs_of(names: Sequence[str]) -> list[tuple[str, int]]:
-    """Neighbours that are equal, with how many they are.
+@dataclasses.dataclass(frozen=True, slots=True)
+class Report:
+    """What a report says.
 
-    >>> runs_of(["a", "a", "b"])
-    [('a', 2), ('b', 1)]
+    Attributes:
+      runs: all that were found.
+      tables: in order.
+      spreadsheets: tables that are written as CSV only.
+      drawings: in order.
+      problems: what was not used, one line each.
+      date: on which it was made.
     """
-    found: list[tuple[str, int]] = []
-    for name in names:
-        if found and found[-1][0] == name:
-            found[-1] = (name, found[-1][1] + 1)
-        else:
-            found.append((name, 1))
-    return found
+
+    runs: Sequence[Run]
+    tables: Sequence[Table]
+    spreadsheets: Sequence[Table]
+    drawings: Sequence[Drawing]
+    problems: Sequence[str]
+    date: datetime.date
+
+    @property
+    def title(self) -> str:
+        """Its title."""
+        return f"Report on {counted(len(self.runs), 'run')}"
+
+    @property
+    def parts(self) -> list[Table | Drawing]:
+        """Tables and figures in order."""
+        return [*self.tables, *self.drawings]
+
+    @property
+    def made(self) -> str:
+        """When it was made, and of what version."""
+        return f"Made on {self.date.isoformat()} by hm3_jax {__version__}."

@@ -5,40 +5,25 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from hm3_jax import __version__
 from hm3_jax.files.durable import whole_or_as_before
 from hm3_jax.files.json_files import json_text
 from hm3_jax.files.lines import write_text
 from hm3_jax.objective.metric_table import KEYS
-from hm3_jax.reporting.figures.style import Drawing
-from hm3_jax.reporting.page import page
-from hm3_jax.reporting.records import Run
-from hm3_jax.reporting.render import comma_separated, latex, literal, markdown
-from hm3_jax.reporting.tables import Table
+from hm3_jax.reporting.render import (
+    comma_separated,
+    html_report,
+    latex,
+    markdown,
+    markdown_report,
+)
+from hm3_jax.reporting.tables import Report
 
 TABLES, FIGURES = "tables", "figures"
 """Folders of a report."""
 
 _MARKER = "report.json"
 _WRITTEN = {_MARKER, "report.html", "report.md", TABLES, FIGURES}
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Report:
-    """What a report says.
-
-    Attributes:
-      runs: all that were found.
-      tables: in order.
-      spreadsheets: tables that are written as CSV only.
-      drawings: in order.
-      problems: what was not used, one line each.
-    """
-
-    runs: Sequence[Run]
-    tables: Sequence[Table]
-    spreadsheets: Sequence[Table]
-    drawings: Sequence[Drawing]
-    problems: Sequence[str]
 
 
 @contextlib.contextmanager
@@ -95,39 +80,24 @@ def write_report(report: Report, partial: Path) -> None:
         write_text(partial / TABLES / f"{table.name}.csv", comma_separated(table))
     if not report.drawings:
         (partial / FIGURES).rmdir()
-    count = len(report.runs)
-    title = f"Report on {count} run{'' if count == 1 else 's'}"
-    write_text(partial / "report.md", _markdown_report(title, report))
-    figures = [
-        (d.title, d.caption, partial / FIGURES / f"{d.name}.png")
-        for d in report.drawings
-    ]
-    html = page(title, report.tables, figures, report.problems)
-    write_text(partial / "report.html", html)
+    write_text(partial / "report.md", markdown_report(report, FIGURES))
+    write_text(partial / "report.html", html_report(report, partial / FIGURES))
     write_text(partial / _MARKER, json_text(_facts(report)))
-
-
-def _markdown_report(title: str, report: Report) -> str:
-    parts = [f"# {title}\n"]
-    if report.problems:
-        lines = "".join(f"* {literal(line)}\n" for line in report.problems)
-        parts.append(f"Not used, or not complete:\n\n{lines}")
-    parts += [markdown(table) for table in report.tables]
-    for drawing in report.drawings:
-        title, caption = literal(drawing.title), literal(drawing.caption)
-        picture = f"![{title}]({FIGURES}/{drawing.name}.png)"
-        parts.append(f"## {title}\n\n{picture}\n\n{caption}\n")
-    return "\n".join(parts)
 
 
 def _facts(report: Report) -> dict[str, object]:
     return {
+        "made": report.date.isoformat(),
+        "version": __version__,
         "problems": list(report.problems),
         "runs": [
             {
                 "name": run.name,
                 "folder": str(run.folder),
+                "date": run.date,
                 "data_set": dataclasses.asdict(run.data),
+                "settings": dict(run.settings),
+                "strategy": dict(run.config),
                 "tries": [t.number for t in run.tries],
                 "asked": run.asked,
                 "state": run.state or "finished",

@@ -65,6 +65,24 @@ def test_a_model_is_trained_evaluated_and_converted(run_module, tmp_path, strate
     about = json.loads((strategy.parent / "experiment.json").read_text())
     assert (about["name"], about["tags"]) == ("first", ["a", "b"])
 
+    # What report reads is what train wrote: nothing is missed, nothing misread.
+    shown = succeed(
+        run_module("hm3_jax.report", "--runs=runs", "--output=report", "--nofigures")
+    )
+    assert shown.startswith("1 run (1 complete), 2 tables, 0 figures; ")
+    facts = json.loads((tmp_path / "report" / "report.json").read_text())
+    (run,) = facts["runs"]
+    assert facts["problems"] == [] and run["name"] == "first/rnn_meanPoolProc"
+    assert (run["tries"], run["asked"], run["state"]) == ([1, 2], 2, "finished")
+    assert run["settings"]["epochs"] == 2 and run["settings"]["seed"] == 42
+    assert run["strategy"] == json.loads((strategy / "strategy.json").read_text())
+    assert about["written"].startswith(run["date"]) and run["date"]
+    tested = [small.outcome(strategy, number)["metrics"] for number in (1, 2)]
+    for key, mean in run["mean"].items():
+        assert mean == pytest.approx(np.mean([m[key] for m in tested]), rel=1e-9)
+    page = (tmp_path / "report" / "report.html").read_text()
+    assert "Report on 1 run<" in page and "<td>batch_<wbr>size</td><td>5</td>" in page
+
     trained = f"--checkpoint={strategy / 'try_2'}"
     arguments = (trained, "--features=store", "--output=evaluation")
     shown = succeed(run_module("hm3_jax.evaluate", *arguments))

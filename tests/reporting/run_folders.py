@@ -1,5 +1,6 @@
-"""Small run folders, as training writes them."""
+"""Small run folders, made by what training writes them with."""
 
+import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -7,23 +8,36 @@ from typing import Any
 
 import numpy as np
 
+from hm3_jax.learn.evaluation.split import Tested
+from hm3_jax.learn.saved.run import RunRecord
+from hm3_jax.learn.saved.run_folder import (
+    MetricsLog,
+    TryResult,
+    try_folder,
+    write_experiment,
+    write_strategy,
+    write_test,
+)
+from hm3_jax.learn.settings import TrainSettings
+from hm3_jax.nn.strategy import StrategyConfig
+from hm3_jax.nn.strategy_json import load_strategy, to_json
 from hm3_jax.objective.metrics import retrieval_metrics
 
 THEMES = ("genre", "portrait", "study")
-SETTINGS = {
-    "seed": 424242,
-    "batch_size": 64,
-    "epochs": 25,
-    "lr": 0.0005,
-    "scheduler_step_size": 5,
-    "scheduler_gamma": 0.75,
-    "number_of_tries": 2,
-    "save_strategy": "last",
-    "loss_margin": 0.25,
-    "use_categories_in_loss": False,
-    "loss_within_category_margin": None,
-    "second_loss_component_weight": None,
+STRATEGIES = Path(__file__).parents[2] / "configs" / "strategies"
+SETTINGS = TrainSettings(
+    seed=424242,
+    batch_size=64,
+    epochs=25,
+    lr=0.0005,
+    scheduler_step_size=5,
+    number_of_tries=2,
+)
+PUBLISHED: dict[str, Any] = {
+    "tries": (1, 2, 3),
+    "settings": {"number_of_tries": 3},
 }
+"""Arguments of `write_run` for a run with the published settings of STL."""
 
 
 def theme_settings(weight: float, margin: float = 0.15) -> dict[str, Any]:
@@ -32,6 +46,11 @@ def theme_settings(weight: float, margin: float = 0.15) -> dict[str, Any]:
         "loss_within_category_margin": margin,
         "second_loss_component_weight": weight,
     }
+
+
+def published(**settings: Any) -> dict[str, Any]:
+    """`PUBLISHED` with other settings of the loss."""
+    return PUBLISHED | {"settings": PUBLISHED["settings"] | settings}
 
 
 def embeddings(
@@ -48,6 +67,14 @@ def embeddings(
     return described, shown, themes
 
 
+def strategy_of(stem: str) -> StrategyConfig:
+    """The published strategy of that name; some other where there is none."""
+    for path in sorted(STRATEGIES.glob("*/*.json")):
+        if path.stem == stem:
+            return load_strategy(path)
+    return load_strategy(STRATEGIES / "hierart" / "rnn_rnn.json")
+
+
 def write_run(
     folder: Path,
     *,
@@ -59,49 +86,50 @@ def write_run(
     kind: str = "real",
     checksum: str = "ab" * 32,
     themes: Sequence[str] = THEMES,
+    strategy: StrategyConfig | None = None,
 ) -> Path:
     """Writes EXPERIMENT/STRATEGY with finished tries; returns it."""
-    output = []
+    known = {field.name for field in dataclasses.fields(TrainSettings)}
+    of_run = dataclasses.replace(
+        SETTINGS, **{name: settings[name] for name in known & settings.keys()}
+    )
+    # Those that this version does not know stand in the record all the same.
+    recorded = dataclasses.asdict(of_run) | dict(settings)
+    config = strategy or strategy_of(folder.name)
+    results, labels = [], np.zeros(0, np.int64)
     for number in tries:
         described, shown, labels = embeddings(number, museums, noise, len(themes))
         metrics = retrieval_metrics(described, shown, labels)
-        attempt = folder / f"try_{number}"
+        results.append(TryResult(number, 25, Tested(metrics, described, shown)))
+        attempt = try_folder(folder, number)
         attempt.mkdir(parents=True)
-        record = {
-            "strategy": {},
-            "settings": {**SETTINGS, **settings, "try": number},
-            "dataset_name": dataset,
-            "features": {},
-            "features_checksum": checksum,
-            "together": ["."],
-            "jax_version": "0.10.2",
-        }
-        write(attempt / "run.json", record)
-        write(attempt / "test_metrics.json", {"epoch": 25, "metrics": metrics})
-        lines = [
-            {"epoch": e, "train_loss": 1 / e, "val_loss": 2 / e, "val": metrics}
-            for e in (1, 2, 3)
-        ]
-        (attempt / "metrics.jsonl").write_text(
-            "".join(json.dumps(line) + "\n" for line in lines)
-        )
-        output.append(
-            {
-                "n_try": number,
-                "output_description_test": described.tolist(),
-                "output_pov_test": shown.tolist(),
-                "output_categories": labels.tolist(),
-                "ids_list": [f"museum_{i}" for i in range(museums)],
-                "metrics": metrics,
-            }
-        )
-    write(folder / "test_output.json", output)
-    path = folder.parent / "experiment.json"
-    content = json.loads(path.read_text()) if path.exists() else {"runs": []}
-    content["runs"].append(
-        {"base_name": folder.name, "dataset_kind": kind, "themes": list(themes)}
+        RunRecord(
+            strategy=to_json(config),
+            settings={**recorded, "try": number},
+            dataset_name=dataset,
+            features={},
+            features_checksum=checksum,
+            together=["."],
+            jax_version="0.10.2",
+        ).write(attempt)
+        log = MetricsLog(attempt, finished_epochs=0)
+        for e in (1, 2, 3):
+            losses = {"train_loss": 1 / e, "val_loss": 2 / e}
+            log.write({"epoch": e, **losses, "val": metrics})
+    write_strategy(folder, config)
+    write_test(folder, results, [f"museum_{i}" for i in range(museums)], labels)
+    write_experiment(
+        folder.parent,
+        name=folder.parent.name,
+        description="",
+        tags=(),
+        settings=of_run,
+        run={
+            "base_name": folder.name,
+            "dataset_kind": kind,
+            "themes": list(themes),
+        },
     )
-    write(path, content)
     return folder
 
 

@@ -17,6 +17,7 @@ from tests.reporting.run_folders import theme_settings, write_run
 
 FILES = (
     "rnn_rnn/test_output.json",
+    "rnn_rnn/test_output.npz",
     "rnn_rnn/try_1/run.json",
     "rnn_rnn/try_1/test_metrics.json",
 )
@@ -57,6 +58,11 @@ def with_values(value: object) -> Callable[[Path], None]:
     """Puts a value in place of every value of the outermost objects."""
 
     def damage(path: Path) -> None:
+        if path.suffix == ".npz":
+            with np.load(path) as arrays:
+                changed: Any = dict.fromkeys(arrays, np.array(str(value)))
+            np.savez(path, **changed)
+            return
         try:
             content = json.loads(path.read_text())
         except json.JSONDecodeError:  # lines
@@ -124,6 +130,9 @@ def test_the_rest_is_reported(sound: Path, tmp_path: Path, file: str) -> None:
         path = runs / "B" / file
         if path.name == "failed.json":
             path.write_text('{"failure": "loss is nan", "epoch": 3}')
+        if path.name == "test_output.json":
+            # What is damaged is what is read.
+            path.with_suffix(".npz").unlink()
         damage(path)
         said, after = report(runs, tmp_path / "after")
         for run in ("A/rnn_rnn", "C/rnn_rnn"):
@@ -141,6 +150,8 @@ def test_the_rest_is_reported(sound: Path, tmp_path: Path, file: str) -> None:
         "experiment.json": {"gone"},
         "failed.json": {"gone"},
         "meta.json": set(DAMAGES),
+        # The same stands in the JSON beside it.
+        "test_output.npz": {"gone"},
     }.get(Path(file).name, set())
     assert {name for name in silent if not name.startswith("flip")} <= harmless
 

@@ -32,7 +32,7 @@ from hm3_jax.reporting.figures.style import (
 from hm3_jax.reporting.figures.trade_off import draw_trade_off
 from hm3_jax.reporting.query_scores import Ranking
 from hm3_jax.reporting.read_runs import find_runs
-from hm3_jax.reporting.test_output import read_tested
+from hm3_jax.reporting.release_output import read_tested
 from tests.reporting.run_folders import (
     THEMES,
     embeddings,
@@ -107,7 +107,7 @@ def test_nothing_is_clipped_and_nothing_lies_on_a_legend_or_label(drawn):
 def crowded(tmp_path_factory):
     """Many strategies, themes and long names, one of them a formula by its looks."""
     folder = tmp_path_factory.mktemp("crowded")
-    strategies = ("rnn_cnn1d", "rnn_rnn", "rnn_meanPoolProc")
+    strategies = ("rnn_cnn1d", "hier_by_room_rnn_meanPoolProc", "rnn_meanPoolProc")
     for strategy in (*strategies, *(f"{name}_video" for name in strategies)):
         for weight in (0.05, 0.5):
             name = f"_{LONG}_of_$w_{{{weight}$"
@@ -172,7 +172,7 @@ def test_strategies_with_and_without_videos_share_a_hue_and_differ(crowded):
         text.get_text(): (line.get_color(), line.get_linestyle())
         for text, line in zip(legend.get_texts(), legend.get_lines(), strict=True)
     }
-    for base, hue in zip(("b 1dCNN", "b MP", "b RNN"), COLOURS, strict=False):
+    for base, hue in zip(("b 1dCNN", "b MP", "h MP+bi-GRU"), COLOURS, strict=False):
         assert lines[f"{base}, +video"] == (shade(hue, 0), "-")
         assert lines[base] == (shade(hue, 1), "--")
 
@@ -209,7 +209,7 @@ def test_trade_off_has_means_of_all_runs(drawn):
     rows = [row for row in drawings["trade_off"].rows if row[0] == "ours"]
     assert {(row[1], row[4], row[5], row[7]) for row in rows} == {
         (run.name, weight, run.mean("t2s_mAP"), run.mean("t2s_mAP_by_class"))
-        for run, weight in zip(runs, (0.05, "", 0.5), strict=True)
+        for run, weight in zip(runs, (0.05, "STL", 0.5), strict=True)
     }
     # The data set is the published one, so the 28 published points are there too.
     assert len(drawings["trade_off"].rows) == 3 + 28
@@ -228,6 +228,35 @@ def test_trade_off_leaves_out_what_has_no_line(tmp_path):
         drawing = draw_trade_off(runs[0].data, runs, "x")
     assert drawing is not None and len(drawing.rows) == 2
     assert "having one weight only: 0.05_0.3/rnn_rnn." in drawing.caption
+
+
+def test_another_loss_is_drawn_as_such_and_named_by_what_differs(tmp_path):
+    for name, options in (
+        ("STL", {}),
+        ("Mine", {"loss": "infonce"}),
+        ("Fast", {"lr": 0.1}),
+        ("Drawn", {"use_categories_in_loss": True, "new_positive_samples": 2}),
+    ):
+        folder = tmp_path / name / "rnn_meanPoolProc_video"
+        write_run(folder, settings=options, kind="synthetic")
+    runs = find_runs([tmp_path], pytest.fail)
+    with settings():
+        drawing = draw_trade_off(runs[0].data, runs, "x")
+    assert drawing is not None
+    shown = {row[1].partition("/")[0]: (row[2], row[4]) for row in drawing.rows}
+    plain = "lr 0.0005, new_positive_samples none, loss not set"
+    assert shown == {
+        "STL": (f"b MP ({plain}), +video", "STL"),
+        "Mine": (
+            "b MP (lr 0.0005, new_positive_samples none, loss infonce), +video",
+            "other loss",
+        ),
+        "Fast": (f"b MP ({plain.replace('0.0005', '0.1')}), +video", "STL"),
+        "Drawn": (f"b MP ({plain.replace('none', '2')}), +video", "other loss"),
+    }
+    (legend,) = drawing.figure.legends
+    texts = [text.get_text() for text in legend.get_texts()]
+    assert texts.count("STL") == texts.count("other loss") == 1
 
 
 def test_curves_are_means_over_tries(drawn):

@@ -3,7 +3,20 @@
 In the order of the paper's columns; a row ends with its line.
 """
 
+import copy
+import dataclasses
+from pathlib import Path
+
+import pytest
+from absl import flags
+
+from hm3_jax.cli.training_flags import given_experiment
+from hm3_jax.learn.settings import TrainSettings
+from hm3_jax.nn.strategy_json import to_json
 from hm3_jax.reporting.published import load_published
+
+REPOSITORY = Path(__file__).parents[2]
+EXPERIMENTS = REPOSITORY / "configs" / "experiments"
 
 MUSEUMS3K = """
 h MP+1dCNN        |  6.1 25.8 42.4 14.0  6.3 26.6 42.8 14.7
@@ -80,7 +93,7 @@ def test_museums3k():
         *(f"s2t_{rank}" for rank in RANKS),
     )
     assert found.data_set == "Museums3k" and not found.videos
-    assert not found.loss["use_categories_in_loss"]
+    assert not found.settings["use_categories_in_loss"]
 
 
 def test_genmuseums():
@@ -98,30 +111,73 @@ def test_genmuseums():
         assert found.results == typed(GENMUSEUMS[name]), name
         assert found.metrics == EXACT_AND_BY_THEME
         assert found.data_set == "genMuseums" and found.videos == (found != views)
-        assert found.loss["loss_margin"] == 0.25
-    assert [e.loss["loss_within_category_margin"] for e in (narrow, video, wide)] == [
+        assert found.settings["loss_margin"] == 0.25
+    assert [
+        e.settings["loss_within_category_margin"] for e in (narrow, video, wide)
+    ] == [
         0.10,
         0.15,
         0.20,
     ]
-    assert {e.loss["second_loss_component_weight"] for e in (views, video)} == {0.05}
+    assert {e.settings["second_loss_component_weight"] for e in (views, video)} == {
+        0.05
+    }
 
 
 def test_weights():
     found = experiments("weights")
     rows = typed(BY_WEIGHT)
-    assert [e.loss["second_loss_component_weight"] for e in found] == list(WEIGHTS)
+    assert [e.settings["second_loss_component_weight"] for e in found] == list(WEIGHTS)
     for number, experiment in enumerate(found):
         pair = slice(2 * number, 2 * number + 2)
         expected = {name: row[pair] for name, row in rows.items()}
         assert experiment.results == expected
         assert experiment.metrics == ("t2s_mAP", "t2s_mAP_by_class")
-        assert experiment.loss["loss_within_category_margin"] == 0.15
+        assert experiment.settings["loss_within_category_margin"] == 0.15
 
 
-def test_training_of_each_data_set():
-    training = load_published().training
-    museums3k, genmuseums = training["Museums3k"], training["genMuseums"]
-    keys = ("epochs", "lr", "scheduler_step_size")
-    assert [museums3k[key] for key in keys] == [50, 1e-3, 27]
-    assert [genmuseums[key] for key in keys] == [25, 5e-4, 5]
+def experiments_of_files():
+    published = load_published()
+    found = {
+        experiment.file: experiment
+        for layout in published.layouts.values()
+        for experiment in layout.experiments
+    }
+    return sorted(found.items())
+
+
+def test_every_published_experiment_has_a_file_and_every_file_is_one():
+    assert [name for name, _ in experiments_of_files()] == sorted(
+        path.name for path in EXPERIMENTS.glob("*.cfg")
+    )
+
+
+@pytest.mark.parametrize(("file", "experiment"), experiments_of_files())
+def test_settings_and_strategies_are_those_of_the_file(file, experiment):
+    """All of them, read as `train --flagfile` reads them."""
+    values = copy.deepcopy(flags.FLAGS)
+    values.unparse_flags()
+    for name in values:
+        values[name].unparse()
+    values(["train", f"--flagfile={EXPERIMENTS / file}", "--workdir=x", "--features=x"])
+    folder = str(REPOSITORY / str(values["config_files_dir"].value))
+    values["config_files_dir"].value = folder
+    given = given_experiment(values)
+    assert experiment.settings == dataclasses.asdict(given.settings)
+    published = load_published()
+    shown = {
+        config.file_stem: to_json(config)
+        for config in given.strategies
+        if config.file_stem.removesuffix("_video") in published.labels
+    }
+    assert {published.labels[stem.removesuffix("_video")] for stem in shown} == set(
+        experiment.results
+    )
+    for stem, config in shown.items():
+        assert published.strategies[stem] == config
+        assert stem.endswith("_video") == experiment.videos
+
+
+def test_defaults_are_those_of_training():
+    """A setting that is new, or has another default, has to be said here too."""
+    assert load_published().defaults == dataclasses.asdict(TrainSettings())

@@ -127,23 +127,6 @@ def test_a_newer_checkpoint_is_named_and_left_out(tmp_path):
     assert "expected checkpoint format 1, found 2 (of a newer version?)" in said[0]
 
 
-def test_the_format_known_is_that_of_checkpoints():
-    from hm3_jax.learn.saved.checkpoint import FORMAT_VERSION
-    from hm3_jax.reporting import read_tries
-
-    assert read_tries._CHECKPOINT_FORMAT == FORMAT_VERSION
-
-
-def test_the_record_known_is_that_of_runs():
-    import dataclasses
-
-    from hm3_jax.learn.saved.run import RunRecord
-    from hm3_jax.reporting import read_tries
-
-    fields = {field.name for field in dataclasses.fields(RunRecord)}
-    assert read_tries._RECORD == fields
-
-
 def test_tries_of_other_features_are_reported_apart(tmp_path):
     folder = write_run(tmp_path / "STL" / "rnn_rnn")
     change(folder / "try_2" / "run.json", features_checksum="cd" * 32)
@@ -159,6 +142,16 @@ def test_tries_of_other_settings_are_reported_apart(tmp_path):
     change(folder / "try_2" / "run.json", settings=record["settings"] | {"lr": 1})
     runs, said = read(tmp_path)
     assert len(runs) == 2 and "(lr 0.0005 and 1)" in said[0]
+
+
+def test_tries_of_other_strategies_are_reported_apart(tmp_path):
+    folder = write_run(tmp_path / "STL" / "rnn_rnn")
+    record = json.loads((folder / "try_2" / "run.json").read_text())
+    other = record["strategy"] | {"uses_flattened_hierarchy": False}
+    change(folder / "try_2" / "run.json", strategy=other)
+    runs, said = read(tmp_path)
+    assert len(runs) == 2
+    assert "(uses_flattened_hierarchy True and False)" in said[0]
 
 
 def test_missing_metrics_are_missing_not_averaged(tmp_path):

@@ -2,22 +2,39 @@
 
 import csv
 import dataclasses
+import datetime
 import io
 import itertools
+import json
+import re
 import shutil
 import subprocess
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from hm3_jax.reporting.layouts import LAYOUTS, layout_table
-from hm3_jax.reporting.page import page
-from hm3_jax.reporting.published import load_published
+from hm3_jax.reporting.published import load_published, said
 from hm3_jax.reporting.read_runs import find_runs
-from hm3_jax.reporting.render import comma_separated, latex, literal, markdown
-from hm3_jax.reporting.run_tables import all_runs
-from hm3_jax.reporting.tables import Cell, Row, Table
-from tests.reporting.run_folders import change, theme_settings, write_run
+from hm3_jax.reporting.render import (
+    comma_separated,
+    html_report,
+    latex,
+    literal,
+    markdown,
+    markdown_report,
+)
+from hm3_jax.reporting.run_tables import all_runs, settings_table
+from hm3_jax.reporting.tables import Cell, Report, Row, Table
+from tests.reporting.run_folders import (
+    PUBLISHED,
+    change,
+    published,
+    strategy_of,
+    theme_settings,
+    write_run,
+)
 
 GRU = "hier_by_room_rnn_meanPoolProc"
 POOL = "rnn_meanPoolProc"
@@ -39,13 +56,16 @@ def rows_of(table, strategy) -> dict[str, Any]:
 
 
 def test_published_numbers_stand_beside_ours(tmp_path):
-    write_run(tmp_path / "STL" / f"{GRU}_video")
-    write_run(tmp_path / "T" / f"{GRU}_video", settings=theme_settings(0.05))
-    write_run(tmp_path / "V" / GRU, settings=theme_settings(0.05))
+    write_run(tmp_path / "STL" / f"{GRU}_video", **PUBLISHED)
+    theme_aware = published(**theme_settings(0.05))
+    write_run(tmp_path / "T" / f"{GRU}_video", **theme_aware)
+    write_run(tmp_path / "V" / GRU, **theme_aware)
     table = layout(tmp_path, "stl_vs_theme")
     assert table is not None
     heads = ["STL, +video", "theme w 0.05, views only", "theme w 0.05, +video"]
-    assert table.groups == [(head, 4) for head in heads]
+    assert [(group, last - first + 1) for group, first, last in table.spans] == [
+        (head, 4) for head in heads
+    ]
     rows = rows_of(table, "h MP+bi-GRU")
     theirs = [99.3, 99.5, 41.2, 84.6, 77.7, 83.0, 68.8, 93.0, 88.9, 91.6, 74.3, 94.9]
     assert [cell.value for cell in rows["published"]] == theirs
@@ -59,10 +79,14 @@ def test_published_numbers_stand_beside_ours(tmp_path):
         "b MP",
     ]
     assert rows_of(table, "b MP")["ours"][0].number == "–"
+    # What stands in another layout is not trained otherwise than published.
+    for name in ("stl_vs_theme", "weights", "video"):
+        notes = layout(tmp_path, name).notes
+        assert not any("otherwise" in note for note in notes)
 
 
 def test_of_another_data_set_no_difference_but_a_note(tmp_path):
-    write_run(tmp_path / "STL" / f"{POOL}_video", dataset="residences")
+    write_run(tmp_path / "STL" / f"{POOL}_video", dataset="residences", **PUBLISHED)
     table = layout(tmp_path, "stl_vs_theme")
     assert rows_of(table, "b MP").keys() == {"ours", "published"}
     assert "another data set, so they do not compare" in " ".join(table.notes)
@@ -70,7 +94,7 @@ def test_of_another_data_set_no_difference_but_a_note(tmp_path):
 
 @pytest.mark.parametrize("kind", ["synthetic", "unknown"])
 def test_of_features_that_are_not_real_no_difference(tmp_path, kind):
-    write_run(tmp_path / "STL" / f"{POOL}_video", kind=kind)
+    write_run(tmp_path / "STL" / f"{POOL}_video", kind=kind, **PUBLISHED)
     table = layout(tmp_path, "stl_vs_theme")
     assert "difference" not in rows_of(table, "b MP")
 
@@ -78,11 +102,11 @@ def test_of_features_that_are_not_real_no_difference(tmp_path, kind):
 def test_weights_and_margins_find_their_columns(tmp_path):
     weights = (0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75)
     for weight in weights:
-        settings = theme_settings(weight)
-        write_run(tmp_path / f"w{weight}" / f"{POOL}_video", settings=settings)
+        of_weight = published(**theme_settings(weight))
+        write_run(tmp_path / f"w{weight}" / f"{POOL}_video", **of_weight)
     for margin in (0.1, 0.2):
-        settings = theme_settings(0.05, margin)
-        write_run(tmp_path / f"m{margin}" / f"{POOL}_video", settings=settings)
+        of_margin = published(**theme_settings(0.05, margin))
+        write_run(tmp_path / f"m{margin}" / f"{POOL}_video", **of_margin)
     table = layout(tmp_path, "weights")
     rows = rows_of(table, "b MP")
     assert [cell.value for cell in rows["published"]] == [
@@ -91,60 +115,121 @@ def test_weights_and_margins_find_their_columns(tmp_path):
     ]
     assert all(cell.value is not None for cell in rows["difference"])
     margins = layout(tmp_path, "margins")
-    assert [head for head, _ in margins.groups] == [
+    assert [head for head, _, _ in margins.spans] == [
         "margin 0.10",
         "margin 0.15",
         "margin 0.20",
     ]
-    published = [cell.value for cell in rows_of(margins, "b MP")["published"]]
-    assert published[::4] == [50.0, 61.0, 66.8]
+    theirs = [cell.value for cell in rows_of(margins, "b MP")["published"]]
+    assert theirs[::4] == [50.0, 61.0, 66.8]
     assert layout(tmp_path, "hierart_comparison") is None
 
 
 def test_hierart_comparison(tmp_path):
+    of_museums3k = published(epochs=50, lr=0.001, scheduler_step_size=27)
     for name in ("rnn_rnn", "hier_by_room_rnn_2_meanPoolProc"):
-        write_run(tmp_path / "H" / name, dataset="museums3k")
+        write_run(tmp_path / "H" / name, dataset="museums3k", **of_museums3k)
     table = layout(tmp_path, "hierart_comparison")
     cells = rows_of(table, "h MP+MP (HierArt)")
     assert [c.value for c in cells["published"]] == [
         *(36.8, 67.5, 80.1, 3.0, 35.0, 65.3, 78.7, 3.0)
     ]
     assert cells["difference"][3].value == pytest.approx(cells["ours"][3].value - 3.0)
-    assert "epochs 25 instead of 50" in " ".join(table.notes)
 
 
-@pytest.mark.parametrize(
-    ("settings", "strategy"),
-    [
-        ({"loss_margin": 0.2}, f"{POOL}_video"),
-        ({"filter_out_hard_negatives": True}, f"{POOL}_video"),
-        ({"new_positive_samples": 2}, f"{POOL}_video"),
-        ({}, f"{POOL}_video_lstm"),
-        ({}, f"{POOL}_image_video"),
-        ({}, "mine_video"),
-    ],
-)
-def test_what_does_not_repeat_an_experiment(tmp_path, settings, strategy):
-    write_run(tmp_path / "A" / strategy, settings=settings)
+SETTINGS = {
+    "seed": 1,
+    "batch_size": 32,
+    "epochs": 3,
+    "lr": 0.001,
+    "scheduler_step_size": 6,
+    "scheduler_gamma": 0.5,
+    "number_of_tries": 2,
+    "loss_margin": 0.2,
+    "use_categories_in_loss": True,
+    "filter_out_hard_negatives": True,
+    "loss_patience": 9,
+    "cnn1d_masking": "channels",
+    # Of another version: nobody here knows what they do.
+    "loss": "infonce",
+    "temperature": 0.07,
+    "unheard_of": None,
+}
+OTHERWISE: dict[str, Any] = {
+    **{name: {"settings": {name: value}} for name, value in SETTINGS.items()},
+    "strategy": {"strategy": strategy_of(f"{GRU}_video")},
+    "inputs": {"name": POOL},
+    "another strategy": {"name": "mine_video"},
+}
+
+
+@pytest.mark.parametrize("name", OTHERWISE)
+def test_any_other_setting_keeps_a_run_out_of_published_cells(tmp_path, name):
+    other = dict(OTHERWISE[name])
+    stem = other.pop("name", f"{POOL}_video")
+    settings = {**PUBLISHED["settings"], **other.pop("settings", {})}
+    options = {"tries": (1, 2, 3), "settings": settings, **other}
+    write_run(tmp_path / "Otherwise" / stem, **options)
     assert layout(tmp_path, "stl_vs_theme") is None
-
-
-def test_weight_0_means_the_same_without_a_margin(tmp_path):
-    settings = {"use_categories_in_loss": True}
-    write_run(tmp_path / "A" / f"{POOL}_video", settings=settings)
-    assert rows_of(layout(tmp_path, "weights"), "b MP")["ours"][0].value is not None
-
-
-def test_notes_of_departures_masking_and_repetitions(tmp_path):
-    write_run(tmp_path / "A" / "rnn_cnn1d_video", settings={"epochs": 3})
-    write_run(tmp_path / "B" / "rnn_cnn1d_video", settings={"seed": 1}, tries=[1])
+    # Beside one that is as published, it is in no cell either.
+    write_run(tmp_path / "STL" / f"{POOL}_video", noise=2.0, **PUBLISHED)
     runs = find_runs([tmp_path], lambda line: None)
     table = layout_table("stl_vs_theme", runs[0].data, runs, {}, "x")
     assert table is not None
-    notes = " ".join(table.notes)
-    assert "Trained otherwise than published (epochs 3 instead of 25): A." in notes
+    (mine,) = (run for run in runs if run.experiment == "STL")
+    shown = [cell.value for row in table.rows[::3] for cell in row.cells]
+    wanted = [mine.mean(key) for key in ("t2s_mAP", "t2s_avg_ndcg")]
+    assert [value for value in shown if value is not None][:2] == wanted
+    assert sum(value is not None for value in shown) == 4
+    assert not any("same settings again" in note for note in table.notes)
+    # It stands in the table of all runs, named by what differs.
+    whole = all_runs(runs[0].data, runs, {}, "runs")
+    assert len(whole.rows) == 2
+    for setting, value in settings.items():
+        if setting == name:
+            (row,) = (row for row in whole.rows if row.labels[0] == "Otherwise")
+            assert f"{name} {said(value)}" in row.labels[2]
+            assert any(f"Otherwise/{stem} ({name}" in note for note in table.notes)
+
+
+def test_runs_of_a_grid_all_stand_in_the_report(tmp_path):
+    """What sweep --grid makes: neither rate hides the other."""
+    for weight in (0.0, 0.05, 0.5):
+        for rate in (0.001, 0.0005):
+            settings = theme_settings(weight) | {"lr": rate}
+            name = f"run_second_loss_component_weight={weight},lr={rate}"
+            write_run(tmp_path / name / f"{POOL}_video", settings=settings)
+    runs = find_runs([tmp_path], pytest.fail)
+    table = all_runs(runs[0].data, runs, {}, "runs")
+    assert table.label_heads[2] == "settings that differ"
+    assert {row.labels[2] for row in table.rows} == {
+        f"lr {rate}, second_loss_component_weight {weight}"
+        for weight in (0.0, 0.05, 0.5)
+        for rate in (0.001, 0.0005)
+    }
+    common = settings_table(runs[0].data, runs, "settings")
+    values = {row.labels[0]: row.labels[1] for row in common.rows}
+    assert values["epochs"] == "25" and "lr" not in values
+    assert values["loss_within_category_margin"] == "0.15"
+    assert values["best_strategy"] == "none"
+
+
+def test_the_same_settings_again_are_said_to_be(tmp_path):
+    write_run(tmp_path / "A" / "rnn_cnn1d_video", **PUBLISHED)
+    write_run(tmp_path / "B" / "rnn_cnn1d_video", **PUBLISHED)
+    notes = " ".join(layout(tmp_path, "stl_vs_theme").notes)
     assert "release that masks channels" in notes
-    assert "The same settings again, not shown here: B." in notes
+    again = "The same settings again, not shown here: B/rnn_cnn1d_video."
+    assert again in notes and "otherwise" not in notes
+
+
+def test_a_run_that_did_not_know_a_setting_used_its_default(tmp_path):
+    folder = write_run(tmp_path / "STL" / f"{POOL}_video", **PUBLISHED)
+    for record in folder.glob("try_*/run.json"):
+        settings = json.loads(record.read_text())["settings"]
+        del settings["cnn1d_masking"]
+        change(record, settings=settings)
+    assert rows_of(layout(tmp_path, "stl_vs_theme"), "b MP")["ours"][0].value
 
 
 def test_layouts_are_those_promised():
@@ -165,7 +250,11 @@ def test_a_run_without_a_finished_try_is_shown_as_such(tmp_path):
         (attempt / "test_metrics.json").unlink()
     runs = find_runs([tmp_path], lambda line: None)
     table = all_runs(runs[0].data, runs, {}, "runs")
+    assert table.label_heads == ("experiment", "strategy", "tries", "date")
     assert [row.labels[2] for row in table.rows] == ["2", "0 of 2"]
+    today = datetime.datetime.now(datetime.UTC).date()
+    days = {(today - datetime.timedelta(ago)).isoformat() for ago in (0, 1)}
+    assert {row.labels[3] for row in table.rows} <= days
     assert {cell.number for cell in table.rows[1].cells} == {"–"}
     assert "B/rnn_rnn: 0 of 2 tries; try 1 unfinished" in table.notes[1]
 
@@ -267,16 +356,38 @@ def test_csv():
     ]
 
 
+def test_labels_that_are_long_are_set_in_lines_in_latex():
+    row = Row(("x " * 40,), TABLE.rows[0].cells)
+    text = latex(dataclasses.replace(TABLE, rows=(row,)))
+    assert r"\begin{tabular}{p{0.3\textwidth}rrr}" in text
+
+
+def a_report(tables, drawings=(), problems=()) -> Report:
+    day = datetime.date(2026, 1, 2)
+    return Report([], tables, [], drawings, problems, day)
+
+
 def test_page(tmp_path):
     (tmp_path / "f.png").write_bytes(b"picture")
-    text = page("R & R", [TABLE], [("F", "what <it> shows", tmp_path / "f.png")], ["p"])
-    assert "<title>R &amp; R</title>" in text and "<li>p</li>" in text
-    assert "<strong>1.25 <span" in text and "&lt;none&gt;" in text
-    assert "what &lt;it&gt; shows" in text
+    drawing: Any = SimpleNamespace(name="f", title="F", caption="what <it> shows")
+    text = html_report(a_report([TABLE], [drawing], ["p & q"]), tmp_path)
+    assert "<title>Report on 0 runs</title>" in text and "<li>p &amp; q</li>" in text
+    assert "Made on 2026-01-02 by hm3_jax " in text
+    assert "<strong>1.25</strong> <span" in text and "&lt;none&gt;" in text
+    assert "1.00 ≈" in text and "what &lt;it&gt; shows" in text
     assert "data:image/png;base64,cGljdHVyZQ==" in text
+    # The list of contents leads to every part, and nothing is loaded from elsewhere.
+    assert re.findall(r'href="(.*?)"', text) == ["#t", "#f"]
+    assert 'id="t"' in text and 'id="f"' in text and "http" not in text
     # Names of runs are long, and may break where their parts end.
-    long = dataclasses.replace(TABLE, rows=(Row(("A_1/hier_by_room_rnn",), ()),))
-    text = page("", [long], [], [])
-    assert "A_<wbr>1/<wbr>hier_<wbr>by_<wbr>room_<wbr>rnn</td>" in text
-    # Nothing is loaded from elsewhere.
-    assert "http" not in text and " href" not in text
+    long = dataclasses.replace(TABLE, rows=(Row(("A_1/hier_by_room<n",), ()),))
+    text = html_report(a_report([long]), tmp_path)
+    assert "A_<wbr>1/<wbr>hier_<wbr>by_<wbr>room&lt;n</td>" in text
+
+
+def test_markdown_report():
+    text = markdown_report(a_report([TABLE], problems=["a_b *"]), "figures")
+    lines = text.split("\n")
+    assert lines[:2] == ["# Report on 0 runs", ""]
+    assert r"* a_b \*" in lines and "* 50 % & more" in lines
+    assert markdown(TABLE) in text

@@ -23,6 +23,7 @@ import numpy as np
 from hm3_jax.files.hidden import remove_leftovers, take_back
 from hm3_jax.files.json_files import read_object
 from hm3_jax.files.lines import write_text
+from hm3_jax.files.run_format import CHECKPOINT_FORMAT
 from hm3_jax.learn.model import Model
 from hm3_jax.learn.saved.arrays import read_arrays, same_bits, write_arrays
 from hm3_jax.learn.saved.verified_folder import (
@@ -32,7 +33,7 @@ from hm3_jax.learn.saved.verified_folder import (
 )
 from hm3_jax.nn.strategy_json import parse_strategy, to_json
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = CHECKPOINT_FORMAT
 
 _ARRAYS, _META = "arrays", "meta.json"
 _META_KEYS = (

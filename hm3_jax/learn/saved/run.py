@@ -2,7 +2,7 @@
 
 import dataclasses
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +11,13 @@ import jax
 from hm3_jax.data.store import FeatureStore
 from hm3_jax.files.differences import differences
 from hm3_jax.files.json_files import read_object, write_json
+from hm3_jax.files.run_format import RECORD, RunFacts
 from hm3_jax.learn.batches.feature_facts import check_features
 from hm3_jax.learn.model import Model
 from hm3_jax.learn.settings import TrainSettings
 from hm3_jax.nn.strategy import StrategyConfig
 from hm3_jax.nn.strategy_json import to_json
 
-_RECORD = "run.json"
 _DEFAULTS = dataclasses.asdict(TrainSettings())
 
 
@@ -56,28 +56,8 @@ def programs(runs: Iterable[Run]) -> list[list[Run]]:
 
 
 @dataclasses.dataclass(frozen=True)
-class RunRecord:
-    """`run.json` of a try: what must be the same for it to go on.
-
-    Attributes:
-      strategy: published JSON.
-      settings: of the run, and its try.
-      dataset_name: of the store.
-      features: what they come from, by kind.
-      features_checksum: of the store's manifest, which has the checksum of every file.
-      together: folders of the runs of its program, in order and seen from its own
-        (so that an experiment may be moved); the last bits of a run's numbers depend on
-        them.
-      jax_version: of the JAX that trained it.
-    """
-
-    strategy: Mapping[str, Any]
-    settings: Mapping[str, Any]
-    dataset_name: str
-    features: Mapping[str, Any]
-    features_checksum: str
-    together: list[str]
-    jax_version: str
+class RunRecord(RunFacts):
+    """`run.json` of a try, written, read and compared."""
 
     @classmethod
     def of(
@@ -108,7 +88,7 @@ class RunRecord:
         Raises:
           ValueError: there is something else.
         """
-        path = folder / _RECORD
+        path = folder / RECORD
         if not path.exists():
             return None
         try:
@@ -120,7 +100,7 @@ class RunRecord:
 
     def write(self, folder: Path) -> None:
         """Writes it into a try's folder."""
-        write_json(folder / _RECORD, dataclasses.asdict(self))
+        write_json(folder / RECORD, dataclasses.asdict(self))
 
     def check(self, wanted: "RunRecord", config: StrategyConfig, folder: Path) -> None:
         """Refuses to go on with something else.

@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime
+import io
 import json
 import uuid
 from collections.abc import Mapping, Sequence
@@ -16,6 +17,12 @@ from hm3_jax.files.durable import write_whole
 from hm3_jax.files.flush import sync
 from hm3_jax.files.json_files import read_object, write_json
 from hm3_jax.files.lines import text_file
+from hm3_jax.files.run_format import (
+    TEST_ARRAYS,
+    TEST_METRICS,
+    TEST_OUTPUT,
+    embedding_names,
+)
 from hm3_jax.learn.evaluation.split import Tested
 from hm3_jax.learn.settings import TrainSettings
 from hm3_jax.nn.strategy import StrategyConfig
@@ -91,6 +98,9 @@ def write_test(
 ) -> None:
     """Writes each try's `test_metrics.json` and the strategy's `test_output.json`.
 
+    The arrays of the latter lie beside it in `test_output.npz` as well, see
+    `files.run_format`.
+
     Args:
       strategy_folder: of the strategy.
       results: of every try.
@@ -100,9 +110,18 @@ def write_test(
     """
     for result in results:
         write_json(
-            try_folder(strategy_folder, result.attempt) / "test_metrics.json",
+            try_folder(strategy_folder, result.attempt) / TEST_METRICS,
             {"epoch": result.epoch, "metrics": dict(result.tested.metrics)},
         )
+    arrays = {"ids": np.array(ids), "themes": np.asarray(themes)}
+    for result in results:
+        tested = result.tested
+        embeddings = (tested.descriptions, tested.museums)
+        names = embedding_names(result.attempt)
+        arrays |= dict(zip(names, map(np.asarray, embeddings), strict=True))
+    packed = io.BytesIO()
+    np.savez(packed, allow_pickle=False, **arrays)
+    write_whole(strategy_folder / TEST_ARRAYS, packed.getvalue())
     output = [
         {
             "n_try": result.attempt,
@@ -117,7 +136,7 @@ def write_test(
     ]
     # Millions of numbers: json would take longer than the test did.
     text = orjson.dumps(output, option=orjson.OPT_SERIALIZE_NUMPY)
-    write_whole(strategy_folder / "test_output.json", text + b"\n")
+    write_whole(strategy_folder / TEST_OUTPUT, text + b"\n")
 
 
 def write_experiment(

@@ -16,7 +16,7 @@ from hm3_jax.reporting.figures.style import (
 )
 from hm3_jax.reporting.query_scores import Ranking, ranked
 from hm3_jax.reporting.records import Run
-from hm3_jax.reporting.test_output import Embedded, Tested
+from hm3_jax.reporting.release_output import Embedded, TestedRun
 
 FIRST = 10
 """Museums of a ranking that count."""
@@ -29,7 +29,7 @@ _BLOCK = 128
 
 def draw_confusion(
     names: Mapping[Run, str],
-    tests: Mapping[Run, Tested],
+    tests: Mapping[Run, TestedRun],
     embedded: Mapping[Run, Embedded],
     name: str,
 ) -> Drawing:
@@ -115,7 +115,7 @@ def theme_shares(
     return 100 * found / np.maximum(found.sum(axis=1, keepdims=True), 1)
 
 
-def _gathered(tested: Tested) -> tuple[Int[np.ndarray, " n"], list[str]]:
+def _gathered(tested: TestedRun) -> tuple[Int[np.ndarray, " n"], list[str]]:
     """Themes and labels, the rarer ones as "other"."""
     sizes = np.bincount(tested.themes, minlength=len(tested.theme_names))
     if len(sizes) <= _THEMES:

@@ -15,14 +15,14 @@ from hm3_jax.reporting.figures.style import (
     new_figure,
 )
 from hm3_jax.reporting.records import Run
-from hm3_jax.reporting.test_output import Tested
+from hm3_jax.reporting.release_output import TestedRun
 
 _KEY = "t2s_mAP_by_class"
 _GRID = np.linspace(0, 100, 201)
 
 
 def draw_density(
-    names: Mapping[Run, str], tests: Mapping[Run, Tested], name: str
+    names: Mapping[Run, str], tests: Mapping[Run, TestedRun], name: str
 ) -> Drawing:
     """Draws one density a run, below one another.
 

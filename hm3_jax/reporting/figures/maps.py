@@ -18,7 +18,7 @@ from hm3_jax.reporting.figures.style import (
 )
 from hm3_jax.reporting.query_scores import Ranking
 from hm3_jax.reporting.records import Run
-from hm3_jax.reporting.test_output import Embedded, Tested
+from hm3_jax.reporting.release_output import Embedded, TestedRun
 
 POINTS = 2_000
 """Descriptions and museums that a map has room for, and t-SNE time."""
@@ -87,7 +87,7 @@ def project_pca(
 def draw_map(
     kind: str,
     names: Mapping[Run, str],
-    tests: Mapping[Run, Tested],
+    tests: Mapping[Run, TestedRun],
     embedded: Mapping[Run, Embedded],
     maps: Mapping[Run, Map],
     name: str,
@@ -172,7 +172,7 @@ def _points(
     return np.concatenate([ranking.queries[museums], ranking.items[museums]])
 
 
-def _theme_colours(tested: Tested) -> dict[str, str]:
+def _theme_colours(tested: TestedRun) -> dict[str, str]:
     """A colour for each of the most frequent themes, by name."""
     sizes = np.bincount(tested.themes, minlength=len(tested.theme_names))
     kept = np.sort(np.argsort(-sizes, kind="stable")[: len(THEME_COLOURS)])

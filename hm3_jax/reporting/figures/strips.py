@@ -15,7 +15,7 @@ from hm3_jax.reporting.figures.style import (
 )
 from hm3_jax.reporting.query_scores import in_ranked_order, own_ranks
 from hm3_jax.reporting.records import Run
-from hm3_jax.reporting.test_output import Embedded, Tested
+from hm3_jax.reporting.release_output import Embedded, TestedRun
 
 _KEY = "t2s_mAP_by_class"
 # Ranks beyond which neighbours share a bar.
@@ -24,7 +24,7 @@ _BARS = 350
 
 def draw_strips(
     names: Mapping[Run, str],
-    tests: Mapping[Run, Tested],
+    tests: Mapping[Run, TestedRun],
     embedded: Mapping[Run, Embedded],
     name: str,
 ) -> Drawing:

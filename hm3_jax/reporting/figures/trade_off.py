@@ -12,13 +12,17 @@ from hm3_jax.reporting.figures.style import (
     Drawing,
     new_figure,
     shade,
+    wrapped,
 )
 from hm3_jax.reporting.published import load_published
 from hm3_jax.reporting.records import DataSet, Run
+from hm3_jax.reporting.settings import THEME_SETTINGS, differing, loss_of
 
 _X, _Y = "t2s_mAP", "t2s_mAP_by_class"
 _PUBLISHED = "published"
 _VIDEO = ", +video"
+# Markers of what has no weight, by name of the loss.
+_STANDARD, _OTHER = "STL", "other loss"
 
 
 def draw_trade_off(data: DataSet, runs: Sequence[Run], name: str) -> Drawing | None:
@@ -29,19 +33,24 @@ def draw_trade_off(data: DataSet, runs: Sequence[Run], name: str) -> Drawing | N
     Returns:
       The figure; None where no run has both metrics.
     """
+    drawable = [
+        run for run in runs if run.mean(_X) is not None and run.mean(_Y) is not None
+    ]
+    apart = differing(drawable, THEME_SETTINGS) if drawable else {}
     points = [
-        (_series(run), _weight(run), run.name, run)
-        for run in runs
-        if run.mean(_X) is not None and run.mean(_Y) is not None
+        (_series(run, apart[run]), _weight(run), run.name, run) for run in drawable
     ]
     if not points:
         return None
     points, left = _connected(points)
     margins = _margins(points)
-    weights = sorted({weight for _, weight, *_ in points if weight is not None})
+    weights = sorted({weight for _, weight, *_ in points if isinstance(weight, float)})
     published = _published(data)
     weights = sorted({*weights, *(weight for _, weight, _, _ in published)})
-    marker = {w: MARKERS[i % len(MARKERS)] for i, w in enumerate(weights)}
+    marker: dict[Any, str] = {
+        w: MARKERS[i % len(MARKERS)] for i, w in enumerate(weights)
+    }
+    marker |= {_STANDARD: "*", _OTHER: "x"}
     colour = _colours({series[0] for series, *_ in points}, {p[0] for p in published})
     dash = {m: DASHES[i % len(DASHES)] for i, m in enumerate(margins)}
     # Of one margin, dashes are free to tell those without videos.
@@ -54,7 +63,7 @@ def draw_trade_off(data: DataSet, runs: Sequence[Run], name: str) -> Drawing | N
     for series in dict.fromkeys(series for series, *_ in points):
         strategy, margin = series
         of_series = [point for point in points if point[0] == series]
-        of_series.sort(key=lambda point: -1 if point[1] is None else point[1])
+        of_series.sort(key=lambda p: p[1] if isinstance(p[1], float) else -1)
         if margin is not None:
             axis.plot(
                 [p[3].mean(_X) for p in of_series],
@@ -71,17 +80,17 @@ def draw_trade_off(data: DataSet, runs: Sequence[Run], name: str) -> Drawing | N
                 y,
                 xerr=dx,
                 yerr=dy,
-                marker="*" if weight is None else marker[weight],
-                markersize=8 if weight is None else 5,
+                marker=marker[weight],
+                markersize=8 if weight == _STANDARD else 5,
                 color=colour[strategy],
                 ecolor=(colour[strategy], 0.5),
                 elinewidth=0.6,
-                markeredgecolor="white",
-                markeredgewidth=0.5,
+                # A cross is nothing but edges.
+                markeredgecolor=colour[strategy] if weight == _OTHER else "white",
+                markeredgewidth=1 if weight == _OTHER else 0.5,
                 zorder=3,
             )
-            label = "" if weight is None else weight
-            rows.append(("ours", run_name, strategy, margin, label, x, dx, y, dy))
+            rows.append(("ours", run_name, strategy, margin, weight, x, dx, y, dy))
     for strategy, weight, x, y in published:
         rows.append((_PUBLISHED, "", strategy, 0.15, weight, x, None, y, None))
     for strategy in dict.fromkeys(point[0] for point in published):
@@ -109,7 +118,9 @@ def draw_trade_off(data: DataSet, runs: Sequence[Run], name: str) -> Drawing | N
         caption=(
             "Test split, description to museum; one line a strategy and margin within "
             "a theme, one marker a weight of the second component, a star for the "
-            "standard triplet loss. Bars: standard deviation over tries."
+            "standard triplet loss, a cross for any other loss. Settings that are not "
+            "the same in all runs stand behind the strategy. Bars: standard deviation "
+            "over tries."
             + (" Hollow markers: published." if published else "")
             + (
                 f" Not drawn, having one weight only: {', '.join(left)}."
@@ -173,27 +184,35 @@ def _connected(
     return kept, left
 
 
-def strategy_label(run: Run) -> str:
-    """The paper's name of a strategy with its inputs; the file's where it has none."""
+def strategy_label(run: Run, apart: str = "") -> str:
+    """The paper's name of a strategy with its inputs; the file's where it has none.
+
+    Args:
+      run: whose strategy.
+      apart: what sets its settings apart from those of others.
+    """
     label = load_published().label(run)
+    behind = f" ({apart})" if apart else ""
     if label is None:
-        return run.strategy
-    return f"{label}{_VIDEO}" if run.strategy.endswith("_video") else label
+        return f"{run.strategy}{behind}"
+    return f"{label}{behind}{_VIDEO if run.strategy.endswith('_video') else ''}"
 
 
-def _series(run: Run) -> tuple[str, float | None]:
+def _series(run: Run, apart: str) -> tuple[str, float | None]:
     """Strategy and margin within a theme; None where there is no second component."""
-    return strategy_label(run), run.settings.get("loss_within_category_margin")
+    margin = None
+    if loss_of(run) == "theme-aware":
+        margin = run.settings.get("loss_within_category_margin")
+    return strategy_label(run, apart), margin
 
 
-def _weight(run: Run) -> float | None:
-    settings = run.settings
-    if not settings.get("use_categories_in_loss"):
-        return None
-    if settings.get("loss_within_category_margin") is None:
-        # Between themes alone: what weight 0 leaves.
-        return None if settings.get("new_positive_samples") else 0.0
-    weight = settings.get("second_loss_component_weight")
+def _weight(run: Run) -> float | str:
+    loss = loss_of(run)
+    if loss != "theme-aware":
+        return _STANDARD if loss == "standard" else _OTHER
+    if run.settings.get("loss_within_category_margin") is None:
+        return 0.0  # between themes alone: what weight 0 leaves
+    weight = run.settings.get("second_loss_component_weight")
     return 0.5 if weight is None else float(weight)
 
 
@@ -205,7 +224,7 @@ def _published(data: DataSet) -> list[tuple[str, float, float, float]]:
     return [
         (
             f"{strategy}{_VIDEO}",
-            float(experiment.loss["second_loss_component_weight"]),
+            float(experiment.settings["second_loss_component_weight"]),
             numbers[experiment.metrics.index(_X)],
             numbers[experiment.metrics.index(_Y)],
         )
@@ -218,7 +237,7 @@ def _legend(
     figure: Any,
     colour: Mapping[str, str],
     style: Mapping[str, Any],
-    marker: Mapping[float, str],
+    marker: Mapping[Any, str],
     dash: Mapping[float, Any],
     with_published: bool,
     points: Sequence[tuple[Any, ...]],
@@ -226,20 +245,24 @@ def _legend(
     from matplotlib.lines import Line2D
 
     grey = "#555555"
+    drawn = {weight for _, weight, *_ in points}
     entries = [
-        Line2D([], [], color=tint, linestyle=style[name], label=name)
+        Line2D([], [], color=tint, linestyle=style[name], label=wrapped(name))
         for name, tint in colour.items()
     ]
     entries += [
-        Line2D([], [], color=grey, marker=shape, linestyle="", label=f"w = {weight:g}")
-        for weight, shape in marker.items()
-    ]
-    if any(weight is None for _, weight, *_ in points):
-        entries.append(
-            Line2D(
-                [], [], color=grey, marker="*", markersize=8, linestyle="", label="STL"
-            )
+        Line2D(
+            [],
+            [],
+            color=grey,
+            marker=shape,
+            markersize=8 if weight == _STANDARD else None,
+            linestyle="",
+            label=f"w = {weight:g}" if isinstance(weight, float) else weight,
         )
+        for weight, shape in marker.items()
+        if isinstance(weight, float) or weight in drawn
+    ]
     if len(dash) > 1:
         entries += [
             Line2D([], [], color=grey, linestyle=style, label=f"margin {margin:g}")

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from jaxtyping import Float, Int
 
+from hm3_jax.files.input_kinds import ROOM_KINDS
 from hm3_jax.retrieval.exact import Search
 from hm3_jax.retrieval.index import Index
 from hm3_jax.retrieval.server.collection import (
@@ -22,7 +23,6 @@ from hm3_jax.retrieval.server.collection import (
     spread,
 )
 
-_KINDS = ("views", "images", "videos")
 # Characters of a description that a hit has, and those of an example at most.
 _EXCERPT = 160
 _EXAMPLE = 80
@@ -151,7 +151,7 @@ class IndexCollection:
             y,
             facts.get("description", []),
             [
-                Room(counts={kind: room.get(kind, 0) for kind in _KINDS})
+                Room(counts={kind: room.get(kind, 0) for kind in ROOM_KINDS})
                 for room in facts.get("rooms", [])
             ],
         )

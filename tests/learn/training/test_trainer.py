@@ -33,6 +33,7 @@ def test_files(folder):
     assert sorted(small.results(folder)) == [
         "strategy.json",
         "test_output.json",
+        "test_output.npz",
         "try_1/metrics.jsonl",
         "try_1/run.json",
         "try_1/test_metrics.json",
@@ -148,6 +149,16 @@ def test_output_has_the_published_form(store, folder):
         assert descriptions.shape == scenes.shape == (14, 6)
         found = retrieval_metrics(descriptions, scenes, store.theme_index[museums])
         assert found == run["metrics"]
+    # And the same again as arrays.
+    with np.load(folder / "test_output.npz") as arrays:
+        assert arrays["ids"].tolist() == output[0]["ids_list"]
+        assert arrays["themes"].tolist() == output[0]["output_categories"]
+        for run in output:
+            for name, key in (("descriptions", "description"), ("museums", "pov")):
+                found = arrays[f"try_{run['n_try']}_{name}"]
+                assert found.dtype == np.float32
+                wanted = np.array(run[f"output_{key}_test"], np.float32)
+                np.testing.assert_array_equal(found, wanted)
 
 
 @pytest.mark.parametrize("attempt", [1, 2])

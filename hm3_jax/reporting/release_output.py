@@ -1,17 +1,41 @@
-"""Reads `test_output.json`: what every try made of the test museums."""
+"""Reads what every try made of the test museums.
+
+From `test_output.npz`, or from `test_output.json` alone, which earlier versions wrote
+and the release has.
+"""
 
 import dataclasses
+import re
+import struct
+import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import orjson
 from jaxtyping import Float, Int
 
-from hm3_jax.reporting.output_file import EMBEDDINGS, load_output
-from hm3_jax.reporting.query_scores import DIRECTIONS, Ranking, query_scores
+from hm3_jax.files.run_format import TEST_ARRAYS, TEST_OUTPUT, embedding_names
+from hm3_jax.objective.metric_table import DIRECTIONS
+from hm3_jax.reporting.query_scores import Ranking, query_scores
 from hm3_jax.reporting.read_tries import theme_names
 from hm3_jax.reporting.records import Run
+
+_EMBEDDINGS = ("output_description_test", "output_pov_test")
+# What damaged archives end in: numpy checks no more of them than it must.
+_DAMAGE = (
+    EOFError,
+    KeyError,
+    MemoryError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 # Percent by which a recorded metric may differ from that of the embeddings: equal
 # similarities may round to different orders.
@@ -32,7 +56,7 @@ class Embedded:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
-class Tested:
+class TestedRun:
     """The test of a run, query by query.
 
     Attributes:
@@ -55,7 +79,7 @@ class Tested:
         return len(self.theme_names) < len(self.ids)
 
 
-def read_tested(run: Run, *, both_by_theme: bool, embeddings: bool) -> Tested:
+def read_tested(run: Run, *, both_by_theme: bool, embeddings: bool) -> TestedRun:
     """Reads the test of a run's finished tries.
 
     Args:
@@ -64,14 +88,13 @@ def read_tested(run: Run, *, both_by_theme: bool, embeddings: bool) -> Tested:
       embeddings: keep those of the first try.
 
     Raises:
-      FileNotFoundError: there is no test_output.json.
-      ModuleNotFoundError: orjson is not installed.
+      FileNotFoundError: there is no such file.
       ValueError: it is damaged, or does not belong to the run's tries.
     """
-    path = run.folder / "test_output.json"
+    path, entries = _load(run.folder)
     by_number = {
         entry["n_try"]: entry
-        for entry in load_output(path)
+        for entry in entries
         if isinstance(entry.get("n_try"), int)
     }
     if absent := [t.number for t in run.tries if t.number not in by_number]:
@@ -98,13 +121,59 @@ def read_tested(run: Run, *, both_by_theme: bool, embeddings: bool) -> Tested:
         scores.append(found)
         if embeddings and kept is None:
             kept = Embedded(attempt.number, ranking)
-    return Tested(
+    return TestedRun(
         ids=ids,
         themes=themes,
         theme_names=tuple(map(str, names)),
         scores={key: np.stack([s[key] for s in scores]) for key in scores[0]},
         embedded=kept,
     )
+
+
+def _load(folder: Path) -> tuple[Path, list[Mapping[str, Any]]]:
+    """The file that is read, and an object a try, under the published keys."""
+    path = folder / TEST_ARRAYS
+    try:
+        if not path.exists():
+            path = folder / TEST_OUTPUT
+            entries = orjson.loads(path.read_bytes())
+            if not isinstance(entries, list) or not all(
+                isinstance(entry, dict) for entry in entries
+            ):
+                raise ValueError("something else than a list of tries")
+            return path, entries
+        with path.open("rb") as file, np.load(file) as arrays:
+            return path, _entries(arrays)
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            f"{path}: expected the tries' tests, found none"
+        ) from None
+    except OSError as error:
+        raise ValueError(f"{path}: {error.strerror or error}") from None
+    except _DAMAGE as error:
+        said = str(error).splitlines() or [type(error).__name__]
+        raise ValueError(
+            f"{path}: expected the tries' tests, found {said[0]}"
+        ) from None
+
+
+def _entries(arrays: Mapping[str, np.ndarray]) -> list[Mapping[str, Any]]:
+    ids, themes = arrays["ids"].tolist(), arrays["themes"].tolist()
+    numbers = sorted(
+        {int(match[1]) for name in arrays if (match := re.match(r"try_(\d+)_", name))}
+    )
+    return [
+        {
+            "n_try": number,
+            "ids_list": ids,
+            "output_categories": themes,
+            **{
+                key: arrays[name]
+                for key, name in zip(_EMBEDDINGS, embedding_names(number), strict=True)
+            },
+        }
+        for number in numbers
+    ]
 
 
 def _museums(entry: Mapping[str, Any], path: Path) -> tuple[tuple[str, ...], list[str]]:
@@ -141,7 +210,7 @@ def _named(labels: Sequence[str], folder: Path, path: Path) -> Sequence[str]:
 
 def _ranking(entry: Mapping[str, Any], count: int, path: Path) -> Ranking:
     rows = []
-    for key in EMBEDDINGS:
+    for key in _EMBEDDINGS:
         try:
             # What is too large for float32 becomes infinite.
             with np.errstate(over="ignore"):

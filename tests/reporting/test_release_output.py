@@ -1,4 +1,4 @@
-"""Reading test_output.json, sound and damaged."""
+"""Reading what tries made of the test museums, sound and damaged, in both forms."""
 
 import json
 
@@ -7,7 +7,7 @@ import pytest
 
 from hm3_jax.reporting.read_runs import find_runs
 from hm3_jax.reporting.read_tests import Wanted, read_all
-from hm3_jax.reporting.test_output import read_tested
+from hm3_jax.reporting.release_output import read_tested
 from tests.reporting.run_folders import THEMES, embeddings, write, write_run
 
 
@@ -29,6 +29,43 @@ def test_a_test_is_read(tmp_path):
     np.testing.assert_allclose(
         tested.embedded.ranking.queries, described / lengths, rtol=1e-5
     )
+
+
+def without_arrays(folder):
+    """The JSON alone, as earlier versions wrote it."""
+    (folder / "test_output.npz").unlink()
+    return folder / "test_output.json"
+
+
+def test_both_forms_hold_the_same(tmp_path):
+    folder = write_run(tmp_path / "STL" / "rnn_rnn")
+    run = one_run(tmp_path)
+    of_arrays = read_tested(run, both_by_theme=True, embeddings=True)
+    without_arrays(folder)
+    of_json = read_tested(run, both_by_theme=True, embeddings=True)
+    assert of_arrays.ids == of_json.ids
+    assert of_arrays.theme_names == of_json.theme_names
+    assert of_arrays.scores.keys() == of_json.scores.keys()
+    for key, values in of_arrays.scores.items():
+        np.testing.assert_array_equal(values, of_json.scores[key])
+    assert of_arrays.embedded is not None and of_json.embedded is not None
+    np.testing.assert_array_equal(
+        of_arrays.embedded.ranking.queries, of_json.embedded.ranking.queries
+    )
+
+
+def test_arrays_of_another_test_are_refused(tmp_path):
+    folder = write_run(tmp_path / "STL" / "rnn_rnn")
+    path = folder / "test_output.npz"
+    with np.load(path) as arrays:
+        content = dict(arrays)
+    np.savez(path, **content | {"try_2_museums": content["try_1_museums"][::-1]})
+    with pytest.raises(ValueError, match="of try 2, as its test_metrics.json has it"):
+        read_tested(one_run(tmp_path), both_by_theme=False, embeddings=False)
+    del content["try_2_museums"]
+    np.savez(path, **content)
+    with pytest.raises(ValueError, match="test_output.npz: expected .*try_2_museums"):
+        read_tested(one_run(tmp_path), both_by_theme=False, embeddings=False)
 
 
 def drop(entries, key):
@@ -89,8 +126,7 @@ DAMAGE = {
 @pytest.mark.parametrize("name", DAMAGE)
 def test_damage_is_named(tmp_path, name):
     damage, message = DAMAGE[name]
-    folder = write_run(tmp_path / "STL" / "rnn_rnn")
-    path = folder / "test_output.json"
+    path = without_arrays(write_run(tmp_path / "STL" / "rnn_rnn"))
     entries = json.loads(path.read_text())
     damage(entries)
     write(path, entries)
@@ -101,15 +137,13 @@ def test_damage_is_named(tmp_path, name):
 
 @pytest.mark.parametrize("text", ["", "[{", '{"n_try": 1}', "[1]"])
 def test_another_file_is_refused(tmp_path, text):
-    folder = write_run(tmp_path / "STL" / "rnn_rnn")
-    (folder / "test_output.json").write_text(text)
+    without_arrays(write_run(tmp_path / "STL" / "rnn_rnn")).write_text(text)
     with pytest.raises(ValueError, match="test_output.json: expected"):
         read_tested(one_run(tmp_path), both_by_theme=False, embeddings=False)
 
 
 def test_no_file(tmp_path):
-    folder = write_run(tmp_path / "STL" / "rnn_rnn")
-    (folder / "test_output.json").unlink()
+    without_arrays(write_run(tmp_path / "STL" / "rnn_rnn")).unlink()
     with pytest.raises(FileNotFoundError, match="expected the tries' tests"):
         read_tested(one_run(tmp_path), both_by_theme=False, embeddings=False)
 
@@ -121,7 +155,7 @@ def test_without_names_beside_it_what_it_has_is_shown(tmp_path, labels, wanted):
     """What a run that was killed before experiment.json has, and earlier versions."""
     folder = write_run(tmp_path / "STL" / "rnn_rnn")
     (folder.parent / "experiment.json").unlink()
-    path = folder / "test_output.json"
+    path = without_arrays(folder)
     entries = json.loads(path.read_text())
     for entry in entries:
         entry["output_categories"] = [labels[t % 2] for t in entry["output_categories"]]
@@ -141,7 +175,7 @@ def test_several_processes_read_the_same(tmp_path):
     for name in ("A", "B", "C"):
         write_run(tmp_path / name / "rnn_rnn")
     runs = find_runs([tmp_path], pytest.fail)
-    (runs[1].folder / "test_output.json").write_text("[")
+    (runs[1].folder / "test_output.npz").write_text("[")
     wanted = [Wanted(run, True, run is runs[0]) for run in runs]
     said: list[str] = []
     alone = read_all(wanted, lambda line: None)

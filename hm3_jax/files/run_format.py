@@ -1,0 +1,57 @@
+"""What runs write and reports read, which share nothing but these files."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+RECORD = "run.json"
+"""Of a try: the `RunFacts` it was trained by."""
+
+TEST_METRICS = "test_metrics.json"
+"""Of a try: epoch and metrics of its test."""
+
+TEST_OUTPUT = "test_output.json"
+"""Of a strategy: what every try made of the test museums, in the published form."""
+
+TEST_ARRAYS = "test_output.npz"
+"""The same arrays, for programs: `ids` and `themes` (numbers of the store's themes) of
+the test museums, and float32 `try_K_descriptions` and `try_K_museums` of every try."""
+
+CHECKPOINT_FORMAT = 1
+"""Version of what checkpoints hold."""
+
+
+@dataclasses.dataclass(frozen=True)
+class RunFacts:
+    """`run.json` of a try: what must be the same for it to go on.
+
+    Attributes:
+      strategy: published JSON.
+      settings: of the run, and its try.
+      dataset_name: of the store.
+      features: what they come from, by kind.
+      features_checksum: of the store's manifest, which has the checksum of every file.
+      together: folders of the runs of its program, in order and seen from its own
+        (so that an experiment may be moved); the last bits of a run's numbers depend on
+        them.
+      jax_version: of the JAX that trained it.
+    """
+
+    strategy: Mapping[str, Any]
+    settings: Mapping[str, Any]
+    dataset_name: str
+    features: Mapping[str, Any]
+    features_checksum: str
+    together: list[str]
+    jax_version: str
+
+
+def embedding_names(attempt: int) -> tuple[str, str]:
+    """Names in `TEST_ARRAYS` of a try's descriptions and museums.
+
+    >>> embedding_names(2)
+    ('try_2_descriptions', 'try_2_museums')
+    """
+    return f"try_{attempt}_descriptions", f"try_{attempt}_museums"

@@ -15,9 +15,9 @@ from hm3_jax.files.lines import write_text
 from hm3_jax.learn.batches.feature_facts import check_features
 from hm3_jax.learn.batches.features import check_inputs
 from hm3_jax.learn.devices.mesh import Layout
-from hm3_jax.learn.evaluation.split import Tested
 from hm3_jax.learn.evaluation.task import Task
 from hm3_jax.learn.saved.checkpoint import Checkpoint
+from hm3_jax.learn.saved.run_folder import Tested
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from hm3_jax.learn.batches.plan import MuseumSizes, in_batches
 from hm3_jax.learn.devices.mesh import BY_RUN, EVERYWHERE, Layout
 from hm3_jax.learn.evaluation.embed import embed, plan_embedding
 from hm3_jax.learn.model import LOSS, SCORES, ModelSpec
+from hm3_jax.learn.saved.run_folder import Tested
 from hm3_jax.objective.loss import Loss
 from hm3_jax.objective.metrics import QueryScores, split_scores, summarise
 from hm3_jax.objective.similarity import Scores
@@ -54,21 +55,6 @@ class Embeddings:
         """Embeddings that a model with these parameters has made."""
         own = {name: params[name] for name in (SCORES, LOSS) if name in params}
         return cls(descriptions, museums, active, own, spec.scores)
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Tested:
-    """What one model makes of a split.
-
-    Attributes:
-      metrics: published keys.
-      descriptions: embeddings, float32 (museums, d).
-      museums: embeddings, float32 (museums, d).
-    """
-
-    metrics: Mapping[str, float]
-    descriptions: Float[np.ndarray, "museums d"]
-    museums: Float[np.ndarray, "museums d"]
 
 
 class Split:

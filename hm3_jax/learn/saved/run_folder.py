@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import orjson
-from jaxtyping import Int
+from jaxtyping import Float, Int
 
 from hm3_jax.files.durable import write_whole
 from hm3_jax.files.flush import sync
@@ -23,10 +23,24 @@ from hm3_jax.files.run_format import (
     TEST_OUTPUT,
     embedding_names,
 )
-from hm3_jax.learn.evaluation.split import Tested
 from hm3_jax.learn.settings import TrainSettings
 from hm3_jax.nn.strategy import StrategyConfig
 from hm3_jax.nn.strategy_json import to_json
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Tested:
+    """What one model makes of a split.
+
+    Attributes:
+      metrics: published keys.
+      descriptions: embeddings, float32 (museums, d).
+      museums: embeddings, float32 (museums, d).
+    """
+
+    metrics: Mapping[str, float]
+    descriptions: Float[np.ndarray, "museums d"]
+    museums: Float[np.ndarray, "museums d"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

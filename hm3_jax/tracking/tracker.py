@@ -64,7 +64,7 @@ class Ending:
 
 
 class Tracker(Protocol):
-    """Follows runs; may raise whatever it likes, see `Following`."""
+    """Follows runs; may raise whatever it likes, see `tracking.following`."""
 
     @property
     def name(self) -> str:

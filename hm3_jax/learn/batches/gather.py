@@ -19,7 +19,7 @@ def descriptions(
 
     Args:
       features: of the device.
-      museums: batch, `order.EMPTY` where a place is free (an empty description).
+      museums: batch, `plan.EMPTY` where a place is free (an empty description).
       packings: of this batch.
       capacity: static sizes.
     """

@@ -2,7 +2,7 @@
 
 Everything here is numpy on the host and known before training starts, because the order
 of museums is pure in (seed, try, epoch). What they hold is gathered on the device
-(`learn.batches.features`).
+(`learn.batches.gather`).
 """
 
 import dataclasses
@@ -91,7 +91,7 @@ class BatchThemes:
 def batch_themes(
     batches: Int[np.ndarray, "steps batch"], themes: Int[np.ndarray, " museums"]
 ) -> BatchThemes:
-    """MuseumSizes the themes of every batch.
+    """Counts the themes of every batch.
 
     Args:
       batches: museums, negative where a place is free.
@@ -157,13 +157,13 @@ class Batches:
     axis. A museum's place in the whole batch is (data device, place in its share).
 
     Attributes:
-      museums: int32, `order.EMPTY` where a place is free.
+      museums: int32, `EMPTY` where a place is free.
       sentences: int32; of the group's runs the most sentences of any run's longest
         description, second longest, and so on, in each share.
       sequence: the same for the museum's recurrence; None without one.
     """
 
-    museums: Int[AnyArray, "run data places steps share"]
+    museums: Int[AnyArray, "run data slots steps share"]
     sentences: Int[AnyArray, "run data groups steps share"]
     sequence: Int[AnyArray, "run data groups steps share"] | None
 
@@ -235,8 +235,8 @@ class MuseumSizes:
         """Spreads batches over the devices of a layout.
 
         Args:
-          batches: museums of every slot, `order.EMPTY` where a place of a batch is
-            free. As many places as the layout has.
+          batches: museums of every slot of the layout, `EMPTY` where a place of a
+            batch is free.
           layout: of the devices.
         """
         shares = layout.data_devices
@@ -265,8 +265,8 @@ class MuseumSizes:
         """Spreads batches that all runs share: every device has some of the batches.
 
         Args:
-          batches: museums, `order.EMPTY` where a place is free. The device at place i
-            of the data axis gets the i-th part of them.
+          batches: museums, `EMPTY` where a place is free. Device i of the data axis
+            gets the i-th part of them.
           layout: of the devices.
         """
         missing = -batches.shape[0] % layout.data_devices
@@ -313,7 +313,7 @@ class MuseumSizes:
 
     @staticmethod
     def _filled(counts: np.ndarray, museums: np.ndarray) -> np.ndarray:
-        """MuseumSizes of the museums, 0 where a place is free."""
+        """Counts of the museums, 0 where a place is free."""
         return counts[museums] * (museums >= 0)
 
 

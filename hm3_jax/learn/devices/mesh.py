@@ -90,7 +90,7 @@ class Layout:
         return self.mesh.shape[DATA]
 
     def slots(self, runs: int) -> int:
-        """RunSlots for some runs: whole groups, as many on every device."""
+        """Slots for some runs: whole groups, as many on every device."""
         whole = self.run_devices * self.vector
         return -(-runs // whole) * whole
 
@@ -117,7 +117,7 @@ class Layout:
             return jax.tree.map(one, tree)
 
     def local_slots(self) -> Iterator[tuple[int, int]]:
-        """RunSlots in the mesh (run axis, data axis) of this process's devices."""
+        """Slots in the mesh (run axis, data axis) of this process's devices."""
         mine = jax.process_index()
         for place, device in np.ndenumerate(self.mesh.devices):
             if device.process_index == mine:

@@ -103,9 +103,9 @@ class Split:
         """Retrieval metrics of every slot, published keys, see `retrieval_metrics`.
 
         Returns:
-          A dictionary for each place (of nothing that means anything where the place
-          is not active), or what is wrong with the place's embeddings: the first row
-          that is not finite.
+          A dictionary for each slot (of meaningless numbers where the slot is not
+          active), or what is wrong with the slot's embeddings: the first row that is
+          not finite.
         """
         scores, bad_rows = self._layout.fetch(
             _score(embeddings, self._placed_themes, layout=self._layout)

@@ -13,8 +13,9 @@ import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint._src.serialization import tensorstore_utils
 
-# What is written here is flushed by `checkpoint_files`, once. TensorStore's own way
-# fails where a file system cannot flush folders, and Orbax has no parameter for it.
+# What is written here is flushed by `learn.saved.verified_folder`, once. TensorStore's
+# own way fails where a file system cannot flush folders, and Orbax has no parameter for
+# it.
 _ORBAX: Any = tensorstore_utils
 for _context in (_ORBAX._BASE_TS_CONTEXT, _ORBAX._DEFAULT_OCDBT_TS_CONTEXT):
     _context["file_io_sync"] = False

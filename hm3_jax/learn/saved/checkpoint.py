@@ -78,8 +78,8 @@ class Checkpoint:
 def save(folder: Path, slot: Slot, checkpoint: Checkpoint) -> None:
     """Saves a checkpoint of the try in `folder`; saving an epoch again is allowed.
 
-    It counts once it is on the disk, whole and read back: see `checkpoint_files`. Then
-    all but the newest two of the slot are deleted.
+    It counts once it is on the disk, whole and read back: see
+    `learn.saved.verified_folder`. Then all but the newest two of the slot are deleted.
 
     Only process 0 of a run of several can save; it waits for none of the others.
 

@@ -40,7 +40,7 @@ class DoesNotFitError(MemoryError):
 
 @dataclasses.dataclass(frozen=True)
 class Scores:
-    """What an epoch came to, by place.
+    """What an epoch came to, by slot.
 
     Attributes:
       val_loss: mean over the batches of val, with the training loss's settings.

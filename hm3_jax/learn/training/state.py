@@ -78,7 +78,7 @@ class TrainingState:
 
 @jax.jit
 def _choose(first: jax.Array, a: Any, b: Any) -> Any:
-    """Of every place `a` where `first` is True, else `b`."""
+    """Of every slot `a` where `first` is True, else `b`."""
 
     def choose_run(first, a, b):
         return jax.tree.map(lambda x, y: jnp.where(first, x, y), a, b)
@@ -209,7 +209,7 @@ def load(runs: Sequence[Run], start: TrainingState, task: Task) -> TrainingState
             )
         return dataclasses.replace(start, progress=progress)
 
-    # The place of a run that has ended is computed with, but nobody looks.
+    # The slot of a run that has ended is computed with, but nobody looks.
     stand_in = going_on[0]
     of_slots = [n if n in going_on else stand_in for n in slots.stand_ins]
     loaded = {

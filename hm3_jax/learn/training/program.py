@@ -113,7 +113,7 @@ class Program:
         """
         return batch_themes(self._order(number, epoch), self._task.store.theme_index)
 
-    def hyper(self, active: Sequence[int], epoch: int) -> EpochInputs:
+    def inputs(self, active: Sequence[int], epoch: int) -> EpochInputs:
         """What an epoch (from 0) is told.
 
         Args:
@@ -146,13 +146,13 @@ class Program:
         return jax.random.wrap_key_data(self._slots.layout.put(data, BY_RUN))
 
     def train(
-        self, state: ParamState, hyper: EpochInputs, epoch: int
+        self, state: ParamState, inputs: EpochInputs, epoch: int
     ) -> tuple[ParamState, Steps]:
         """Takes an epoch's steps.
 
         Args:
           state: of every slot; given up to the result.
-          hyper: of the epoch.
+          inputs: of the epoch.
           epoch: from 0.
 
         Returns:
@@ -165,17 +165,17 @@ class Program:
         # Nothing may go to or from the device unasked.
         with jax.transfer_guard("disallow"):
             for block in self._feed.blocks(self._batches[epoch]):
-                steps = self._steps(state, hyper, block)
+                steps = self._steps(state, inputs, block)
                 first = jax.device_put(np.int32(block.first_step))
                 state, of_block = steps(
-                    state, hyper, block.batches, block.features, first
+                    state, inputs, block.batches, block.features, first
                 )
                 of_blocks.append(of_block)
             fetched = self._slots.layout.fetch(of_blocks)
         return state, jax.tree.map(lambda *x: np.concatenate(x, axis=1), *fetched)
 
     def _steps(
-        self, state: ParamState, hyper: EpochInputs, block: Block
+        self, state: ParamState, inputs: EpochInputs, block: Block
     ) -> Callable[..., Any]:
         """The compiled steps of a block, once it is known that they fit the memory."""
         number = block.batches.steps
@@ -183,7 +183,7 @@ class Program:
             layout = self._slots.layout
             compiled = train_epoch.lower(
                 state,
-                hyper,
+                inputs,
                 block.batches,
                 block.features,
                 jax.device_put(np.int32(0)),
@@ -200,30 +200,32 @@ class Program:
             self._compiled[number] = compiled
         return self._compiled[number]
 
-    def score(self, state: ParamState, hyper: EpochInputs, epoch: int) -> Scores:
+    def score(self, state: ParamState, inputs: EpochInputs, epoch: int) -> Scores:
         """Embeds val and train and scores them.
 
         Args:
           state: after the epoch.
-          hyper: of the epoch.
+          inputs: of the epoch.
           epoch: from 0.
         """
         keys = self._keys(VAL_LOSS, epoch)
         with jax.transfer_guard("disallow"):
             both = embed(
-                state.params, hyper.active, self._embedding, spec=self._task.spec
+                state.params, inputs.active, self._embedding, spec=self._task.spec
             )
             train, val = (
                 Embeddings.of(
                     descriptions,
                     museums,
-                    hyper.active,
+                    inputs.active,
                     state.params,
                     self._task.spec,
                 )
                 for descriptions, museums in _cut(both, first=self.museums)
             )
-            losses = self._val.loss(val, self._batch_size, self._loss, hyper.loss, keys)
+            losses = self._val.loss(
+                val, self._batch_size, self._loss, inputs.loss, keys
+            )
             return Scores(losses, self._val.metrics(val), self._train.metrics(train))
 
 

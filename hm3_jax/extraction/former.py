@@ -19,7 +19,7 @@ from hm3_jax.extraction.plan import Plan
 from hm3_jax.extraction.report import PLAN, REPORT
 from hm3_jax.extraction.run_facts import origin_of, store_facts
 from hm3_jax.extraction.settings import FeatureSettings, StoreForm
-from hm3_jax.extraction.work_folder import differences
+from hm3_jax.files.differences import differences
 
 # Where an artwork's item is among.
 _ITEMS = {"images": "pictures", "videos": "videos"}
@@ -162,5 +162,7 @@ def _unlike(
     origin = json.loads(json.dumps(origin_of(facts)))
     for name in ("museums_sha256", "artworks_sha256"):
         del origin[name]
-    yield from differences(manifest.origin, origin)
-    yield from differences(dataclasses.asdict(manifest), dataclasses.asdict(form))
+    yield from differences(manifest.origin, origin, given=True)
+    yield from differences(
+        dataclasses.asdict(manifest), dataclasses.asdict(form), given=True
+    )

@@ -13,7 +13,7 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from hm3_jax.data.museum_jsonl import read_museum_files
+from hm3_jax.data.museum_jsonl import MuseumFiles, read_museum_files
 from hm3_jax.data.store import Manifest
 from hm3_jax.extraction.assemble import assemble
 from hm3_jax.extraction.chunks import KINDS, Chunk, cut, load_chunk, missing, save_chunk
@@ -74,7 +74,8 @@ def extract(
 
     Raises:
         FileExistsError: There is a store that cannot be added to, or something else.
-        FileNotFoundError: The list, its input root or the model is missing.
+        FileNotFoundError: The list, its input root, all files in it or the model are
+            missing.
         ValueError: The list or the model is not what it should be; the work was begun
             with others; a file cannot be read and `share.on_error` is "fail"; or no
             museum is left.
@@ -109,6 +110,8 @@ def extract(
     with work.locked(share.index, share.shards), _said_what_is_kept(work, say):
         mine = chunks[share.index :: share.shards]
         absent = missing(work.chunks, mine)
+        if absent:
+            _check_root(files, plan)
         again = encoder.readable_now([chunk for chunk in mine if chunk not in absent])
         todo = [chunk for chunk in mine if chunk in absent or chunk in again]
         if todo:
@@ -301,6 +304,25 @@ class ChunkEncoder:
             if kind == "texts":
                 raise ValueError(f"text {name.text!r}: {reason}")
             raise UnreadableInput(self.root / name, reason)
+
+
+def _check_root(files: MuseumFiles, plan: Plan) -> None:
+    """Refuses a root without any of the files, as where a share is not mounted."""
+    if not any(_is_there(files.root / name) for name in plan.pictures + plan.videos):
+        raise FileNotFoundError(
+            f"{files.root}: expected the files that {files.source} names, found none "
+            "of them"
+        )
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True  # or not: whoever opens it finds out
+    return True
 
 
 def _finish(

@@ -116,6 +116,10 @@ def test_a_share_that_goes_costs_nothing(clip_folder, tmp_path, monkeypatch):
     with pytest.raises(FileSystemFailure, match="share: gone, or another folder than"):
         run(listed, tmp_path / "store", clip_folder)
     assert saved[-1] == "pictures-000000"
+    # Nor does the same command while the share is away.
+    with pytest.raises(FileNotFoundError, match="share: expected the files .* none of"):
+        run(listed, tmp_path / "store", clip_folder)
+    assert not (tmp_path / "store").exists()
     museums.parent.rmdir()
     (tmp_path / "unmounted").rename(museums.parent)
     done = len(saved)

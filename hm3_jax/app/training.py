@@ -18,11 +18,11 @@ class TrainingOrder:
     """What is asked for besides the experiments.
 
     Attributes:
-      features: a store, as `open_features` takes it.
-      execution: how to carry the runs out.
-      resume: go on with what is in the experiments' folders.
-      grace_seconds: after a signal, for the epoch to be finished and saved.
-      trackers: told of every run.
+        features: a store, as `open_features` takes it.
+        execution: how to carry the runs out.
+        resume: go on with what is in the experiments' folders.
+        grace_seconds: after a signal, for the epoch to be finished and saved.
+        trackers: told of every run.
     """
 
     features: str
@@ -42,12 +42,12 @@ def carry_out(
     """Trains and tests experiments.
 
     Args:
-      experiments: each into its own folder.
-      order: what else is asked for.
-      shown: shows their progress while the context lasts.
+        experiments: each into its own folder.
+        order: what else is asked for.
+        shown: shows their progress while the context lasts.
 
     Returns:
-      The exit code: 1 where a run has failed.
+        The exit code: 1 where a run has failed.
     """
     keep_compiled_programs()
     store = open_features(order.features)

@@ -35,9 +35,9 @@ class Wording:
     """What an entry says; every line without its end.
 
     Attributes:
-      strategy: before a strategy is trained, with the number of its runs.
-      epoch: after an epoch; empty for nothing.
-      test: lines, once the runs of an experiment were tested.
+        strategy: before a strategy is trained, with the number of its runs.
+        epoch: after an epoch; empty for nothing.
+        test: lines, once the runs of an experiment were tested.
     """
 
     strategy: Callable[[StrategyConfig, int], str]
@@ -52,9 +52,9 @@ def display(
     """Shows the progress of experiments while the context lasts.
 
     Args:
-      kind: one of `KINDS`; auto is bars on a terminal and lines elsewhere.
-      wording: of the entry.
-      experiments: that are to be trained.
+        kind: one of `KINDS`; auto is bars on a terminal and lines elsewhere.
+        wording: of the entry.
+        experiments: that are to be trained.
     """
     if kind == "auto":
         console = Console()

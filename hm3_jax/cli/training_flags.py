@@ -127,14 +127,14 @@ def given_experiment(
     """The experiment the flags ask for.
 
     Args:
-      values: parsed flags.
-      changes: other values for some of the settings, by name.
-      name: another name than --experiment_name.
+        values: parsed flags.
+        changes: other values for some of the settings, by name.
+        name: another name than --experiment_name.
 
     Raises:
-      ValueError: a setting is out of range or contradicts another, there is no
-        strategy, or the name is not one of a folder.
-      FileNotFoundError: a strategy file is missing.
+        ValueError: a setting is out of range or contradicts another, there is no
+            strategy, or the name is not one of a folder.
+        FileNotFoundError: a strategy file is missing.
     """
 
     def value(flag: flags.FlagHolder) -> Any:
@@ -174,10 +174,10 @@ def given_order(*, keep_going: bool = False) -> TrainingOrder:
     """What the flags ask for besides the experiments.
 
     Args:
-      keep_going: whether runs that diverge are put aside.
+        keep_going: whether runs that diverge are put aside.
 
     Raises:
-      ValueError: a tracker is not known, not installed or not logged in.
+        ValueError: a tracker is not known, not installed or not logged in.
     """
     execution = Execution(
         runs_at_once=_RUNS_AT_ONCE.value,
@@ -206,7 +206,7 @@ def _given_trackers() -> list[Tracker]:
     """What the flags want told of every run, besides the files in its folder.
 
     Raises:
-      ValueError: one is not known, not installed or not logged in.
+        ValueError: one is not known, not installed or not logged in.
     """
     known: dict[str, type[Tracker]] = {
         "tensorboard": TensorBoard,

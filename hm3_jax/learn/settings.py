@@ -43,8 +43,8 @@ class TrainSettings:
     """How a strategy is trained; each field is a flag, which its text explains.
 
     Raises:
-      ValueError: a value out of range, or settings that contradict each other or have
-        no effect together (both are named).
+        ValueError: a value out of range, or settings that contradict each other or have
+            no effect together (both are named).
     """
 
     # JAX would take the rest of a seed's bits for none.
@@ -273,11 +273,11 @@ class Execution:
     """How runs are carried out; changes no number beyond the last bits.
 
     Attributes:
-      runs_at_once: trained as one program; None for as many as fit the memory.
-      num_devices: to use; None for all.
-      data_placement: "device", "host" or "auto", see `learn.batches.placement`.
-      save_every_seconds: between saves, besides those at the end; 0 for every epoch.
-      keep_going: whether a run that diverges is put aside and the others go on.
+        runs_at_once: trained as one program; None for as many as fit the memory.
+        num_devices: to use; None for all.
+        data_placement: "device", "host" or "auto", see `learn.batches.placement`.
+        save_every_seconds: between saves, besides those at the end; 0 for every epoch.
+        keep_going: whether a run that diverges is put aside and the others go on.
     """
 
     runs_at_once: int | None = None
@@ -290,7 +290,7 @@ class Execution:
         """The devices to use.
 
         Raises:
-          ValueError: there are fewer, or several processes would leave some out.
+            ValueError: there are fewer, or several processes would leave some out.
         """
         every = jax.devices()
         wanted = self.num_devices or len(every)

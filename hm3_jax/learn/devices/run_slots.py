@@ -14,8 +14,8 @@ class RunSlots:
     """The slots of a layout and their runs.
 
     Attributes:
-      layout: of the devices.
-      runs: number of the run in each slot, or `FREE`.
+        layout: of the devices.
+        runs: number of the run in each slot, or `FREE`.
     """
 
     layout: Layout
@@ -44,7 +44,7 @@ class RunSlots:
         smaller size is a compilation, so there are only halvings.
 
         Args:
-          wanted: runs that go on, at least one.
+            wanted: runs that go on, at least one.
         """
         groups = len(self.runs) // self.layout.vector
         vector = self.layout.vector
@@ -64,10 +64,10 @@ def slots_at(
     """Slots of an epoch, as giving up slots one epoch after the other left them.
 
     Args:
-      epoch: from 0.
-      first: before training.
-      last_epochs: number of epochs that each run took part in until it ended; None
-        where it has not.
+        epoch: from 0.
+        first: before training.
+        last_epochs: number of epochs that each run took part in until it ended; None
+            where it has not.
     """
     slots = first
     for before in range(epoch + 1):

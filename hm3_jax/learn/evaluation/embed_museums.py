@@ -23,13 +23,13 @@ def embed_museums(
     What they hold goes to the devices once, and nothing else does.
 
     Args:
-      model: trained model.
-      features: that it reads, on the host.
-      museums: numbers of the museums, at least one.
+        model: trained model.
+        features: that it reads, on the host.
+        museums: numbers of the museums, at least one.
 
     Returns:
-      float32, not normalised, in the order given; and of museums with two rooms at
-      least those without their first room, without their second, and so on.
+        float32, not normalised, in the order given; and of museums with two rooms at
+        least those without their first room, without their second, and so on.
     """
     layout = Layout.of(1, splits_batches=model.config.cnn1d_masking == "time")
     chosen = with_rooms_left_out(features, museums)
@@ -48,13 +48,13 @@ def with_rooms_left_out(
     """Some museums, and those of them with several rooms without each one.
 
     Args:
-      features: on the host.
-      museums: numbers of museums.
+        features: on the host.
+        museums: numbers of museums.
 
     Returns:
-      The museums; then for each room of the first that has several a museum of its
-      other rooms, then those of the second, and so on. Tables have the rows that these
-      use; there are no sentences.
+        The museums; then for each room of the first that has several a museum of its
+        other rooms, then those of the second, and so on. Tables have the rows that
+        these use; there are no sentences.
     """
     offsets = np.asarray(features.room_offsets, np.int64)
     bounds = zip(offsets[museums].tolist(), offsets[museums + 1].tolist(), strict=True)

@@ -30,11 +30,11 @@ class Embeddings:
     """Embeddings of a split under the parameters of every run.
 
     Attributes:
-      descriptions: float32 (slots, museums, d).
-      museums: float32 (slots, museums, d).
-      active: runs whose embeddings mean anything, bool (slots,).
-      params: those of scores and loss, see `learn.model`.
-      scores: what they are compared by.
+        descriptions: float32 (slots, museums, d).
+        museums: float32 (slots, museums, d).
+        active: runs whose embeddings mean anything, bool (slots,).
+        params: those of scores and loss, see `learn.model`.
+        scores: what they are compared by.
     """
 
     descriptions: Float[Array, "slots museums d"]
@@ -72,15 +72,15 @@ class Split:
         """Plans the batches.
 
         Args:
-          source: features of the store.
-          counts: of the same features.
-          themes: theme of every museum of the store.
-          museums: numbers of the museums, in the order results are wanted in.
-          name: what messages call the split.
-          layout: of the devices.
+            source: features of the store.
+            counts: of the same features.
+            themes: theme of every museum of the store.
+            museums: numbers of the museums, in the order results are wanted in.
+            name: what messages call the split.
+            layout: of the devices.
 
         Raises:
-          ValueError: there is no museum.
+            ValueError: there is no museum.
         """
         self._name, self._layout = name, layout
         # Any numbers are fine: only equality matters.
@@ -103,9 +103,9 @@ class Split:
         """Retrieval metrics of every slot, published keys, see `retrieval_metrics`.
 
         Returns:
-          A dictionary for each slot (of meaningless numbers where the slot is not
-          active), or what is wrong with the slot's embeddings: the first row that is
-          not finite.
+            A dictionary for each slot (of meaningless numbers where the slot is not
+            active), or what is wrong with the slot's embeddings: the first row that is
+            not finite.
         """
         scores, bad_rows = self._layout.fetch(
             _score(embeddings, self._placed_themes, layout=self._layout)
@@ -129,12 +129,12 @@ class Split:
         """Embeds the split with some models and scores it.
 
         Args:
-          params: of the models, on the host, with a leading axis of as many as the
-            layout was made for.
-          spec: structure of the models.
+            params: of the models, on the host, with a leading axis of as many as the
+                layout was made for.
+            spec: structure of the models.
 
         Raises:
-          ValueError: an embedding is not finite; the message names split and row.
+            ValueError: an embedding is not finite; the message names split and row.
         """
         count = jax.tree.leaves(params)[0].shape[0]
         places = np.arange(self._layout.slots(count)) % count
@@ -165,12 +165,12 @@ class Split:
         """Mean loss over the split's batches, with the training loss's settings.
 
         Args:
-          embeddings: of this split.
-          batch_size: museums of a batch, in the order of the split; the last batch may
-            be smaller.
-          loss: structure of the loss.
-          numbers: of the loss, of every run.
-          keys: random key of every run, for losses that draw.
+            embeddings: of this split.
+            batch_size: museums of a batch, in the order of the split; the last batch
+                may be smaller.
+            loss: structure of the loss.
+            numbers: of the loss, of every run.
+            keys: random key of every run, for losses that draw.
         """
         batches = in_batches(np.arange(len(self.themes), dtype=np.int32), batch_size)
         losses = _batch_losses(

@@ -32,11 +32,11 @@ def write_arrays(folder: Path, tree: Mapping[str, Any]) -> None:
     writes NumPy arrays on process 0 alone.
 
     Args:
-      folder: to be made.
-      tree: nested dictionaries of arrays, none of them empty.
+        folder: to be made.
+        tree: nested dictionaries of arrays, none of them empty.
 
     Raises:
-      OSError: what Orbax and TensorStore had to say.
+        OSError: what Orbax and TensorStore had to say.
     """
     folder.mkdir()
     handler, problem = _handler(), ""
@@ -59,7 +59,7 @@ def read_arrays(folder: Path) -> dict[str, Any]:
     """Reads what `write_arrays` wrote, as NumPy arrays.
 
     Raises:
-      OSError: what Orbax and TensorStore had to say.
+        OSError: what Orbax and TensorStore had to say.
     """
     try:
         return _handler().restore(_orbax_path(folder))

@@ -31,9 +31,9 @@ class ParamState:
     """What an epoch changes; every array has a leading axis of slots.
 
     Attributes:
-      params: nested dictionary of the parameters: those of both towers, of the scores
-        and of the loss, see `learn.model`.
-      optimizer: step count, first and second moments of Adam.
+        params: nested dictionary of the parameters: those of both towers, of the scores
+            and of the loss, see `learn.model`.
+        optimizer: step count, first and second moments of Adam.
     """
 
     params: Mapping[str, Any]
@@ -46,10 +46,10 @@ class EpochInputs:
     """What an epoch is told; every array has a leading axis of slots.
 
     Attributes:
-      rates: of the optimiser.
-      loss: numbers of the loss, of its kind.
-      key: random key of the epoch, for losses that draw.
-      active: False for runs that must not change any more.
+        rates: of the optimiser.
+        loss: numbers of the loss, of its kind.
+        key: random key of the epoch, for losses that draw.
+        active: False for runs that must not change any more.
     """
 
     rates: Rates
@@ -64,9 +64,9 @@ class Steps:
     """What the steps of an epoch came to; 0 in groups without an active run.
 
     Attributes:
-      loss: of each batch, before its step; inside a step, of one run's one batch.
-      gradient_norm: Euclidean norm of the loss's gradient by all parameters together,
-        before Adam scales it.
+        loss: of each batch, before its step; inside a step, of one run's one batch.
+        gradient_norm: Euclidean norm of the loss's gradient by all parameters together,
+            before Adam scales it.
     """
 
     loss: Float[Array, "*slots_and_steps"]
@@ -77,7 +77,7 @@ def fresh_state(params: Mapping[str, Any]) -> ParamState:
     """State of runs that have not taken a step.
 
     Args:
-      params: parameters with a leading axis of slots.
+        params: parameters with a leading axis of slots.
     """
     return ParamState(params, jax.vmap(ADAM.init)(params))
 
@@ -106,19 +106,19 @@ def train_epoch(
     denominators and its themes are those of the whole.
 
     Args:
-      state: of every slot; given up to the result.
-      inputs: of every slot.
-      batches: as `MuseumSizes.plan` spreads them over the same layout.
-      features: of all museums, or fed for these batches.
-      first_step: number of batches of this epoch that were taken before.
-      spec: structure of the model.
-      capacity: holds every batch, see `MuseumSizes.capacity`.
-      loss: structure of the loss.
-      layout: of the devices.
-      optimizer: structure of the optimiser.
+        state: of every slot; given up to the result.
+        inputs: of every slot.
+        batches: as `MuseumSizes.plan` spreads them over the same layout.
+        features: of all museums, or fed for these batches.
+        first_step: number of batches of this epoch that were taken before.
+        spec: structure of the model.
+        capacity: holds every batch, see `MuseumSizes.capacity`.
+        loss: structure of the loss.
+        layout: of the devices.
+        optimizer: structure of the optimiser.
 
     Returns:
-      New state, and what the steps came to.
+        New state, and what the steps came to.
     """
     shares = layout.data_devices
 

@@ -43,9 +43,9 @@ class Scores:
     """What an epoch came to, by slot.
 
     Attributes:
-      val_loss: mean over the batches of val, with the training loss's settings.
-      val: published metrics, or what is wrong with the embeddings.
-      train: the same for the training split.
+        val_loss: mean over the batches of val, with the training loss's settings.
+        val: published metrics, or what is wrong with the embeddings.
+        train: the same for the training split.
     """
 
     val_loss: np.ndarray
@@ -60,9 +60,9 @@ class Program:
         """Plans every batch of every epoch.
 
         Args:
-          task: strategy and store.
-          runs: all runs that slots may refer to.
-          slots: where they are computed.
+            task: strategy and store.
+            runs: all runs that slots may refer to.
+            slots: where they are computed.
         """
         self._task, self._runs, self._slots = task, runs, slots
         self._batch_size = runs[0].settings.batch_size
@@ -108,8 +108,8 @@ class Program:
         """Themes in a run's batches.
 
         Args:
-          number: of the run.
-          epoch: from 0.
+            number: of the run.
+            epoch: from 0.
         """
         return batch_themes(self._order(number, epoch), self._task.store.theme_index)
 
@@ -117,8 +117,8 @@ class Program:
         """What an epoch (from 0) is told.
 
         Args:
-          active: numbers of the runs that are to change.
-          epoch: which one.
+            active: numbers of the runs that are to change.
+            epoch: which one.
         """
         settings = [self._runs[n].settings for n in self._slots.stand_ins]
 
@@ -151,15 +151,15 @@ class Program:
         """Takes an epoch's steps.
 
         Args:
-          state: of every slot; given up to the result.
-          inputs: of the epoch.
-          epoch: from 0.
+            state: of every slot; given up to the result.
+            inputs: of the epoch.
+            epoch: from 0.
 
         Returns:
-          New state, and what the steps came to, on the host.
+            New state, and what the steps came to, on the host.
 
         Raises:
-          DoesNotFitError: there is less memory than the steps take.
+            DoesNotFitError: there is less memory than the steps take.
         """
         of_blocks = []
         # Nothing may go to or from the device unasked.
@@ -204,9 +204,9 @@ class Program:
         """Embeds val and train and scores them.
 
         Args:
-          state: after the epoch.
-          inputs: of the epoch.
-          epoch: from 0.
+            state: after the epoch.
+            inputs: of the epoch.
+            epoch: from 0.
         """
         keys = self._keys(VAL_LOSS, epoch)
         with jax.transfer_guard("disallow"):

@@ -33,12 +33,12 @@ class TrainingState:
     """State of runs that train together.
 
     Attributes:
-      epoch: number of finished epochs.
-      slots: where each run is computed.
-      state: parameters and optimiser, with a leading axis of slots.
-      best: parameters of each run's best epoch; None where no run keeps them.
-      progress: of each run. That of a run which had ended before an interruption may
-        be ahead of `epoch`.
+        epoch: number of finished epochs.
+        slots: where each run is computed.
+        state: parameters and optimiser, with a leading axis of slots.
+        best: parameters of each run's best epoch; None where no run keeps them.
+        progress: of each run. That of a run which had ended before an interruption may
+            be ahead of `epoch`.
     """
 
     epoch: int
@@ -97,9 +97,9 @@ def fresh(
     """Runs that have not taken a step.
 
     Args:
-      runs: to train.
-      first: their slots.
-      params: initial parameters of the slots' runs, on the host.
+        runs: to train.
+        first: their slots.
+        params: initial parameters of the slots' runs, on the host.
     """
     put = functools.partial(first.layout.put, spec=BY_RUN)
     keeps_best = any(run.settings.save_strategy == "best" for run in runs)
@@ -118,13 +118,13 @@ def save(
     """Saves some runs; one that has failed is only noted as such.
 
     Args:
-      runs: all of them.
-      chosen: numbers of those to save.
-      current: their state, fetched from the devices by every process.
-      task: their strategy and store.
+        runs: all of them.
+        chosen: numbers of those to save.
+        current: their state, fetched from the devices by every process.
+        task: their strategy and store.
 
     Raises:
-      OSError: the disk did not take it.
+        OSError: the disk did not take it.
     """
     layout = current.slots.layout
     state = layout.fetch(current.state)
@@ -178,12 +178,12 @@ def load(runs: Sequence[Run], start: TrainingState, task: Task) -> TrainingState
     slots are kept, so that the others' numbers come out the same to the last bit.
 
     Args:
-      runs: to go on with.
-      start: their state before the first epoch.
-      task: their strategy and store.
+        runs: to go on with.
+        start: their state before the first epoch.
+        task: their strategy and store.
 
     Returns:
-      The state; `start` where nothing is saved.
+        The state; `start` where nothing is saved.
     """
     saved = [_usable(run) for run in runs]
     ended = [_ended(run, epochs) for run, epochs in zip(runs, saved, strict=True)]

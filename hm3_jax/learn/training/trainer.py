@@ -43,9 +43,9 @@ class Trainer:
         """Takes note; plans, compiles and writes nothing.
 
         Args:
-          task: strategy and store.
-          runs: with equal `settings.program`.
-          execution: how to carry them out.
+            task: strategy and store.
+            runs: with equal `settings.program`.
+            execution: how to carry them out.
         """
         self._task, self._runs, self._execution = task, tuple(runs), execution
         layout = Layout.of(
@@ -68,20 +68,20 @@ class Trainer:
         """Trains, then tests what was saved.
 
         Args:
-          resume: go on from the checkpoints below the folders, if there are any.
-          listener: called after every epoch.
-          follower: told of every run, its epochs and its test.
-          stop: asked after every epoch.
+            resume: go on from the checkpoints below the folders, if there are any.
+            listener: called after every epoch.
+            follower: told of every run, its epochs and its test.
+            stop: asked after every epoch.
 
         Returns:
-          The test of every run; None of one that has failed.
+            The test of every run; None of one that has failed.
 
         Raises:
-          NonFiniteLossError: names epoch and step, and the last epoch saved.
-          DoesNotFitError: fewer runs at once may fit.
-          FileExistsError: there is a run already and `resume` is False.
-          ValueError: the run that is there has other settings or features.
-          StoppedError: `stop` was requested.
+            NonFiniteLossError: names epoch and step, and the last epoch saved.
+            DoesNotFitError: fewer runs at once may fit.
+            FileExistsError: there is a run already and `resume` is False.
+            ValueError: the run that is there has other settings or features.
+            StoppedError: `stop` was requested.
         """
         check_folders(self._task, self._runs, resume=resume)
         current = self._start()

@@ -117,8 +117,8 @@ LAYERS: dict[str, dict[str, set[str]]] = {
         "learn": set(),
         "learn.devices": {"data"},
         "learn.model": {"nn", "objective"},
-        "reporting": {"files", "objective.metric_table"},
-        "retrieval": {"files"},
+        "reporting": {"files", "objective.metric_table", "objective.similarity"},
+        "retrieval": {"files", "objective.similarity"},
         "tracking": {"files"},
     },
     "data and mathematics": {

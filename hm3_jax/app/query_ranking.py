@@ -25,7 +25,8 @@ from hm3_jax.objective.metric_table import (
     found_in,
     scores_of_queries,
 )
-from hm3_jax.reporting.query_scores import Ranking, in_ranked_order, ranked
+from hm3_jax.objective.similarity import COSINE
+from hm3_jax.reporting.query_scores import in_ranked_order, ranked
 from hm3_jax.retrieval.query_file import WrittenQuery
 
 # Queries that are ranked at a time.
@@ -130,12 +131,11 @@ class QueryRanker:
         sentences, vectors = self.embed(model)
         members = self._store.splits[split]
         ids = np.array([self._store.ids[i] for i in members], object)
-        # Only the museums' side of it is used: the queries are others.
-        shown = Ranking.of(museums, museums).items
+        shown = COSINE.prepare(museums, {})
         found = []
         for first in range(0, len(vectors), _BLOCK):
             rows = slice(first, first + _BLOCK)
-            similarity = vectors[rows] @ shown.T
+            similarity = COSINE.block(vectors[rows], shown, {})
             best = ranked(similarity, self._top_k)
             queries = self._queries[rows]
             for query, cut, row, items in zip(

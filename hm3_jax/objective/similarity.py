@@ -1,4 +1,8 @@
-"""Scores of descriptions and museums: how well they match."""
+"""Scores of descriptions and museums: how well they match.
+
+Formulas take NumPy's arrays and JAX's alike, traced ones too, so that training, reports
+and search compute one thing. Importing this starts no JAX.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +11,14 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-import jax
-import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+import numpy as np
+from jaxtyping import Bool, Float
 
 # Under the root of a norm, so that a zero vector has similarity 0 with everything
 # and a finite gradient, as in the published release.
 NORM_EPSILON = 1e-18
 
-Parameters = Mapping[str, Array]
+Parameters = Mapping[str, Any]
 
 
 class Scores(abc.ABC):
@@ -27,7 +30,7 @@ class Scores(abc.ABC):
     model's and saved in its checkpoints.
     """
 
-    def parameters(self) -> dict[str, Array]:
+    def parameters(self) -> dict[str, Any]:
         """Initial parameters of the scores' own; none unless they say otherwise."""
         return {}
 
@@ -43,7 +46,7 @@ class Scores(abc.ABC):
     @abc.abstractmethod
     def block(
         self, descriptions: Any, museums: Any, params: Parameters
-    ) -> Float[Array, "descriptions museums"]:
+    ) -> Float[Any, "descriptions museums"]:
         """Scores of all pairs of prepared descriptions and museums; larger is better.
 
         Args:
@@ -56,9 +59,9 @@ class Scores(abc.ABC):
         self,
         descriptions: Any,
         museums: Any,
-        valid: Bool[Array, " batch"] | None = None,
+        valid: Bool[Any, " batch"] | None = None,
         params: Parameters | None = None,
-    ) -> Float[Array, "batch batch"]:
+    ) -> Float[Any, "batch batch"]:
         """Scores of every description of a batch with every museum of it.
 
         Args:
@@ -72,17 +75,21 @@ class Scores(abc.ABC):
         Raises:
             ValueError: the two are not of one number of rows.
         """
+        import jax
+        import jax.numpy as jnp
+
         rows = [{len(x) for x in jax.tree.leaves(t)} for t in (descriptions, museums)]
         if rows[0] != rows[1] or len(rows[0]) != 1:
             raise ValueError(
                 "expected descriptions and museums of one batch, found "
-                f"{_shapes(descriptions)} and {_shapes(museums)}"
+                f"{_shapes(jax.tree.leaves(descriptions))} and "
+                f"{_shapes(jax.tree.leaves(museums))}"
             )
         own = self.parameters() if params is None else params
 
         if valid is not None:
 
-            def kept(x: Array) -> Array:
+            def kept(x: Any) -> Any:
                 return jnp.where(valid.reshape(-1, *(1,) * (x.ndim - 1)), x, 0)
 
             descriptions, museums = jax.tree.map(kept, (descriptions, museums))
@@ -108,28 +115,31 @@ class CosineScores(Scores):
     """
 
     def prepare(
-        self, embedded: Float[Array, "n d"], params: Parameters
-    ) -> Float[Array, "n d"]:
+        self, embedded: Float[Any, "n d"], params: Parameters
+    ) -> Float[Any, "n d"]:
         """Vectors of length 1."""
         del params
         return unit_vectors(embedded)
 
     def block(
         self,
-        descriptions: Float[Array, "descriptions d"],
-        museums: Float[Array, "museums d"],
+        descriptions: Float[Any, "descriptions d"],
+        museums: Float[Any, "museums d"],
         params: Parameters,
-    ) -> Float[Array, "descriptions museums"]:
+    ) -> Float[Any, "descriptions museums"]:
         """One product."""
         del params
-        return jnp.matmul(descriptions, museums.T, precision=jax.lax.Precision.HIGHEST)
+        xp = descriptions.__array_namespace__()
+        if xp is np:
+            return descriptions @ museums.T
+        return xp.matmul(descriptions, museums.T, precision="highest")
 
 
 COSINE = CosineScores()
 """HM3's scores."""
 
 
-def unit_vectors(vectors: Float[Array, "*batch d"]) -> Float[Array, "*batch d"]:
+def unit_vectors(vectors: Float[Any, "*batch d"]) -> Float[Any, "*batch d"]:
     """Divides each vector by ``sqrt(sum of squares + 1e-18)``.
 
     Args:
@@ -138,9 +148,10 @@ def unit_vectors(vectors: Float[Array, "*batch d"]) -> Float[Array, "*batch d"]:
     Returns:
         Vectors of length 1, of the same shape and dtype; a zero vector stays zero.
     """
-    squares = jnp.sum(jnp.square(vectors), axis=-1, keepdims=True)
-    return vectors / jnp.sqrt(squares + NORM_EPSILON)
+    xp = vectors.__array_namespace__()
+    squares = xp.sum(xp.square(vectors), axis=-1, keepdims=True)
+    return vectors / xp.sqrt(squares + NORM_EPSILON)
 
 
-def _shapes(tree: Any) -> str:
-    return ", ".join(str(x.shape) for x in jax.tree.leaves(tree))
+def _shapes(arrays: list[Any]) -> str:
+    return ", ".join(str(x.shape) for x in arrays)

@@ -20,6 +20,7 @@ from hm3_jax.objective.metric_table import (
     found_in,
     scores_of_queries,
 )
+from hm3_jax.objective.similarity import COSINE
 
 # Queries ranked at a time: what fits the processor's cache is twice as fast.
 _BLOCK = 128
@@ -44,13 +45,13 @@ class Ranking:
         cls, descriptions: Float[np.ndarray, "n d"], museums: Float[np.ndarray, "n d"]
     ) -> "Ranking":
         """Ranks museums for each description (t2s)."""
-        return cls(_unit(descriptions), _unit(museums))
+        return cls(COSINE.prepare(descriptions, {}), COSINE.prepare(museums, {}))
 
     def similarity(
         self, rows: slice | Int[np.ndarray, " rows"]
     ) -> Float[np.ndarray, "rows n"]:
         """Cosines of some queries with every item."""
-        return self.queries[rows] @ self.items.T
+        return COSINE.block(self.queries[rows], self.items, {})
 
 
 def query_scores(
@@ -248,8 +249,3 @@ def _similarities(
             yield rows, kept[rows]
         else:
             yield rows, np.ascontiguousarray(kept[:, rows].T)
-
-
-def _unit(rows: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n d"]:
-    squares = np.einsum("nd,nd->n", rows, rows)[:, None]
-    return rows / np.sqrt(squares + np.float32(1e-18))

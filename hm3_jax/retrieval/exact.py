@@ -14,6 +14,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from hm3_jax.objective.similarity import unit_vectors
 from hm3_jax.retrieval.museums import Museums
 
 # Queries that are multiplied at a time, and numbers in a block of products: those fit
@@ -25,8 +26,6 @@ _MOST_ROWS = 2**16
 _FIRST_ROWS, _GROWTH = 1024, 4
 # Pairs of a query and a museum that are compared in float64 at a time.
 _PAIRS = 8192
-# Under the root of a length, as in `objective.similarity`.
-_NORM_EPSILON = 1e-18
 # Below every cosine, and above what is left out.
 _LOWEST = -2.0
 
@@ -210,9 +209,7 @@ def unit_queries(
 
 def unit(rows: Float[np.ndarray, "rows d"]) -> Float[np.ndarray, "rows d"]:
     """Rows divided by their length, in float64, as float32; zeros stay zeros."""
-    wide = np.asarray(rows, np.float64)
-    squares = np.einsum("rd,rd->r", wide, wide)
-    return (wide / np.sqrt(squares + _NORM_EPSILON)[:, None]).astype(np.float32)
+    return unit_vectors(np.asarray(rows, np.float64)).astype(np.float32)
 
 
 def allowed_themes(

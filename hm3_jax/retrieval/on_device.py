@@ -16,6 +16,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
+from hm3_jax.objective.similarity import COSINE
 from hm3_jax.retrieval.exact import (
     ExactSearch,
     Hits,
@@ -150,7 +151,7 @@ def _candidates(
     def of_block(number):
         rows = lax.dynamic_slice_in_dim(vectors, number * block, block)
         theirs = lax.dynamic_slice_in_dim(themes, number * block, block)
-        products = jnp.matmul(queries, rows.T, precision=lax.Precision.HIGHEST)
+        products = COSINE.block(queries, rows, {})
         products = jnp.where(allowed[theirs].T, products, -jnp.inf)
         best, places = lax.top_k(products, candidates)
         return best, places + number * block

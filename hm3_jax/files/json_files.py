@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NoReturn
 
+from hm3_jax.files.content import what_a_text_is
 from hm3_jax.files.durable import write_whole
 from hm3_jax.files.errors import naming
 from hm3_jax.files.text import decode
@@ -14,6 +15,7 @@ from hm3_jax.files.text import decode
 # Lists and objects in one another. What goes through them takes a multiple of it in
 # Python's stack, which has a thousand places.
 _DEEPEST = 100
+_HEAD = 512
 
 
 def parse_json(text: bytes | str, where: object, *, strict: bool = False) -> Any:
@@ -26,11 +28,11 @@ def parse_json(text: bytes | str, where: object, *, strict: bool = False) -> Any
             an object, NaN and infinite numbers, halves of surrogate pairs.
 
     Raises:
-        ValueError: It is not JSON, or nested too deeply.
+        ValueError: It is no text, not JSON, or nested too deeply.
     """
+    if isinstance(text, bytes):
+        text = decode(text, str(where))
     try:
-        if isinstance(text, bytes):
-            text = decode(text, str(where))
         value = json.loads(text, **(_STRICT if strict else {}))
         if strict and "\\ud" in text.lower():
             # A half of an escaped pair stands for nothing that can be written.
@@ -43,7 +45,8 @@ def parse_json(text: bytes | str, where: object, *, strict: bool = False) -> Any
             "one another"
         ) from None
     except ValueError as error:
-        raise ValueError(f"{where}: expected JSON, found {error}") from None
+        found = what_a_text_is(text[:_HEAD].encode(errors="ignore")) or error
+        raise ValueError(f"{where}: expected JSON, found {found}") from None
     return value
 
 

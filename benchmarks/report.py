@@ -22,10 +22,10 @@ from pathlib import Path
 
 import numpy as np
 
-from hm3_jax.learn.evaluation.split import Tested
 from hm3_jax.learn.saved.run import RunRecord
 from hm3_jax.learn.saved.run_folder import (
     MetricsLog,
+    Tested,
     TryResult,
     try_folder,
     write_experiment,

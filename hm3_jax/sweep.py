@@ -21,10 +21,10 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from hm3_jax.app.sweep_points import from_files, from_grid, from_list
-from hm3_jax.app.training import carry_out, summary_of_test
+from hm3_jax.app.training import carry_out
 from hm3_jax.cli import distributed, frame, path_flags, training_flags
-from hm3_jax.cli.training_display import Wording
+from hm3_jax.cli.sweep_points import from_files, from_grid, from_list
+from hm3_jax.cli.training_display import Wording, summary_of_test
 from hm3_jax.learn.saved.run_folder import TryResult
 from hm3_jax.learn.training.experiment import Experiment
 from hm3_jax.learn.training.run_logs import EpochReport
@@ -53,8 +53,9 @@ _EXPERIMENTS = path_flags.define_paths(
 def main() -> int:
     """Reads the flags and runs the sweep."""
     experiments = _experiments()
-    wording = Wording(_strategy, _epoch, _test)
-    code = carry_out(experiments, wording, keep_going=True)
+    order = training_flags.given_order(keep_going=True)
+    shown = training_flags.given_display(Wording(_strategy, _epoch, _test))
+    code = carry_out(experiments, order, shown)
     print(f"written to {experiments[0].folder.parent}: {len(experiments)} experiments")
     return code
 

@@ -13,9 +13,9 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from hm3_jax.app.training import carry_out, summary_of_test
+from hm3_jax.app.training import carry_out
 from hm3_jax.cli import distributed, frame, training_flags
-from hm3_jax.cli.training_display import Wording
+from hm3_jax.cli.training_display import Wording, summary_of_test
 from hm3_jax.learn.saved.run_folder import TryResult
 from hm3_jax.learn.training.experiment import Experiment
 from hm3_jax.learn.training.run_logs import EpochReport
@@ -29,7 +29,9 @@ flags.adopt_module_key_flags(distributed)
 def main() -> int:
     """Reads the flags and runs the experiment."""
     experiment = training_flags.given_experiment(flags.FLAGS)
-    code = carry_out([experiment], Wording(_strategy, _epoch, _test))
+    order = training_flags.given_order()
+    shown = training_flags.given_display(Wording(_strategy, _epoch, _test))
+    code = carry_out([experiment], order, shown)
     print(f"written to {experiment.folder}")
     return code
 

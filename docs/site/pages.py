@@ -11,7 +11,7 @@ import re
 import subprocess
 import sys
 import textwrap
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -28,12 +28,15 @@ What `python -m hm3_jax.NAME --help` prints. Flags may stand in a file, one a li
 `--flagfile=FILE`.
 """
 
-# For pages that stand alone: the room of a list of their neighbours is theirs.
+# For pages that stand alone: no list of their neighbours takes up their width.
 _WIDE = "---\nhide: [navigation]\n---\n\n"
+
+_MAIN = ".__main__"
 
 _LINK = re.compile(r"\]\((?!https?:|#)([^)#\s]+)")
 _EXAMPLE = re.compile(r"(?<=\n\n)(?:  .+\n)+")
 _MARKUP = re.compile(r"[\\`*_<>\[\]|]")
+_RUNS = re.compile(r"""run_module\(["']([\w.]+)""")
 _FLAG = re.compile(r"  (--\S.*)\n((?:      .+\n?)+)")
 
 
@@ -45,8 +48,12 @@ def files_of(repository: Path) -> dict[str, bytes]:
         ): path.read_text(encoding="utf-8")
         for path in sorted((repository / PACKAGE).rglob("*.py"))
     }
-    entries = [name for name, source in modules.items() if "\nif __name__ ==" in source]
-    rest = [name for name in modules if name not in entries]
+    entries = commands_of(modules)
+    rest = [
+        name
+        for name in modules
+        if name not in entries.values() and not name.endswith(_MAIN)
+    ]
     commands = dict(_command_pages(entries, repository))
     pages: dict[str, str | bytes] = {
         **_written_pages(repository),
@@ -69,6 +76,29 @@ def files_of(repository: Path) -> dict[str, bytes]:
         path: content.encode() if isinstance(content, str) else content
         for path, content in (files | {"mkdocs.yml": settings}).items()
     }
+
+
+def commands_of(modules: Mapping[str, str]) -> dict[str, str]:
+    """Finds the modules that are meant to be run.
+
+    Args:
+        modules: Source of each module, by its full name. A `FOLDER/__main__.py` stands
+            for the module that it runs, which is then called as the folder is.
+
+    Returns:
+        What follows `python -m hm3_jax.` -> full name of the module, in order.
+    """
+    called = {
+        found[1]: name.removesuffix(_MAIN)
+        for name, source in modules.items()
+        if name.endswith(_MAIN) and (found := _RUNS.search(source))
+    }
+    commands = {
+        called.get(name, name).removeprefix(f"{PACKAGE}."): name
+        for name, source in modules.items()
+        if "\nif __name__ ==" in source
+    }
+    return dict(sorted(commands.items()))
 
 
 def help_page(command: str, text: str) -> str:
@@ -104,24 +134,24 @@ def _fenced(code: str) -> str:
 
 
 def _command_pages(
-    entries: Sequence[str], repository: Path
+    entries: Mapping[str, str], repository: Path
 ) -> Iterator[tuple[str, str]]:
     """The commands' pages, by what follows `python -m hm3_jax.`."""
 
-    def help_of(module: str) -> str:
-        return subprocess.run(
-            [sys.executable, "-m", module, "--help"],
+    def help_of(command: str) -> str:
+        text = subprocess.run(
+            [sys.executable, "-m", f"{PACKAGE}.{command}", "--help"],
             cwd=repository,
             env=os.environ | {"JAX_PLATFORMS": "cpu"},
             capture_output=True,
             text=True,
             check=True,
         ).stdout
+        # A module that another name runs says its own.
+        return text.replace(f"-m {entries[command]} ", f"-m {PACKAGE}.{command} ")
 
-    modules = sorted(entry.removesuffix(".__main__") for entry in entries)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for module, text in zip(modules, pool.map(help_of, modules), strict=True):
-            command = module.removeprefix(f"{PACKAGE}.")
+        for command, text in zip(entries, pool.map(help_of, entries), strict=True):
             yield command, help_page(command, text)
 
 

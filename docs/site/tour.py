@@ -30,7 +30,12 @@ def run(notebook: nbformat.NotebookNode, folder: Path) -> None:
         ValueError: If a cell writes to stderr.
     """
     # What it shows must not depend on an accelerator or on somebody's profile.
-    os.environ |= {"JAX_PLATFORMS": "cpu", "IPYTHONDIR": str(folder / "ipython")}
+    os.environ |= {
+        "JAX_PLATFORMS": "cpu",
+        "IPYTHONDIR": str(folder / "ipython"),
+        # Its code is the one beside it, wherever else the package is installed from.
+        "PYTHONPATH": str(TOUR.parents[1]),
+    }
     kernel = AsyncKernelManager(
         kernel_name="python3",
         transport="ipc",

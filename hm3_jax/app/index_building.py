@@ -21,7 +21,7 @@ from hm3_jax.data.store import FeatureStore
 from hm3_jax.files.input_kinds import ARTWORK_KINDS
 from hm3_jax.learn.batches.feature_facts import check_features
 from hm3_jax.learn.batches.features import Features, load_features
-from hm3_jax.learn.evaluation.embed_museums import embed_museums, without_each_room
+from hm3_jax.learn.evaluation.embed_museums import embed_museums
 from hm3_jax.learn.model import Model
 from hm3_jax.learn.saved.checkpoint import Checkpoint
 from hm3_jax.nn.strategy_json import to_json
@@ -88,8 +88,10 @@ def embed_store(
     vectors, rooms = [], []
     for first in range(0, len(chosen), _MUSEUMS):
         some = chosen[first : first + _MUSEUMS]
-        vectors.append(_vectors(model, features, some, store))
-        rooms.append(_without_rooms(model, features, some, store, vectors[-1]))
+        for found, of_some in zip(
+            (vectors, rooms), _vectors(model, features, some, store), strict=True
+        ):
+            found.append(of_some)
         progress(min(first + _MUSEUMS, len(chosen)), len(chosen))
     details, details_offsets = pack_details(
         [_detail(store, int(museum), listed or {}) for museum in chosen]
@@ -133,34 +135,23 @@ def _vectors(
     features: Features,
     museums: Int[np.ndarray, " museums"],
     store: FeatureStore,
-) -> Float[np.ndarray, "museums d"]:
-    embedded = embed_museums(model, features, museums)
+) -> tuple[Float[np.ndarray, "museums d"], Float[np.ndarray, "rooms d"]]:
+    """Vectors of museums, and of each without each of its rooms, as an index has them.
+
+    A museum of one room has its own vector in place of one without it.
+    """
+    embedded, without = embed_museums(model, features, museums)
     bad = ~np.isfinite(embedded).all(axis=1)
     if bad.any():
         raise ValueError(
             f"{store.path}: expected finite embeddings, found NaN or infinity for "
             f"museum {store.ids[museums[bad.argmax()]]!r}"
         )
-    return unit(embedded)
-
-
-def _without_rooms(
-    model: Model,
-    features: Features,
-    museums: Int[np.ndarray, " museums"],
-    store: FeatureStore,
-    vectors: Float[np.ndarray, "museums d"],
-) -> Float[np.ndarray, "rooms d"]:
-    """Vectors of museums without each of their rooms, as an index has them."""
+    vectors = unit(embedded)
     lengths = np.diff(np.asarray(store.room_offsets))[museums]
-    without = np.repeat(vectors, lengths, axis=0)
-    several = lengths > 1
-    if several.any():
-        variants = without_each_room(features, museums[several])
-        count = len(variants.room_offsets) - 1
-        embedded = embed_museums(model, variants, np.arange(count))
-        without[np.repeat(several, lengths)] = unit(embedded)
-    return without.astype(np.float16)
+    by_room = np.repeat(vectors, lengths, axis=0)
+    by_room[np.repeat(lengths > 1, lengths)] = unit(without)
+    return vectors, by_room.astype(np.float16)
 
 
 def _facts(saved: Checkpoint, store: FeatureStore) -> IndexFacts:

@@ -57,11 +57,11 @@ class Partners(NamedTuple):
     """Who this process joins: arguments of `jax.distributed.initialize`.
 
     Attributes:
-      coordinator_address: of process 0, HOST:PORT; None for what SLURM says.
-      num_processes: how many there are.
-      process_id: which of them this is.
-      local_device_ids: devices this process uses; empty for all it sees, None for the
-        one of its number on its host.
+        coordinator_address: of process 0, HOST:PORT; None for what SLURM says.
+        num_processes: how many there are.
+        process_id: which of them this is.
+        local_device_ids: devices this process uses; empty for all it sees, None for the
+            one of its number on its host.
     """
 
     coordinator_address: str | None
@@ -100,10 +100,10 @@ def partners(environment: Mapping[str, str]) -> Partners | None:
     """Who the flags or SLURM say is to be joined, None for nobody.
 
     Args:
-      environment: variables, SLURM's among them.
+        environment: variables, SLURM's among them.
 
     Raises:
-      ValueError: flags are missing or contradict each other.
+        ValueError: flags are missing or contradict each other.
     """
     given = [
         flag

@@ -30,17 +30,17 @@ def parse(values: flags.FlagValues, command_line: Sequence[str]) -> list[str]:
     """Parses a command line and the flag files that it names.
 
     Args:
-      values: The flags that are declared; get their values.
-      command_line: The program's name and its arguments.
+        values: The flags that are declared; get their values.
+        command_line: The program's name and its arguments.
 
     Returns:
-      What is left: the program's name and arguments that are no flags.
+        What is left: the program's name and arguments that are no flags.
 
     Raises:
-      flags.Error: A flag is wrong; where it comes from a file, the message begins with
-        FILE:LINE.
-      FileNotFoundError: There is no such flag file.
-      ValueError: A flag file is no text, a line of it is no flag, or it names itself.
+        flags.Error: A flag is wrong; where it comes from a file, the message begins
+            with FILE:LINE.
+        FileNotFoundError: There is no such flag file.
+        ValueError: A flag file is no text, a line of it is no flag, or it names itself.
     """
     program, *given = command_line
     arguments = list(_expanded(given, values))

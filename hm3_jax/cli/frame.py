@@ -62,12 +62,12 @@ def run(main: Callable[[], int | None], *, ends_at_once: bool = False) -> NoRetu
     """Parses `sys.argv`, calls `main` and ends the process with an exit code.
 
     Args:
-      main: The entry's work. It reads its flags itself and may return an exit code.
-      ends_at_once: Whether Ctrl-C ends the process on the spot, because `main` leaves
-        nothing to be undone; otherwise it raises KeyboardInterrupt.
+        main: The entry's work. It reads its flags itself and may return an exit code.
+        ends_at_once: Whether Ctrl-C ends the process on the spot, because `main` leaves
+            nothing to be undone; otherwise it raises KeyboardInterrupt.
 
     Raises:
-      SystemExit: Always, with a code from the table in the module's docstring.
+        SystemExit: Always, with a code from the table in the module's docstring.
     """
     if ends_at_once:
         interrupts.end_at_once()
@@ -93,11 +93,11 @@ def report(error: BaseException, who: str = "") -> int:
     """Says what went wrong, as the table in the module's docstring has it.
 
     Args:
-      error: What was raised.
-      who: Begins the line.
+        error: What was raised.
+        who: Begins the line.
 
     Returns:
-      The exit code.
+        The exit code.
     """
     code, line = outcome(error)
     if isinstance(error, BrokenPipeError):

@@ -28,10 +28,10 @@ def asked_for(arguments: Iterable[str]) -> str | None:
     Help comes before parsing, so that one gets it whatever else is wrong.
 
     Args:
-      arguments: The command line without the program's name.
+        arguments: The command line without the program's name.
 
     Returns:
-      "help", "helpfull" or None.
+        "help", "helpfull" or None.
     """
     for argument in arguments:
         if argument in ("-h", "-?", "--help", "--helpshort", "-help"):
@@ -59,10 +59,10 @@ def render(main: Callable[..., Any]) -> str:
     """Writes the help page of an entry.
 
     Args:
-      main: The entry's function; its module's docstring and flags are shown.
+        main: The entry's function; its module's docstring and flags are shown.
 
     Returns:
-      The page; lines of at most 80 columns, but for the docstring's own.
+        The page; lines of at most 80 columns, but for the docstring's own.
     """
     module = sys.modules[main.__module__]
     own = flags_of(main)

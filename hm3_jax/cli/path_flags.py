@@ -34,14 +34,14 @@ def define_path(
     """Declares a flag that is a path, or that may be one.
 
     Args:
-      name: Of the flag.
-      default: None.
-      help: What the help page says.
-      required: Whether an entry cannot do without.
+        name: Of the flag.
+        default: None.
+        help: What the help page says.
+        required: Whether an entry cannot do without.
 
     Returns:
-      The flag; its value has the home in place of ~, and what was taken is said on
-      stderr.
+        The flag; its value has the home in place of ~, and what was taken is said on
+        stderr.
     """
     return flags.DEFINE(_PathParser(), name, default, help, required=required)
 
@@ -76,10 +76,10 @@ def with_home(path: str) -> str:
     """Puts the home of the user in place of ~, and that of NAME in place of ~NAME.
 
     Args:
-      path: What was typed; may have a prefix that another part of the program reads.
+        path: What was typed; may have a prefix that another part of the program reads.
 
     Raises:
-      ValueError: There is no such user, or this one has no home.
+        ValueError: There is no such user, or this one has no home.
     """
     prefix = next((text for text in _PREFIXES if path.startswith(text)), "")
     given = path.removeprefix(prefix)

@@ -35,9 +35,9 @@ class Wording:
     """What an entry says; every line without its end.
 
     Attributes:
-      strategy: before a strategy is trained, with the number of its runs.
-      epoch: after an epoch; empty for nothing.
-      test: lines, once the runs of an experiment were tested.
+        strategy: before a strategy is trained, with the number of its runs.
+        epoch: after an epoch; empty for nothing.
+        test: lines, once the runs of an experiment were tested.
     """
 
     strategy: Callable[[StrategyConfig, int], str]
@@ -52,9 +52,9 @@ def display(
     """Shows the progress of experiments while the context lasts.
 
     Args:
-      kind: one of `KINDS`; auto is bars on a terminal and lines elsewhere.
-      wording: of the entry.
-      experiments: that are to be trained.
+        kind: one of `KINDS`; auto is bars on a terminal and lines elsewhere.
+        wording: of the entry.
+        experiments: that are to be trained.
     """
     if kind == "auto":
         console = Console()
@@ -160,3 +160,18 @@ class _Bars:
 
     def _print(self, line: str) -> None:
         self._console.print(Text(line), soft_wrap=True)
+
+
+def summary_of_test(results: Sequence[TryResult]) -> list[str]:
+    """Lines with the means over tries of what matters most, one a direction."""
+    lines = []
+    for direction, what in (("t2s", "text to museum"), ("s2t", "museum to text")):
+        means = {
+            name: statistics.fmean(
+                r.tested.metrics[f"{direction}_{name}"] for r in results
+            )
+            for name in ("R@1", "R@5", "R@10", "median_rank", "mAP", "mAP_by_class")
+        }
+        shown = "  ".join(f"{name} {value:.1f}" for name, value in means.items())
+        lines.append(f"{what}: {shown}")
+    return lines

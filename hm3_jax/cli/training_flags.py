@@ -3,25 +3,28 @@
 The functions take the parsed flags they read, because a sweep reads several sets.
 """
 
+import contextlib
 import dataclasses
-from collections.abc import Callable, Mapping
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast, get_args, get_type_hints
 
 from absl import flags
 
+from hm3_jax.app.training import TrainingOrder
 from hm3_jax.cli import path_flags
-from hm3_jax.cli.training_display import KINDS
+from hm3_jax.cli.training_display import KINDS, Wording, display
 from hm3_jax.data.open_features import FEATURES_HELP
 from hm3_jax.files.text import is_text, readable
 from hm3_jax.learn.batches.placement import DataPlacement
 from hm3_jax.learn.settings import Execution, TrainSettings
-from hm3_jax.learn.training.experiment import Experiment, load_strategies
+from hm3_jax.learn.training.experiment import Experiment, Listeners, load_strategies
 from hm3_jax.tracking.tensorboard import TensorBoard
 from hm3_jax.tracking.tracker import Tracker
 from hm3_jax.tracking.weights_and_biases import WeightsAndBiases
 
-FEATURES = path_flags.define_path("features", None, FEATURES_HELP, required=True)
+_FEATURES = path_flags.define_path("features", None, FEATURES_HELP, required=True)
 _WORKDIR = path_flags.define_path(
     "workdir", None, "Folder that holds the experiments' folders.", required=True
 )
@@ -38,10 +41,10 @@ _EXPERIMENT_DESCRIPTION = flags.DEFINE_string(
     "experiment_description", "", "Free text, kept in experiment.json."
 )
 _TAGS = flags.DEFINE_list("tags", [], "Free words, kept in experiment.json.")
-RESUME = flags.DEFINE_bool(
+_RESUME = flags.DEFINE_bool(
     "resume", False, "Go on with the experiments that are in their folders."
 )
-GRACE_SECONDS = flags.DEFINE_float(
+_GRACE_SECONDS = flags.DEFINE_float(
     "grace_seconds",
     60.0,
     "After SIGTERM or SIGUSR1 the epoch is finished and saved if that takes no longer "
@@ -81,7 +84,7 @@ _LOG = flags.DEFINE_list(
     "(metrics.jsonl and speed.jsonl, always written), tensorboard, wandb (offline with "
     "WANDB_MODE=offline). One that fails is switched off with a warning.",
 )
-PROGRESS = flags.DEFINE_enum(
+_PROGRESS = flags.DEFINE_enum(
     "progress",
     "auto",
     list(KINDS),
@@ -124,14 +127,14 @@ def given_experiment(
     """The experiment the flags ask for.
 
     Args:
-      values: parsed flags.
-      changes: other values for some of the settings, by name.
-      name: another name than --experiment_name.
+        values: parsed flags.
+        changes: other values for some of the settings, by name.
+        name: another name than --experiment_name.
 
     Raises:
-      ValueError: a setting is out of range or contradicts another, there is no
-        strategy, or the name is not one of a folder.
-      FileNotFoundError: a strategy file is missing.
+        ValueError: a setting is out of range or contradicts another, there is no
+            strategy, or the name is not one of a folder.
+        FileNotFoundError: a strategy file is missing.
     """
 
     def value(flag: flags.FlagHolder) -> Any:
@@ -167,22 +170,43 @@ def given_experiment(
     )
 
 
-def given_execution(*, keep_going: bool = False) -> Execution:
-    """How the flags ask for runs to be carried out."""
-    return Execution(
+def given_order(*, keep_going: bool = False) -> TrainingOrder:
+    """What the flags ask for besides the experiments.
+
+    Args:
+        keep_going: whether runs that diverge are put aside.
+
+    Raises:
+        ValueError: a tracker is not known, not installed or not logged in.
+    """
+    execution = Execution(
         runs_at_once=_RUNS_AT_ONCE.value,
         num_devices=_NUM_DEVICES.value,
         data_placement=cast(DataPlacement, _DATA_PLACEMENT.value),
         save_every_seconds=_SAVE_EVERY_SECONDS.value,
         keep_going=keep_going,
     )
+    return TrainingOrder(
+        features=_FEATURES.value,
+        execution=execution,
+        resume=_RESUME.value,
+        grace_seconds=_GRACE_SECONDS.value,
+        trackers=_given_trackers(),
+    )
 
 
-def given_trackers() -> list[Tracker]:
+def given_display(
+    wording: Wording,
+) -> Callable[[Sequence[Experiment]], contextlib.AbstractContextManager[Listeners]]:
+    """How the flags want progress shown, in an entry's words."""
+    return functools.partial(display, cast(str, _PROGRESS.value), wording)
+
+
+def _given_trackers() -> list[Tracker]:
     """What the flags want told of every run, besides the files in its folder.
 
     Raises:
-      ValueError: one is not known, not installed or not logged in.
+        ValueError: one is not known, not installed or not logged in.
     """
     known: dict[str, type[Tracker]] = {
         "tensorboard": TensorBoard,

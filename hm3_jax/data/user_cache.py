@@ -16,10 +16,10 @@ def user_cache(kind: str) -> Path:
     """Folder below the user's cache; may not exist yet.
 
     Args:
-      kind: what is kept there.
+        kind: what is kept there.
 
     Raises:
-      FileNotFoundError: there is no cache, as the user has no home.
+        FileNotFoundError: there is no cache, as the user has no home.
     """
     root = _root()
     if root is None:
@@ -38,7 +38,7 @@ def provide_cache() -> str | None:
     be written to: what is needed may be in it.
 
     Returns:
-      What the user should know, in one line; None if there was a cache.
+        What the user should know, in one line; None if there was a cache.
     """
     root = _root()
     if not os.path.isabs(os.path.expanduser("~")):

@@ -158,7 +158,7 @@ def _unlike(
         if kind in manifest.features
     }
     before = {kind: dataclasses.asdict(of) for kind, of in manifest.features.items()}
-    yield from differences(before, json.loads(json.dumps(now)))
+    yield from differences(before, json.loads(json.dumps(now)), given=True)
     origin = json.loads(json.dumps(origin_of(facts)))
     for name in ("museums_sha256", "artworks_sha256"):
         del origin[name]

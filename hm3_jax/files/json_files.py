@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 from hm3_jax.files.content import what_a_text_is
 from hm3_jax.files.durable import write_whole
 from hm3_jax.files.errors import naming
-from hm3_jax.files.text import decode
+from hm3_jax.files.text import read_text
 
 # Lists and objects in one another. What goes through them takes a multiple of it in
 # Python's stack, which has a thousand places.
@@ -19,7 +19,7 @@ _HEAD = 512
 
 
 def parse_json(text: bytes | str, where: object, *, strict: bool = False) -> Any:
-    """The value of a JSON text, in any encoding that `files.text` knows.
+    """The value of a JSON text, in UTF-8 with or without a mark at its beginning.
 
     Args:
         text: The text.
@@ -28,11 +28,11 @@ def parse_json(text: bytes | str, where: object, *, strict: bool = False) -> Any
             an object, NaN and infinite numbers, halves of surrogate pairs.
 
     Raises:
-        ValueError: It is no text, not JSON, or nested too deeply.
+        ValueError: It is not JSON, or nested too deeply.
     """
-    if isinstance(text, bytes):
-        text = decode(text, str(where))
     try:
+        if isinstance(text, bytes):
+            text = text.decode("utf-8-sig")
         value = json.loads(text, **(_STRICT if strict else {}))
         if strict and "\\ud" in text.lower():
             # A half of an escaped pair stands for nothing that can be written.
@@ -45,7 +45,8 @@ def parse_json(text: bytes | str, where: object, *, strict: bool = False) -> Any
             "one another"
         ) from None
     except ValueError as error:
-        found = what_a_text_is(text[:_HEAD].encode(errors="ignore")) or error
+        head = text if isinstance(text, bytes) else text[:_HEAD].encode(errors="ignore")
+        found = what_a_text_is(head) or error
         raise ValueError(f"{where}: expected JSON, found {found}") from None
     return value
 
@@ -53,13 +54,19 @@ def parse_json(text: bytes | str, where: object, *, strict: bool = False) -> Any
 def read_json(path: Path, *, strict: bool = False) -> Any:
     """Reads a JSON file.
 
+    Args:
+        path: The file.
+        strict: As for `parse_json`, of a file that somebody else wrote: such a one may
+            be in any encoding that `files.text` knows. Ours are in UTF-8, so that
+            damage is noticed.
+
     Raises:
         FileNotFoundError: There is none.
         OSError: It cannot be read.
         ValueError: As `parse_json`.
     """
     with naming(path):
-        text = path.read_bytes()
+        text = read_text(path) if strict else path.read_bytes()
     return parse_json(text, path, strict=strict)
 
 

@@ -28,15 +28,16 @@ class RunFacts:
     """`run.json` of a try: what must be the same for it to go on.
 
     Attributes:
-      strategy: published JSON.
-      settings: of the run, and its try.
-      dataset_name: of the store.
-      features: what they come from, by kind.
-      features_checksum: of the store's manifest, which has the checksum of every file.
-      together: folders of the runs of its program, in order and seen from its own
-        (so that an experiment may be moved); the last bits of a run's numbers depend on
-        them.
-      jax_version: of the JAX that trained it.
+        strategy: published JSON.
+        settings: of the run, and its try.
+        dataset_name: of the store.
+        features: what they come from, by kind.
+        features_checksum: of the store's manifest, which has the checksum of every
+            file.
+        together: folders of the runs of its program, in order and seen from its own (so
+            that an experiment may be moved); the last bits of a run's numbers depend on
+            them.
+        jax_version: of the JAX that trained it.
     """
 
     strategy: Mapping[str, Any]

@@ -1,7 +1,7 @@
 """Models on the Hugging Face hub, or on another that HF_ENDPOINT names.
 
-Nothing here knows what is in a model; `model_source` and `sharing` do. Downloads lie in
-the hub library's cache, where HF_HUB_OFFLINE=1 finds them again.
+Nothing here knows what is in a model; `app.models` and `app.sharing` do. Downloads lie
+in the hub library's cache, where HF_HUB_OFFLINE=1 finds them again.
 """
 
 from __future__ import annotations

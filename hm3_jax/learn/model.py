@@ -27,10 +27,10 @@ class Model:
     """One model.
 
     Attributes:
-      config: strategy.
-      params: nested dictionary of float32 arrays.
-      feature_facts: what the features it was trained on come from, by kind; None where
-        that is not known (a converted checkpoint).
+        config: strategy.
+        params: nested dictionary of float32 arrays.
+        feature_facts: what the features it was trained on come from, by kind; None
+            where that is not known (a converted checkpoint).
     """
 
     config: StrategyConfig
@@ -46,7 +46,7 @@ class Model:
         """Parameters as those of one run (leading axis 1), checked and on the device.
 
         Raises:
-          ValueError: parameters are missing, unknown or of a wrong shape.
+            ValueError: parameters are missing, unknown or of a wrong shape.
         """
         return stack_params(self.config, [self.params])
 
@@ -66,7 +66,7 @@ class ModelSpec:
     `LOSS`.
 
     Attributes:
-      config: the strategy.
+        config: the strategy.
     """
 
     config: StrategyConfig
@@ -92,11 +92,11 @@ def draw_params(config: StrategyConfig, keys: jax.Array) -> dict[str, Any]:
     """Initial parameters of several runs, those of the loss aside.
 
     Args:
-      config: strategy.
-      keys: random key of each run.
+        config: strategy.
+        keys: random key of each run.
 
     Returns:
-      Nested dictionary of arrays with a leading axis of runs.
+        Nested dictionary of arrays with a leading axis of runs.
     """
 
     def draw(key):
@@ -117,8 +117,8 @@ def with_losses(
     """Parameters of runs with those of their losses, where losses have some.
 
     Args:
-      params: with a leading axis of runs, on the host.
-      losses: of each run.
+        params: with a leading axis of runs, on the host.
+        losses: of each run.
     """
     if not any(losses):
         return dict(params)
@@ -131,11 +131,11 @@ def stack_params(
     """Parameters with a leading axis of runs from those of each run.
 
     Args:
-      config: strategy.
-      runs: parameters of each model.
+        config: strategy.
+        runs: parameters of each model.
 
     Raises:
-      ValueError: parameters are missing, unknown or of a wrong shape.
+        ValueError: parameters are missing, unknown or of a wrong shape.
     """
     state = nnx.state(_abstract(config), nnx.Param)
     wanted = _flat_shapes({**nnx.to_pure_dict(state), **_of_scores(config)})

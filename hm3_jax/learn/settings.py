@@ -18,6 +18,11 @@ LOSSES = ("triplet", "info_nce")
 SCHEDULERS = ("step", "cosine")
 
 
+def _given(**values: Any) -> dict[str, Any]:
+    """Those that are not None; the others keep their defaults."""
+    return {name: value for name, value in values.items() if value is not None}
+
+
 def _setting(
     default: Any,
     meaning: str,
@@ -28,7 +33,7 @@ def _setting(
     at_most: float | None = None,
 ) -> Any:
     """A field, with what its flag says of it and the values that it takes."""
-    bounds = {"at_least": at_least, "above": above, "at_most": at_most}
+    bounds = _given(at_least=at_least, above=above, at_most=at_most)
     metadata = {"help": meaning, "choices": choices, "bounds": bounds}
     return dataclasses.field(default=default, metadata=metadata)
 
@@ -38,8 +43,8 @@ class TrainSettings:
     """How a strategy is trained; each field is a flag, which its text explains.
 
     Raises:
-      ValueError: a value out of range, or settings that contradict each other or have
-        no effect together (both are named).
+        ValueError: a value out of range, or settings that contradict each other or have
+            no effect together (both are named).
     """
 
     # JAX would take the rest of a seed's bits for none.
@@ -127,13 +132,13 @@ class TrainSettings:
     def __post_init__(self) -> None:
         """Checks ranges and contradictions."""
         for field in dataclasses.fields(self):
-            value, choices = getattr(self, field.name), field.metadata["choices"]
+            value, about = getattr(self, field.name), field.metadata
             if value is None:
                 continue
-            if choices is None:
-                _check(field.name, value, **field.metadata["bounds"])
-            else:
-                _check_choice(field.name, value, choices)
+            if about["choices"] is not None:
+                _check_choice(field.name, value, about["choices"])
+            elif about["bounds"]:
+                _check(field.name, value, **about["bounds"])
         if self.save_strategy == "best" and self.best_strategy is None:
             raise ValueError("save_strategy best needs best_strategy")
         if self.save_strategy != "best" and self.best_strategy is not None:
@@ -239,18 +244,13 @@ class TrainSettings:
         return self.lr * self.scheduler_gamma ** (epoch // self.scheduler_step_size)
 
 
-def _given(**values: Any) -> dict[str, Any]:
-    """Those that are not None; the others keep their defaults."""
-    return {name: value for name, value in values.items() if value is not None}
-
-
 def _check(
     name: str,
     value: float,
     *,
-    at_least: float | None,
-    above: float | None,
-    at_most: float | None,
+    at_least: float | None = None,
+    above: float | None = None,
+    at_most: float | None = None,
 ) -> None:
     rules = (
         (f"more than {above}", above is None or value > above),
@@ -273,11 +273,11 @@ class Execution:
     """How runs are carried out; changes no number beyond the last bits.
 
     Attributes:
-      runs_at_once: trained as one program; None for as many as fit the memory.
-      num_devices: to use; None for all.
-      data_placement: "device", "host" or "auto", see `learn.batches.placement`.
-      save_every_seconds: between saves, besides those at the end; 0 for every epoch.
-      keep_going: whether a run that diverges is put aside and the others go on.
+        runs_at_once: trained as one program; None for as many as fit the memory.
+        num_devices: to use; None for all.
+        data_placement: "device", "host" or "auto", see `learn.batches.placement`.
+        save_every_seconds: between saves, besides those at the end; 0 for every epoch.
+        keep_going: whether a run that diverges is put aside and the others go on.
     """
 
     runs_at_once: int | None = None
@@ -290,7 +290,7 @@ class Execution:
         """The devices to use.
 
         Raises:
-          ValueError: there are fewer, or several processes would leave some out.
+            ValueError: there are fewer, or several processes would leave some out.
         """
         every = jax.devices()
         wanted = self.num_devices or len(every)

@@ -12,11 +12,11 @@ class Cell(abc.ABC):
     """What a recurrent layer computes at one step, and its derivative.
 
     Attributes:
-      gates: number of gate blocks of the weights.
-      carries: number of hidden-size blocks of the state; the first is the output.
-      saved: hidden-size blocks of each array that `forward` keeps for `backward`.
-      shares_gate_gradient: whether the gradients of the input products and of the
-        hidden products are always equal.
+        gates: number of gate blocks of the weights.
+        carries: number of hidden-size blocks of the state; the first is the output.
+        saved: hidden-size blocks of each array that `forward` keeps for `backward`.
+        shares_gate_gradient: whether the gradients of the input products and of the
+            hidden products are always equal.
     """
 
     gates: int
@@ -34,12 +34,12 @@ class Cell(abc.ABC):
         """One step.
 
         Args:
-          inputs: input products with their bias.
-          hidden: hidden products with their bias.
-          state: before the step.
+            inputs: input products with their bias.
+            hidden: hidden products with their bias.
+            state: before the step.
 
         Returns:
-          State after the step, and what `backward` needs.
+            State after the step, and what `backward` needs.
         """
 
     @abc.abstractmethod
@@ -52,13 +52,13 @@ class Cell(abc.ABC):
         """Derivative of one step.
 
         Args:
-          saved: what `forward` kept.
-          previous: state before the step.
-          grads: gradient of the state after the step.
+            saved: what `forward` kept.
+            previous: state before the step.
+            grads: gradient of the state after the step.
 
         Returns:
-          Gradients of `inputs`, of `hidden`, and of the state before the step as far
-          as it does not go through the hidden products.
+            Gradients of `inputs`, of `hidden`, and of the state before the step as far
+            as it does not go through the hidden products.
         """
 
 

@@ -25,9 +25,9 @@ class ConvEncoder(nnx.Module):
         """Draws the parameters.
 
         Args:
-          config: sizes, input kinds and masking; for "channels" see
-            `_published_mean`.
-          rngs: source of randomness.
+            config: sizes, input kinds and masking; for "channels" see
+                `_published_mean`.
+            rngs: source of randomness.
         """
         self.kinds = tuple(config.kinds)
         self.masking = config.masking
@@ -44,8 +44,8 @@ class ConvEncoder(nnx.Module):
         """Encodes every sequence.
 
         Args:
-          items: for each kind the steps of the same sequences.
-          packing: not used; every encoder of a museum is called alike.
+            items: for each kind the steps of the same sequences.
+            packing: not used; every encoder of a museum is called alike.
         """
         del packing
         mean = _mean if self.masking == "time" else _published_mean

@@ -51,9 +51,9 @@ class Linear(nnx.Module):
         """Draws the parameters.
 
         Args:
-          in_size: floats of an input row.
-          out_size: floats of an output row.
-          rngs: source of randomness.
+            in_size: floats of an input row.
+            out_size: floats of an output row.
+            rngs: source of randomness.
         """
         self.kernel = nnx.Param(init.uniform(rngs, (in_size, out_size), in_size))
         self.bias = nnx.Param(init.uniform(rngs, (out_size,), in_size))
@@ -76,10 +76,10 @@ class SequenceConv(nnx.Module):
         """Draws the parameters.
 
         Args:
-          in_size: floats of a step.
-          channels: floats of an output step.
-          kernel_size: odd number of taps.
-          rngs: source of randomness.
+            in_size: floats of a step.
+            channels: floats of an output step.
+            kernel_size: odd number of taps.
+            rngs: source of randomness.
         """
         fan_in = in_size * kernel_size
         shape = (kernel_size, in_size, channels)
@@ -94,8 +94,8 @@ class SequenceConv(nnx.Module):
         """Convolves every sequence, none seeing its neighbours.
 
         Args:
-          steps: sequences one after another, finite.
-          membership: sequence of each row, as `ragged.row_owner` gives it.
+            steps: sequences one after another, finite.
+            membership: sequence of each row, as `ragged.row_owner` gives it.
         """
         kernel = self.kernel[...]
         taps, in_size, channels = kernel.shape

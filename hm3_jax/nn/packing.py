@@ -22,9 +22,9 @@ class Packing:
     and offsets stay plain scalars.
 
     Attributes:
-      lengths: int32 (sequences,), descending.
-      max_length: static upper bound of `lengths`.
-      capacity: static upper bound of the sum of `lengths`.
+        lengths: int32 (sequences,), descending.
+        max_length: static upper bound of `lengths`.
+        capacity: static upper bound of the sum of `lengths`.
     """
 
     lengths: Int[Array | np.ndarray, " sequences"]
@@ -79,8 +79,8 @@ def pack(lengths: Int[Array, " sequences"], max_length: int, capacity: int) -> P
     """Layout of a batch of sequences.
 
     Args:
-      lengths: of the sequences, in any order.
-      max_length: static upper bound of the lengths.
-      capacity: static upper bound of the sum of the lengths.
+        lengths: of the sequences, in any order.
+        max_length: static upper bound of the lengths.
+        capacity: static upper bound of the sum of the lengths.
     """
     return Packing(jnp.sort(lengths, descending=True), max_length, capacity)

@@ -26,8 +26,8 @@ class SetPool(nnx.Module):
         """Draws the parameters.
 
         Args:
-          config: sizes, input kinds, last layer or none.
-          rngs: source of randomness.
+            config: sizes, input kinds, last layer or none.
+            rngs: source of randomness.
         """
         self.kinds = tuple(config.kinds)
         for kind, in_size in config.kinds.items():
@@ -43,8 +43,8 @@ class SetPool(nnx.Module):
         """Pools every set.
 
         Args:
-          items: for each kind the items of the same sets.
-          packing: not used; every encoder of a museum is called alike.
+            items: for each kind the items of the same sets.
+            packing: not used; every encoder of a museum is called alike.
         """
         del packing
         pooled = []

@@ -18,9 +18,9 @@ class Ragged:
     """Rows of consecutive sets.
 
     Attributes:
-      values: float (capacity, d); set i owns `lengths[i]` rows, right after those of
-        set i - 1. Rows past the last set may hold anything, NaN included.
-      lengths: int32 (sets,); may contain zeros. Their sum is at most the capacity.
+        values: float (capacity, d); set i owns `lengths[i]` rows, right after those of
+            set i - 1. Rows past the last set may hold anything, NaN included.
+        lengths: int32 (sets,); may contain zeros. Their sum is at most the capacity.
     """
 
     values: Float[Array, "capacity d"]
@@ -38,7 +38,7 @@ class Ragged:
         layer would stop NaN in its result but not in its gradient, where 0 * NaN = NaN.
 
         Returns:
-          values (capacity, d) and `row_owner` of the lengths.
+            values (capacity, d) and `row_owner` of the lengths.
         """
         owner = row_owner(self.lengths, self.values.shape[0])
         owned = (owner < self.lengths.shape[0])[:, None]
@@ -49,11 +49,11 @@ def row_owner(lengths: Int[Array, " sets"], capacity: int) -> Int[Array, " capac
     """Set that each of `capacity` consecutive rows belongs to.
 
     Args:
-      lengths: rows of each set, int32 (sets,).
-      capacity: number of rows to answer for, static.
+        lengths: rows of each set, int32 (sets,).
+        capacity: number of rows to answer for, static.
 
     Returns:
-      int32 (capacity,), ascending; `sets` for rows past the last set.
+        int32 (capacity,), ascending; `sets` for rows past the last set.
     """
     ends = jnp.cumsum(lengths)
     rows = jnp.arange(capacity, dtype=ends.dtype)
@@ -69,14 +69,14 @@ def take_sets(
     """Row numbers of chosen sets of a large ragged column.
 
     Args:
-      offsets: rows `offsets[i]:offsets[i + 1]` of the column belong to its set i.
-      sets: chosen sets, int32; any value where `present` is False.
-      present: False for places of the batch that are not filled.
-      capacity: static number of rows to return.
+        offsets: rows `offsets[i]:offsets[i + 1]` of the column belong to its set i.
+        sets: chosen sets, int32; any value where `present` is False.
+        present: False for places of the batch that are not filled.
+        capacity: static number of rows to return.
 
     Returns:
-      The rows of the column, set after set, int32 (capacity,), 0 past the last one;
-      and the number of rows of each chosen set, int32 (sets,), 0 where not present.
+        The rows of the column, set after set, int32 (capacity,), 0 past the last one;
+        and the number of rows of each chosen set, int32 (sets,), 0 where not present.
     """
     chosen = jnp.where(present, sets, 0)
     lengths = jnp.where(present, offsets[chosen + 1] - offsets[chosen], 0)
@@ -97,10 +97,10 @@ def set_mean(
     """Mean of the rows of each set; `empty` for sets without rows.
 
     Args:
-      rows: finite; those of no set do not count.
-      membership: as `row_owner` gives it.
-      lengths: rows of each set.
-      empty: what an empty set counts as.
+        rows: finite; those of no set do not count.
+        membership: as `row_owner` gives it.
+        lengths: rows of each set.
+        empty: what an empty set counts as.
     """
     total = jax.ops.segment_sum(
         rows, membership, num_segments=lengths.shape[0], indices_are_sorted=True
@@ -115,12 +115,12 @@ def merge_sets(
     """Row counts after joining neighbouring sets into groups.
 
     Args:
-      lengths: rows of each set, int32 (sets,).
-      groups: how many consecutive sets each group joins, int32 (groups,). Sets past
-        the last group are left out.
+        lengths: rows of each set, int32 (sets,).
+        groups: how many consecutive sets each group joins, int32 (groups,). Sets past
+            the last group are left out.
 
     Returns:
-      Rows of each group, int32 (groups,).
+        Rows of each group, int32 (groups,).
     """
     owner = row_owner(groups, lengths.shape[0])
     return jax.ops.segment_sum(

@@ -37,15 +37,16 @@ def run(
     """Last hidden states of packed sequences, from a zero initial state.
 
     Args:
-      cell: GRU or LSTM.
-      inputs: input products (with bias) of the packed steps, finite everywhere.
-      kernel: hidden weights.
-      bias: hidden bias.
-      lengths: of the sequences, descending; at most `packing.lengths`, place by place.
-      packing: layout of the rows.
+        cell: GRU or LSTM.
+        inputs: input products (with bias) of the packed steps, finite everywhere.
+        kernel: hidden weights.
+        bias: hidden bias.
+        lengths: of the sequences, descending; at most `packing.lengths`, place by
+            place.
+        packing: layout of the rows.
 
     Returns:
-      Hidden state after the last step of each sequence; zero where its length is 0.
+        Hidden state after the last step of each sequence; zero where its length is 0.
     """
     return _run(cell, inputs, kernel, bias, lengths, packing)
 

@@ -28,8 +28,8 @@ class RecurrentEncoder(nnx.Module):
         """Draws the parameters.
 
         Args:
-          config: cell, sizes, directions.
-          rngs: source of randomness.
+            config: cell, sizes, directions.
+            rngs: source of randomness.
         """
         self.cell = _CELLS[config.cell]
         directions = 2 if config.bidirectional else 1
@@ -52,11 +52,11 @@ class RecurrentEncoder(nnx.Module):
         """Encodes every sequence of a batch.
 
         Args:
-          items: the steps of the sequences, of one kind; empty ones give zero.
-          packing: layout made with `pack` from at least these lengths.
+            items: the steps of the sequences, of one kind; empty ones give zero.
+            packing: layout made with `pack` from at least these lengths.
 
         Raises:
-          ValueError: no packing, or several kinds of steps.
+            ValueError: no packing, or several kinds of steps.
         """
         if packing is None or len(items) != 1:
             raise ValueError(

@@ -14,12 +14,11 @@ import difflib
 from collections.abc import Mapping
 from typing import Literal, get_args
 
+from hm3_jax.files.input_kinds import ROOM_KINDS
+
 Museum = Literal["recurrent", "pool", "conv"]
 Cell = Literal["gru", "lstm"]
 Masking = Literal["time", "channels"]
-
-KINDS = ("views", "images", "videos")
-"""Kinds of scene input, in the order in which a tower concatenates them."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -30,7 +29,7 @@ class NameParts:
         by_room: Rooms are pooled first and the museum is a sequence of rooms; otherwise
             the museum is the flat sequence of its rooms' items.
         museum: Kind of the model that yields the museum's embedding.
-        kinds: Input kinds of the scene tower, in the order of `KINDS`.
+        kinds: Input kinds of the scene tower, in the order of `ROOM_KINDS`.
     """
 
     by_room: bool
@@ -116,15 +115,15 @@ def check_size(label: str, value: object) -> int:
 
 
 def _ordered_kinds(kinds: Mapping[str, int]) -> dict[str, int]:
-    unknown = sorted(set(kinds) - set(KINDS))
+    unknown = sorted(set(kinds) - set(ROOM_KINDS))
     if unknown or "views" not in kinds:
         raise ValueError(
             f"input kinds must be views and possibly "
-            f"{', '.join(KINDS[1:])}, found {', '.join(kinds) or 'none'}"
+            f"{', '.join(ROOM_KINDS[1:])}, found {', '.join(kinds) or 'none'}"
         )
     return {
         kind: check_size(f"size of {kind}", kinds[kind])
-        for kind in KINDS
+        for kind in ROOM_KINDS
         if kind in kinds
     }
 
@@ -174,7 +173,7 @@ class PoolConfig:
     """A mean pool over processed items (HM3 `MeanPoolingProcessed`).
 
     Attributes:
-        kinds: Features of one item for each kind of input, in the order of `KINDS`.
+        kinds: Features of one item for each kind of input, in their order.
         size: Features of an item after its linear layer and relu.
         out_size: Features after the last linear layer, which are `size` (the published
             schema has one number for both); None where the model ends with the
@@ -212,7 +211,7 @@ class ConvConfig:
     """A 1-D convolution, mean and linear layer (HM3 `OneDimensionalCNN`).
 
     Attributes:
-        kinds: Features of one step for each kind of input, in the order of `KINDS`.
+        kinds: Features of one step for each kind of input, in their order.
         channels: Channels of each kind's convolution.
         kernel_size: Steps under the kernel; odd, so that zero padding keeps the length.
         out_size: Features after the last linear layer.
@@ -367,7 +366,7 @@ class StrategyConfig:
 
     @property
     def uses(self) -> tuple[str, ...]:
-        """Input kinds of the scene tower, in the order of `KINDS`."""
+        """Input kinds of the scene tower, in the order of `ROOM_KINDS`."""
         return tuple(input_kinds(self.museum if self.room is None else self.room))
 
     @property

@@ -29,8 +29,8 @@ class Descriptions:
     """The descriptions of a batch.
 
     Attributes:
-      sentences: sentence features of each description.
-      packing: layout for the recurrence over sentences.
+        sentences: sentence features of each description.
+        packing: layout for the recurrence over sentences.
     """
 
     sentences: Ragged
@@ -43,11 +43,11 @@ class Scenes:
     """The museums of a batch.
 
     Attributes:
-      rooms: rooms of each museum, int32 (museums,).
-      items: for each kind of input the features of every room's items; the rooms of
-        the batch in the order of their museums, then rooms that belong to none.
-      packing: layout for a recurrence over rooms (by-room strategies) or over views
-        (flat ones); None where the museum model has no recurrence.
+        rooms: rooms of each museum, int32 (museums,).
+        items: for each kind of input the features of every room's items; the rooms of
+            the batch in the order of their museums, then rooms that belong to none.
+        packing: layout for a recurrence over rooms (by-room strategies) or over views
+            (flat ones); None where the museum model has no recurrence.
     """
 
     rooms: Int[Array, " museums"]
@@ -92,8 +92,8 @@ class TwoTowers(nnx.Module):
         """Draws the parameters of both towers.
 
         Args:
-          config: the strategy.
-          rngs: source of randomness; its `params` stream is used.
+            config: the strategy.
+            rngs: source of randomness; its `params` stream is used.
         """
         self.text = RecurrentEncoder(config.text, rngs=rngs)
         museum = _encoder(config.museum, rngs)

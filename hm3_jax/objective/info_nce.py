@@ -25,7 +25,7 @@ class InfoNCE(Loss):
     loss 0.
 
     Attributes:
-      temperature: ``1 / a`` before the first step.
+        temperature: ``1 / a`` before the first step.
 
     References:
       van den Oord, Li and Vinyals, Representation Learning with Contrastive Predictive

@@ -28,7 +28,7 @@ class Loss(abc.ABC):
         """One structure for runs with any of the given ones, to compute together.
 
         Raises:
-          ValueError: they cannot be computed together.
+            ValueError: they cannot be computed together.
         """
         (shared,) = set(losses)
         return shared
@@ -46,13 +46,13 @@ class Loss(abc.ABC):
         """Loss of a batch in both directions.
 
         Args:
-          scores: ``s[i, j]`` of description ``i`` and museum ``j``, float.
-          themes: theme of each museum; read only where the loss uses themes.
-          valid: rows and columns that hold a museum. Nothing at the others has any
-            influence on values or gradient, NaN included. (The gradient is safe from
-            here to ``scores``; `Scores` takes ``valid`` for the rest.)
-          numbers: of this kind of loss, traced.
-          key: PRNG key, read only where the loss draws. What is drawn for an anchor
-            depends on the key and its row, not on the amount of padding.
-          params: as `parameters` gives them, after some training.
+            scores: ``s[i, j]`` of description ``i`` and museum ``j``, float.
+            themes: theme of each museum; read only where the loss uses themes.
+            valid: rows and columns that hold a museum. Nothing at the others has any
+                influence on values or gradient, NaN included. (The gradient is safe
+                from here to ``scores``; `Scores` takes ``valid`` for the rest.)
+            numbers: of this kind of loss, traced.
+            key: PRNG key, read only where the loss draws. What is drawn for an anchor
+                depends on the key and its row, not on the amount of padding.
+            params: as `parameters` gives them, after some training.
         """

@@ -28,11 +28,11 @@ class Found(NamedTuple):
     """Where the relevant items of queries stand in their rankings; at least one each.
 
     Attributes:
-      first: rank of the best one, from 1; None where no metric asks for it.
-      relevant: how many there are.
-      hits: of those, how many in the first 1, 5, 10.
-      ndcg: gain 1 for each, over the ideal ranking's.
-      average_precision: mean precision at their ranks.
+        first: rank of the best one, from 1; None where no metric asks for it.
+        relevant: how many there are.
+        hits: of those, how many in the first 1, 5, 10.
+        ndcg: gain 1 for each, over the ideal ranking's.
+        average_precision: mean precision at their ranks.
     """
 
     first: Any
@@ -46,8 +46,8 @@ def found_in(ranked: Bool[Any, "queries items"]) -> Found:
     """What rankings come to, in float64 where that type is enabled.
 
     Args:
-      ranked: whether what stands at each place is relevant. A ranking without anything
-        relevant yields zeros, and a `first` behind its end.
+        ranked: whether what stands at each place is relevant. A ranking without
+            anything relevant yields zeros, and a `first` behind its end.
     """
     xp = ranked.__array_namespace__()
     items = ranked.shape[1]
@@ -86,17 +86,17 @@ class Metric:
     """A metric, of one direction or the other.
 
     Attributes:
-      name: published, without the direction.
-      label: how tables and figures call it.
-      formula: a query's score, a fraction of 1 or a rank; a metric of a set of queries
-        is the mean or the median of these.
-      relevance: what counts as relevant in it.
-      unit: "%" or "rank", which counts from 1 and is better when lower.
-      over_queries: how a set's metric is made of its queries' scores.
-      graded: whether a query's score may be something between none and all.
-      published_flag: what `best_strategy` calls it behind the direction.
-      apart: directions in which the published order has it behind all others; empty
-        where it stands among those of its direction.
+        name: published, without the direction.
+        label: how tables and figures call it.
+        formula: a query's score, a fraction of 1 or a rank; a metric of a set of
+            queries is the mean or the median of these.
+        relevance: what counts as relevant in it.
+        unit: "%" or "rank", which counts from 1 and is better when lower.
+        over_queries: how a set's metric is made of its queries' scores.
+        graded: whether a query's score may be something between none and all.
+        published_flag: what `best_strategy` calls it behind the direction.
+        apart: directions in which the published order has it behind all others; empty
+            where it stands among those of its direction.
     """
 
     name: str
@@ -265,7 +265,7 @@ def scores_of_queries(
     """Scores of single queries by the name of the metric, see `Metric.of_queries`.
 
     Args:
-      found: by what is relevant; metrics of what is left out are left out.
+        found: by what is relevant; metrics of what is left out are left out.
     """
     return {
         metric.name: metric.of_queries(found[metric.relevance])

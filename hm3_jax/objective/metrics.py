@@ -53,19 +53,19 @@ def retrieval_metrics(
       over all relevant items.
 
     Args:
-      descriptions: embeddings, any float type, on host or device; lengths are free.
-      museums: embeddings; row ``i`` belongs to description ``i``.
-      themes: integer theme of each museum.
-      block_size: queries ranked at a time, rounded up to a multiple of `TILE`; by
-        default as many as fit 2**20 similarities. It changes time and memory, not one
-        bit of the result. Memory is linear in n.
+        descriptions: embeddings, any float type, on host or device; lengths are free.
+        museums: embeddings; row ``i`` belongs to description ``i``.
+        themes: integer theme of each museum.
+        block_size: queries ranked at a time, rounded up to a multiple of `TILE`; by
+            default as many as fit 2**20 similarities. It changes time and memory, not
+            one bit of the result. Memory is linear in n.
 
     Returns:
-      The published keys, in the published order.
+        The published keys, in the published order.
 
     Raises:
-      ValueError: shapes do not match, no museum, a row that is not finite (named), or
-        themes that are not integers.
+        ValueError: shapes do not match, no museum, a row that is not finite (named), or
+            themes that are not integers.
     """
     return summarise(*score_queries(descriptions, museums, themes, block_size))
 
@@ -115,15 +115,15 @@ def split_scores(
     """`score_queries` inside a compiled program, without its checks.
 
     Args:
-      descriptions: embeddings that ``scores`` reads.
-      museums: the same; row ``i`` belongs to description ``i``.
-      themes: int32 theme of each museum.
-      params: of the scores.
-      scores: what pairs are ranked by.
-      side_by_side: sets that `vmap` computes at once, which share the memory.
+        descriptions: embeddings that ``scores`` reads.
+        museums: the same; row ``i`` belongs to description ``i``.
+        themes: int32 theme of each museum.
+        params: of the scores.
+        scores: what pairs are ranked by.
+        side_by_side: sets that `vmap` computes at once, which share the memory.
 
     Returns:
-      Scores (t2s, s2t) of length n.
+        Scores (t2s, s2t) of length n.
     """
     count = themes.shape[0]
     missing = -count % TILE

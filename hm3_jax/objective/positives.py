@@ -13,8 +13,8 @@ class Draws(NamedTuple):
     """Museums drawn for each anchor of a batch.
 
     Attributes:
-      museums: indices into the batch.
-      drawn: False where the anchor has no further one.
+        museums: indices into the batch.
+        drawn: False where the anchor has no further one.
     """
 
     museums: Int[Array, "batch samples"]
@@ -36,15 +36,15 @@ def draw_positives(
     as long as it has one candidate.
 
     Args:
-      key: PRNG key. A row's draws depend on the key, the row's index and its
-        candidates, not on how much padding follows.
-      themes: theme of each museum.
-      valid: museums that may be anchors or positives.
-      samples: draws for each anchor, at least 1.
-      with_replacement: draw each time from all candidates.
+        key: PRNG key. A row's draws depend on the key, the row's index and its
+            candidates, not on how much padding follows.
+        themes: theme of each museum.
+        valid: museums that may be anchors or positives.
+        samples: draws for each anchor, at least 1.
+        with_replacement: draw each time from all candidates.
 
     Returns:
-      The draws, at most ``batch`` a row without replacement.
+        The draws, at most ``batch`` a row without replacement.
 
     References:
       The published release's ``new_positive_samples``.

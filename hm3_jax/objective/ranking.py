@@ -27,9 +27,9 @@ class QueryScores(NamedTuple):
     """What the metrics need of every query's ranking; rows of padding hold zeros.
 
     Attributes:
-      rank: of the query's own item, from 1; int32.
-      theme: of the items of the query's theme, its own item included, without
-        `first`; int32, float32.
+        rank: of the query's own item, from 1; int32.
+        theme: of the items of the query's theme, its own item included, without
+            `first`; int32, float32.
     """
 
     rank: Int[Array, " n"]
@@ -52,19 +52,19 @@ def query_scores(
     `jax.jit` and `jax.vmap` whether or not 64-bit types are enabled outside.
 
     Args:
-      descriptions: embeddings that ``scores`` reads, float32 (n, d) for cosines; ``n``
-        a multiple of `TILE`.
-      museums: the same; row ``i`` belongs to description ``i``.
-      themes: int32 theme of each museum.
-      count: how many leading rows hold a museum. The rest is padding and may hold
-        anything.
-      params: of the scores; those they begin with by default.
-      block_size: queries ranked at a time in each direction, a multiple of `TILE`.
-        Memory is about ``90 * block_size * n`` bytes. Changes no bit of the result.
-      scores: what pairs are ranked by.
+        descriptions: embeddings that ``scores`` reads, float32 (n, d) for cosines;
+            ``n`` a multiple of `TILE`.
+        museums: the same; row ``i`` belongs to description ``i``.
+        themes: int32 theme of each museum.
+        count: how many leading rows hold a museum. The rest is padding and may hold
+            anything.
+        params: of the scores; those they begin with by default.
+        block_size: queries ranked at a time in each direction, a multiple of `TILE`.
+            Memory is about ``90 * block_size * n`` bytes. Changes no bit of the result.
+        scores: what pairs are ranked by.
 
     Returns:
-      Scores of descriptions as queries (t2s), and of museums as queries (s2t).
+        Scores of descriptions as queries (t2s), and of museums as queries (s2t).
     """
 
     def score(similarity: Array, rows: Array) -> QueryScores:

@@ -36,8 +36,8 @@ class Scores(abc.ABC):
         """What `block` reads of descriptions or museums: work done once for each.
 
         Args:
-          embedded: a tree with a leading axis of descriptions or of museums.
-          params: as `parameters` gives them, after some training.
+            embedded: a tree with a leading axis of descriptions or of museums.
+            params: as `parameters` gives them, after some training.
         """
 
     @abc.abstractmethod
@@ -47,9 +47,9 @@ class Scores(abc.ABC):
         """Scores of all pairs of prepared descriptions and museums; larger is better.
 
         Args:
-          descriptions: as `prepare` gives them.
-          museums: as `prepare` gives them, any number.
-          params: as for `prepare`.
+            descriptions: as `prepare` gives them.
+            museums: as `prepare` gives them, any number.
+            params: as for `prepare`.
         """
 
     def __call__(
@@ -62,15 +62,15 @@ class Scores(abc.ABC):
         """Scores of every description of a batch with every museum of it.
 
         Args:
-          descriptions: embedded descriptions.
-          museums: embedded museums; row ``i`` belongs to description ``i``.
-          valid: rows that hold a pair. The others are replaced by zeros first, so that
-            whatever stands in the padding, NaN included, reaches neither the values
-            nor the gradient of the rest. Without it, every row counts.
-          params: as `parameters` gives them, after some training; those without it.
+            descriptions: embedded descriptions.
+            museums: embedded museums; row ``i`` belongs to description ``i``.
+            valid: rows that hold a pair. The others are replaced by zeros first, so
+                that whatever stands in the padding, NaN included, reaches neither the
+                values nor the gradient of the rest. Without it, every row counts.
+            params: as `parameters` gives them, after some training; those without it.
 
         Raises:
-          ValueError: the two are not of one number of rows.
+            ValueError: the two are not of one number of rows.
         """
         rows = [{len(x) for x in jax.tree.leaves(t)} for t in (descriptions, museums)]
         if rows[0] != rows[1] or len(rows[0]) != 1:
@@ -133,10 +133,10 @@ def unit_vectors(vectors: Float[Array, "*batch d"]) -> Float[Array, "*batch d"]:
     """Divides each vector by ``sqrt(sum of squares + 1e-18)``.
 
     Args:
-      vectors: float vectors along the last axis.
+        vectors: float vectors along the last axis.
 
     Returns:
-      Vectors of length 1, of the same shape and dtype; a zero vector stays zero.
+        Vectors of length 1, of the same shape and dtype; a zero vector stays zero.
     """
     squares = jnp.sum(jnp.square(vectors), axis=-1, keepdims=True)
     return vectors / jnp.sqrt(squares + NORM_EPSILON)

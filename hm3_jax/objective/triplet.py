@@ -40,19 +40,19 @@ class TripletLoss(Loss):
     Errors name the published flags the fields stand for.
 
     Attributes:
-      uses_themes: `use_categories_in_loss`: negatives of the first component are other
-        themes'. None leaves it to `TripletWeights.uses_themes`, for runs that differ in
-        it.
-      within_theme: `loss_within_category_margin` is given: a second component within
-        themes.
-      filter_out_hard_negatives: keep negatives less similar than the match only. None
-        leaves it to `TripletWeights.filter_out_hard_negatives`.
-      new_positive_samples: museums of the anchor's theme drawn as positives of the
-        second component; None for none.
-      with_replacement: `allow_sampling_replacement_of_new_positives`.
+        uses_themes: `use_categories_in_loss`: negatives of the first component are
+            other themes'. None leaves it to `TripletWeights.uses_themes`, for runs that
+            differ in it.
+        within_theme: `loss_within_category_margin` is given: a second component within
+            themes.
+        filter_out_hard_negatives: keep negatives less similar than the match only. None
+            leaves it to `TripletWeights.filter_out_hard_negatives`.
+        new_positive_samples: museums of the anchor's theme drawn as positives of the
+            second component; None for none.
+        with_replacement: `allow_sampling_replacement_of_new_positives`.
 
     Raises:
-      ValueError: settings that contradict each other, both named.
+        ValueError: settings that contradict each other, both named.
     """
 
     uses_themes: bool | None = False
@@ -101,7 +101,7 @@ class TripletLoss(Loss):
         component has weight 0 for it, which changes no bit of its loss.
 
         Args:
-          configs: at least one; all with the same new positives, or none.
+            configs: at least one; all with the same new positives, or none.
         """
 
         def shared(values: set[bool | None]) -> bool | None:
@@ -131,7 +131,7 @@ class TripletLoss(Loss):
         """Loss of a batch, see `Loss`; ``numbers`` are margins and weight.
 
         Raises:
-          ValueError: shapes do not fit, or new positives without a key.
+            ValueError: shapes do not fit, or new positives without a key.
 
         References:
           HM3 (ICMR 2025), and its published release.
@@ -194,13 +194,13 @@ class TripletWeights:
     """The numbers of the loss: a pytree of scalars (or of a leading axis to vmap).
 
     Attributes:
-      margin: `loss_margin`, in units of cosine.
-      within_theme_margin: `loss_within_category_margin`; read by the within-theme
-        component only.
-      second_component_weight: `second_loss_component_weight` w:
-        (1 - w) * first + w * second.
-      uses_themes: wanted where `TripletLoss` has None for it.
-      filter_out_hard_negatives: wanted where `TripletLoss` has None for it.
+        margin: `loss_margin`, in units of cosine.
+        within_theme_margin: `loss_within_category_margin`; read by the within-theme
+            component only.
+        second_component_weight: `second_loss_component_weight` w:
+            (1 - w) * first + w * second.
+        uses_themes: wanted where `TripletLoss` has None for it.
+        filter_out_hard_negatives: wanted where `TripletLoss` has None for it.
     """
 
     margin: Scalar = 0.25
@@ -220,8 +220,8 @@ class TripletWeights:
         """Weights from settings a user typed.
 
         Raises:
-          ValueError: a margin is negative or not finite, or the weight is outside
-            [0, 1]; named by its flag.
+            ValueError: a margin is negative or not finite, or the weight is outside
+                [0, 1]; named by its flag.
         """
         for flag, value, highest in (
             ("loss_margin", margin, math.inf),

@@ -26,10 +26,10 @@ class Interval:
     """A difference of means, and how sure it is.
 
     Attributes:
-      difference: as observed.
-      low: lower end of the 95 % interval.
-      high: upper end.
-      p: two-sided.
+        difference: as observed.
+        low: lower end of the 95 % interval.
+        high: upper end.
+        p: two-sided.
     """
 
     difference: float
@@ -52,13 +52,13 @@ def over_queries(
     """Resamples queries; every column sees the same resamples.
 
     Args:
-      differences: of each query's scores (mean over tries), A minus B.
-      resamples: how many.
-      seed: of the resampling.
+        differences: of each query's scores (mean over tries), A minus B.
+        resamples: how many.
+        seed: of the resampling.
 
     Returns:
-      A percentile interval of the mean for each column; p is twice the share of
-      resamples on the other side of 0, counting one more, at most 1.
+        A percentile interval of the mean for each column; p is twice the share of
+        resamples on the other side of 0, counting one more, at most 1.
     """
     values = np.asarray(differences, np.float64)
     # In float32, as the scores are: twice as fast, and the error of a mean is 1e-6.
@@ -81,13 +81,13 @@ def over_tries(
     """Student's t over tries: whether models trained again would differ.
 
     Args:
-      a: a metric of every try of A.
-      b: the same of B.
-      paired: try k of A and try k of B belong together (the same order of batches);
-        otherwise variances are pooled as Welch (1947) does.
+        a: a metric of every try of A.
+        b: the same of B.
+        paired: try k of A and try k of B belong together (the same order of batches);
+            otherwise variances are pooled as Welch (1947) does.
 
     Returns:
-      An interval of mean A minus mean B; None where a run has fewer than two tries.
+        An interval of mean A minus mean B; None where a run has fewer than two tries.
     """
     if len(a) < 2 or len(b) < 2:
         return None

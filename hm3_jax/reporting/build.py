@@ -29,13 +29,13 @@ class ReportConfig:
     """What to report.
 
     Attributes:
-      runs: folders that hold run folders.
-      output: folder to write.
-      layouts: published tables to make, some of `LAYOUTS`.
-      compare: names of two runs to compare in all metrics, in one text with commas or
-        in several; empty for none.
-      show: names of the runs that figures show, likewise; empty to choose.
-      figures: draw figures.
+        runs: folders that hold run folders.
+        output: folder to write.
+        layouts: published tables to make, some of `LAYOUTS`.
+        compare: names of two runs to compare in all metrics, in one text with commas or
+            in several; empty for none.
+        show: names of the runs that figures show, likewise; empty to choose.
+        figures: draw figures.
     """
 
     runs: tuple[Path, ...]
@@ -50,13 +50,13 @@ def make_report(config: ReportConfig, say: Callable[[str], None]) -> Report:
     """Reads runs, and writes tables and figures.
 
     Args:
-      config: what to report.
-      say: told in one line each what is not used, as soon as it is known.
+        config: what to report.
+        say: told in one line each what is not used, as soon as it is known.
 
     Raises:
-      FileExistsError: the output folder holds something that is no report.
-      FileNotFoundError: a folder of runs does not exist.
-      ValueError: no run has a finished try, or a name means none.
+        FileExistsError: the output folder holds something that is no report.
+        FileNotFoundError: a folder of runs does not exist.
+        ValueError: no run has a finished try, or a name means none.
     """
     # First: what cannot be written is known before minutes of reading.
     with replaced(config.output, config.runs) as partial:

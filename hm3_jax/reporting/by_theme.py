@@ -25,11 +25,11 @@ class ThemeScores:
     """What the queries of one theme reach, among the items of all themes.
 
     Attributes:
-      theme: name.
-      count: queries, as many in each direction.
-      metrics: published keys.
-      confused: other themes among the first museums for its descriptions and their
-        share of those in percent, the largest first.
+        theme: name.
+        count: queries, as many in each direction.
+        metrics: published keys.
+        confused: other themes among the first museums for its descriptions and their
+            share of those in percent, the largest first.
     """
 
     theme: str
@@ -47,14 +47,14 @@ def scores_by_theme(
     """Splits the scores of queries by theme.
 
     Args:
-      scores: of every query, by theme too in both directions: `query_scores`.
-      first: first museums for every description: `first_ranked`.
-      themes: of every museum, numbers of `names`.
-      names: of the themes.
+        scores: of every query, by theme too in both directions: `query_scores`.
+        first: first museums for every description: `first_ranked`.
+        themes: of every museum, numbers of `names`.
+        names: of the themes.
 
     Returns:
-      Themes that have museums, in the order of `names`. Means of the metrics, weighted
-      by `count`, are those of all queries; medians are not.
+        Themes that have museums, in the order of `names`. Means of the metrics,
+        weighted by `count`, are those of all queries; medians are not.
     """
     found = []
     for theme in map(int, np.unique(themes)):

@@ -17,13 +17,13 @@ def find_runs_named(given: Sequence[str], runs: Sequence[Run], flag: str) -> lis
     together again where that is the name of a run, the longest first.
 
     Args:
-      given: values of the flag.
-      runs: with a finished try.
-      flag: for messages.
+        given: values of the flag.
+        runs: with a finished try.
+        flag: for messages.
 
     Raises:
-      ValueError: a part is in no run's name, a name means several runs, or a run is
-        named twice.
+        ValueError: a part is in no run's name, a name means several runs, or a run is
+            named twice.
     """
     found: list[Run] = []
     for text in given:
@@ -73,7 +73,7 @@ def choose_shown(runs: Sequence[Run]) -> list[Run]:
     strategies'.
 
     Args:
-      runs: of one data set, with a finished try.
+        runs: of one data set, with a finished try.
     """
     best = _best(runs, "t2s_mAP")
     same = [run for run in runs if run.strategy == best.strategy]

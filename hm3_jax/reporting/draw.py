@@ -41,11 +41,11 @@ def draw_all(
     The slowest part of a report, t-SNE, goes on while what was drawn is written.
 
     Args:
-      groups: runs with a finished try, by data set.
-      shown: of one data set; the first two are drawn side by side.
-      tests: of runs whose tests could be read; those shown with embeddings.
-      stem: file stem of a figure of a data set.
-      say: told what is not drawn, and why.
+        groups: runs with a finished try, by data set.
+        shown: of one data set; the first two are drawn side by side.
+        tests: of runs whose tests could be read; those shown with embeddings.
+        stem: file stem of a figure of a data set.
+        say: told what is not drawn, and why.
     """
     labels = [strategy_label(run) for run in shown]
     names = dict(zip(shown, short_names(shown, labels), strict=True))

@@ -31,14 +31,14 @@ def layout_table(
     """A published table for the runs of one data set.
 
     Args:
-      layout: one of `LAYOUTS`.
-      data: that all the runs are of.
-      runs: with a finished try.
-      tests: of those whose tests could be read.
-      name: file stem.
+        layout: one of `LAYOUTS`.
+        data: that all the runs are of.
+        runs: with a finished try.
+        tests: of those whose tests could be read.
+        name: file stem.
 
     Returns:
-      The table; None where no run repeats any of its experiments.
+        The table; None where no run repeats any of its experiments.
     """
     published = load_published()
     wanted = published.layouts[layout]

@@ -27,8 +27,8 @@ def check_formats(formats: Sequence[str]) -> None:
     """Refuses what cannot be written, before anything is computed.
 
     Raises:
-      ValueError: a format is unknown.
-      ModuleNotFoundError: parquet is wanted and pyarrow is not installed.
+        ValueError: a format is unknown.
+        ModuleNotFoundError: parquet is wanted and pyarrow is not installed.
     """
     for name in formats:
         if name not in FORMATS:
@@ -54,16 +54,16 @@ def query_columns(
     """The table of all queries, descriptions before museums.
 
     Args:
-      ids: of the museums.
-      themes: of the museums, numbers of `names`.
-      names: of the themes.
-      scores: of every query, in percent: `query_scores`, by theme in both directions.
-      first: for each direction what every query found first, best first.
+        ids: of the museums.
+        themes: of the museums, numbers of `names`.
+        names: of the themes.
+        scores: of every query, in percent: `query_scores`, by theme in both directions.
+        first: for each direction what every query found first, best first.
 
     Returns:
-      Columns by name, all of length 2n: `direction`, `id`, `theme`, `rank` of the own
-      item from 1, scores under the published keys, and `top_1`, `top_2`, ... the ids
-      of the first items.
+        Columns by name, all of length 2n: `direction`, `id`, `theme`, `rank` of the own
+        item from 1, scores under the published keys, and `top_1`, `top_2`, ... the ids
+        of the first items.
     """
     known = np.array(ids, object)
     columns: dict[str, Column] = {

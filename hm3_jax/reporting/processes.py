@@ -26,7 +26,7 @@ def processes(count: int) -> Iterator[Submit]:
     What has not begun when the block ends with an error never does.
 
     Args:
-      count: of processes; each starts when there is work for it.
+        count: of processes; each starts when there is work for it.
     """
     # Started afresh: a copy of this process would have the locks of its threads.
     pool = ProcessPoolExecutor(count, multiprocessing.get_context("spawn"))

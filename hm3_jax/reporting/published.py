@@ -17,13 +17,13 @@ class PublishedExperiment:
     """One published experiment: some settings, all strategies.
 
     Attributes:
-      data_set: "genMuseums" or "Museums3k".
-      title: what sets it apart.
-      videos: whether strategies see videos beside views.
-      file: of its flags, in configs/experiments.
-      settings: all settings of the training.
-      metrics: published keys.
-      results: a number for each metric, by the paper's name of the strategy.
+        data_set: "genMuseums" or "Museums3k".
+        title: what sets it apart.
+        videos: whether strategies see videos beside views.
+        file: of its flags, in configs/experiments.
+        settings: all settings of the training.
+        metrics: published keys.
+        results: a number for each metric, by the paper's name of the strategy.
     """
 
     data_set: str
@@ -46,10 +46,10 @@ class Layout:
     """A published table.
 
     Attributes:
-      name: what --layout calls it.
-      title: above it.
-      heads: of the groups of columns.
-      experiments: one a group of columns.
+        name: what --layout calls it.
+        title: above it.
+        heads: of the groups of columns.
+        experiments: one a group of columns.
     """
 
     name: str
@@ -63,12 +63,12 @@ class Published:
     """What `published.json` holds.
 
     Attributes:
-      source: of the numbers.
-      labels: the paper's names by file stems without "_video".
-      strategies: the published strategies' JSON, by file stem.
-      defaults: settings of the training where nothing is said.
-      layouts: by name.
-      data_sets: names that data sets go by and number of test museums, by name.
+        source: of the numbers.
+        labels: the paper's names by file stems without "_video".
+        strategies: the published strategies' JSON, by file stem.
+        defaults: settings of the training where nothing is said.
+        layouts: by name.
+        data_sets: names that data sets go by and number of test museums, by name.
     """
 
     source: str

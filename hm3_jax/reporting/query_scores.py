@@ -32,8 +32,8 @@ class Ranking:
     """Embeddings of a test set, in one direction.
 
     Attributes:
-      queries: unit vectors, float32 (n, d).
-      items: unit vectors, float32 (n, d); row i belongs to query i.
+        queries: unit vectors, float32 (n, d).
+        items: unit vectors, float32 (n, d); row i belongs to query i.
     """
 
     queries: Float[np.ndarray, "n d"]
@@ -62,13 +62,13 @@ def query_scores(
     """Scores of every query, whose mean over queries is the metric of that key.
 
     Args:
-      ranking: of museums for descriptions.
-      themes: theme of every museum; only equality matters.
-      by_theme: directions of which scores by theme are wanted too.
+        ranking: of museums for descriptions.
+        themes: theme of every museum; only equality matters.
+        by_theme: directions of which scores by theme are wanted too.
 
     Returns:
-      float32 in percent, ranks from 1; of the published keys all but median_rank,
-      which is no mean.
+        float32 in percent, ranks from 1; of the published keys all but median_rank,
+        which is no mean.
     """
     labels = np.unique(themes, return_inverse=True)[1]
     kept = _kept(ranking)
@@ -113,8 +113,8 @@ def own_ranks(
     """Rank of each query's own item, from 1; ties by index.
 
     Args:
-      similarity: of some queries.
-      own: number of each one's own item.
+        similarity: of some queries.
+        own: number of each one's own item.
     """
     value = similarity[np.arange(len(own)), own][:, None]
     ranks = 1 + np.count_nonzero(similarity > value, axis=1)
@@ -146,8 +146,8 @@ def ranked(
     """Items of each query's ranking, best first; ties by index.
 
     Args:
-      similarity: of some queries.
-      first: how many of them are wanted, at most; all without it.
+        similarity: of some queries.
+        first: how many of them are wanted, at most; all without it.
     """
     keys = _keys(similarity, 0)
     if first is not None and first < keys.shape[1]:
@@ -160,11 +160,11 @@ def first_ranked(ranking: Ranking, first: int) -> dict[str, Int[np.ndarray, "n f
     """First items of every query's ranking, for each direction.
 
     Args:
-      ranking: of museums for descriptions.
-      first: how many; fewer where there are fewer.
+        ranking: of museums for descriptions.
+        first: how many; fewer where there are fewer.
 
     Returns:
-      Numbers of items, best first; they stand where `query_scores` has them.
+        Numbers of items, best first; they stand where `query_scores` has them.
     """
     kept = _kept(ranking)
     return {

@@ -19,15 +19,15 @@ def find_runs(folders: Sequence[Path], say: Say) -> list[Run]:
     """Reads all run folders below some folders.
 
     Args:
-      folders: workdirs, experiments or folders of a strategy.
-      say: told in one line each about what is not used, and why.
+        folders: workdirs, experiments or folders of a strategy.
+        say: told in one line each about what is not used, and why.
 
     Returns:
-      Runs in the order of their folders, those without a finished try among them.
+        Runs in the order of their folders, those without a finished try among them.
 
     Raises:
-      FileNotFoundError: a folder does not exist.
-      ValueError: there is no run folder.
+        FileNotFoundError: a folder does not exist.
+        ValueError: there is no run folder.
     """
     found: dict[Path, None] = {}
     for folder in folders:

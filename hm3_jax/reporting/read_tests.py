@@ -28,12 +28,12 @@ def read_all(
     """Tests of runs.
 
     Args:
-      wanted: runs, each with a finished try.
-      say: told about those that cannot be read.
-      much: bytes from which on several processes read.
+        wanted: runs, each with a finished try.
+        say: told about those that cannot be read.
+        much: bytes from which on several processes read.
 
     Returns:
-      The tests that can be read.
+        The tests that can be read.
     """
     size = sum(_size(one.run) for one in wanted)
     count = min(_PROCESSES, cores(), len(wanted))

@@ -31,12 +31,12 @@ class FoundTry:
     """A try's record, and its test where it has one.
 
     Attributes:
-      number: from 1.
-      settings: of the training, without the number.
-      config: published JSON of the strategy.
-      data: what it was trained on.
-      tested: its test; None where it is not finished.
-      state: what became of it where it is not finished; empty otherwise.
+        number: from 1.
+        settings: of the training, without the number.
+        config: published JSON of the strategy.
+        data: what it was trained on.
+        tested: its test; None where it is not finished.
+        state: what became of it where it is not finished; empty otherwise.
     """
 
     number: int
@@ -51,7 +51,7 @@ def read_object(path: Path) -> dict[str, Any]:
     """Reads a JSON object.
 
     Raises:
-      ValueError: the file is something else, or not to be read.
+        ValueError: the file is something else, or not to be read.
     """
     try:
         return json_files.read_object(path)
@@ -63,7 +63,7 @@ def entries(experiment: Path) -> list[Mapping[str, Any]]:
     """What experiment.json says of each strategy; empty where there is no such file.
 
     Raises:
-      ValueError: the file is something else.
+        ValueError: the file is something else.
     """
     path = experiment / "experiment.json"
     if not path.exists():
@@ -78,12 +78,12 @@ def read_try(folder: Path, number: int, say: Say) -> FoundTry:
     """Reads a try.
 
     Args:
-      folder: of the try.
-      number: of the try.
-      say: told about metrics that are missing.
+        folder: of the try.
+        number: of the try.
+        say: told about metrics that are missing.
 
     Raises:
-      ValueError: a file is damaged or of a newer version.
+        ValueError: a file is damaged or of a newer version.
     """
     _check_checkpoints(folder)
     record = _record(folder)
@@ -142,7 +142,7 @@ def theme_names(strategy_folder: Path) -> Sequence[str] | None:
     """Names of the themes that test_output.json has numbers of.
 
     Returns:
-      None where experiment.json does not say.
+        None where experiment.json does not say.
     """
     names = _entry(strategy_folder).get("themes")
     return names if isinstance(names, list) else None

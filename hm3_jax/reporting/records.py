@@ -12,9 +12,9 @@ class DataSet:
     """Features that runs were trained and tested on; runs of others do not compare.
 
     Attributes:
-      name: of the data set.
-      kind: "real", "synthetic", or "unknown" where no file says.
-      checksum: of the feature store's manifest.
+        name: of the data set.
+        kind: "real", "synthetic", or "unknown" where no file says.
+        checksum: of the feature store's manifest.
     """
 
     name: str
@@ -31,9 +31,9 @@ class Try:
     """A finished try.
 
     Attributes:
-      number: from 1.
-      epoch: finished epochs of the parameters that were tested.
-      metrics: of the test split, published keys; those that are missing were said.
+        number: from 1.
+        epoch: finished epochs of the parameters that were tested.
+        metrics: of the test split, published keys; those that are missing were said.
     """
 
     number: int
@@ -46,16 +46,16 @@ class Run:
     """A strategy of an experiment: what one row of a table shows.
 
     Attributes:
-      name: EXPERIMENT/STRATEGY, with folders before it where others have that name.
-      folder: where its tries are.
-      strategy: file stem of the strategy.
-      settings: of the training, published names, as its record has them.
-      config: published JSON of the strategy.
-      date: on which its experiment was written, YYYY-MM-DD; empty where no file says.
-      data: what it was trained and tested on.
-      tries: finished ones, in order.
-      asked: number of tries that were asked for.
-      states: what became of the tries that are not finished, by number.
+        name: EXPERIMENT/STRATEGY, with folders before it where others have that name.
+        folder: where its tries are.
+        strategy: file stem of the strategy.
+        settings: of the training, published names, as its record has them.
+        config: published JSON of the strategy.
+        date: on which its experiment was written, YYYY-MM-DD; empty where no file says.
+        data: what it was trained and tested on.
+        tries: finished ones, in order.
+        asked: number of tries that were asked for.
+        states: what became of the tries that are not finished, by number.
     """
 
     name: str

@@ -47,8 +47,8 @@ class Embedded:
     """Embeddings of one try, for figures.
 
     Attributes:
-      number: of the try.
-      ranking: descriptions as queries, museums as items; unit vectors.
+        number: of the try.
+        ranking: descriptions as queries, museums as items; unit vectors.
     """
 
     number: int
@@ -60,11 +60,11 @@ class TestedRun:
     """The test of a run, query by query.
 
     Attributes:
-      ids: of the test museums.
-      themes: of the test museums, numbers into `theme_names`.
-      theme_names: sorted.
-      scores: of every query, by metric, float32 (tries, queries); see `query_scores`.
-      embedded: of the first try, where they were asked for.
+        ids: of the test museums.
+        themes: of the test museums, numbers into `theme_names`.
+        theme_names: sorted.
+        scores: of every query, by metric, float32 (tries, queries); see `query_scores`.
+        embedded: of the first try, where they were asked for.
     """
 
     ids: tuple[str, ...]
@@ -83,13 +83,13 @@ def read_tested(run: Run, *, both_by_theme: bool, embeddings: bool) -> TestedRun
     """Reads the test of a run's finished tries.
 
     Args:
-      run: with at least one finished try.
-      both_by_theme: scores by theme of s2t too; they take a sort.
-      embeddings: keep those of the first try.
+        run: with at least one finished try.
+        both_by_theme: scores by theme of s2t too; they take a sort.
+        embeddings: keep those of the first try.
 
     Raises:
-      FileNotFoundError: there is no such file.
-      ValueError: it is damaged, or does not belong to the run's tries.
+        FileNotFoundError: there is no such file.
+        ValueError: it is damaged, or does not belong to the run's tries.
     """
     path, entries = _load(run.folder)
     by_number = {

@@ -58,8 +58,8 @@ def html_report(report: Report, figures: Path) -> str:
     """A report as one HTML page that needs no other file.
 
     Args:
-      report: what it says.
-      figures: folder with a PNG of each drawing.
+        report: what it says.
+        figures: folder with a PNG of each drawing.
     """
     pictures = {
         drawing.name: base64.b64encode(

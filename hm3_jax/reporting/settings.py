@@ -52,12 +52,12 @@ def differing(runs: Sequence[Run], ignored: Collection[str] = ()) -> dict[Run, s
     """Of each run what sets it apart from the others, "lr 0.001, seed 1".
 
     Args:
-      runs: to tell apart. What the strategy itself says counts between runs of one
-        name only.
-      ignored: settings that are left out.
+        runs: to tell apart. What the strategy itself says counts between runs of one
+            name only.
+        ignored: settings that are left out.
 
     Returns:
-      Empty texts where nothing differs.
+        Empty texts where nothing differs.
     """
     settings = [_all(run) for run in runs]
     names = [name for name in _differing_names(settings) if name not in ignored]

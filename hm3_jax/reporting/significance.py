@@ -17,11 +17,11 @@ class Comparison:
     """Two runs in one metric.
 
     Attributes:
-      a: name of a run.
-      b: name of the run it is compared with.
-      metric: published key.
-      queries: A minus B, over queries.
-      tries: A minus B, over tries; None where a run has fewer than two.
+        a: name of a run.
+        b: name of the run it is compared with.
+        metric: published key.
+        queries: A minus B, over queries.
+        tries: A minus B, over tries; None where a run has fewer than two.
     """
 
     a: str
@@ -39,12 +39,12 @@ def compare(
     """Paired bootstrap of runs on the same test museums.
 
     Args:
-      pairs: runs (A, B).
-      tests: of all runs.
-      metrics: published keys; those that are no mean over queries are left out.
+        pairs: runs (A, B).
+        tests: of all runs.
+        metrics: published keys; those that are no mean over queries are left out.
 
     Raises:
-      ValueError: two runs were tested on different museums; both are named.
+        ValueError: two runs were tested on different museums; both are named.
     """
     wanted = [
         (a, b, metric)

@@ -22,12 +22,12 @@ class Cell:
     """A number, possibly with its spread, or some words instead.
 
     Attributes:
-      value: mean, or the only number; None where there is none.
-      deviation: standard deviation over tries; None where there is none.
-      mark: "best" of its column, or "level" with the best: not significantly worse.
-      text: shown instead of a number.
-      decimals: shown of the number.
-      signed: show a plus as well.
+        value: mean, or the only number; None where there is none.
+        deviation: standard deviation over tries; None where there is none.
+        mark: "best" of its column, or "level" with the best: not significantly worse.
+        text: shown instead of a number.
+        decimals: shown of the number.
+        signed: show a plus as well.
     """
 
     value: float | None = None
@@ -58,9 +58,9 @@ class Row:
     """A row: labels, then cells.
 
     Attributes:
-      labels: of the row.
-      cells: one a column.
-      first: begins a group of rows; a rule is drawn above it.
+        labels: of the row.
+        cells: one a column.
+        first: begins a group of rows; a rule is drawn above it.
     """
 
     labels: tuple[str, ...]
@@ -73,12 +73,12 @@ class Table:
     """A table.
 
     Attributes:
-      name: file stem.
-      title: above it.
-      label_heads: heads of the label columns.
-      columns: (group, head) of every other column; neighbours of one group share it.
-      rows: in order.
-      notes: sentences below it.
+        name: file stem.
+        title: above it.
+        label_heads: heads of the label columns.
+        columns: (group, head) of every other column; neighbours of one group share it.
+        rows: in order.
+        notes: sentences below it.
     """
 
     name: str
@@ -118,12 +118,12 @@ class Report:
     """What a report says.
 
     Attributes:
-      runs: all that were found.
-      tables: in order.
-      spreadsheets: tables that are written as CSV only.
-      drawings: in order.
-      problems: what was not used, one line each.
-      date: on which it was made.
+        runs: all that were found.
+        tables: in order.
+        spreadsheets: tables that are written as CSV only.
+        drawings: in order.
+        problems: what was not used, one line each.
+        date: on which it was made.
     """
 
     runs: Sequence[Run]

@@ -33,13 +33,13 @@ def replaced(output: Path, runs: Sequence[Path]) -> Iterator[Path]:
     Whatever goes wrong, what was there before still is, and nothing else.
 
     Args:
-      output: where the report is to be.
-      runs: folders that are read, which must not be in what is replaced.
+        output: where the report is to be.
+        runs: folders that are read, which must not be in what is replaced.
 
     Raises:
-      FileExistsError: something else than a report is there.
-      OSError: nothing can be made there.
-      ValueError: the runs, or the folder one is in, would be replaced.
+        FileExistsError: something else than a report is there.
+        OSError: nothing can be made there.
+        ValueError: the runs, or the folder one is in, would be replaced.
     """
     where = output.resolve()
     _check(output, where, runs)

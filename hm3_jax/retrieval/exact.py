@@ -237,9 +237,9 @@ def product_error(size: int) -> float:
 
 
 def cosines(
-    vectors: Float[np.ndarray, "pairs d"], queries: Float[np.ndarray, "#pairs d"]
+    vectors: Float[np.ndarray, "pairs d"], queries: Float[np.ndarray, "*queries d"]
 ) -> Float[np.ndarray, " pairs"]:
-    """Products of unit vectors, pair by pair, in float64.
+    """Products of unit vectors, pair by pair or all with one, in float64.
 
     Equal pairs have equal bits, whatever else is in the call.
     """

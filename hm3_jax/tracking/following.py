@@ -39,8 +39,8 @@ def following(
     A tracker that raises, dies or falls far behind is switched off with one warning.
 
     Args:
-      trackers: to be told.
-      patience: seconds that one message may take at the end.
+        trackers: to be told.
+        patience: seconds that one message may take at the end.
     """
     threads = [_Thread(tracker) for tracker in trackers]
     try:

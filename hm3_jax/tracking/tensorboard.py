@@ -28,7 +28,7 @@ class TensorBoard:
         """Writes nothing yet.
 
         Raises:
-          ValueError: TensorBoard is not installed.
+            ValueError: TensorBoard is not installed.
         """
         try:
             # Their classes are made when they are imported, which type checkers miss.

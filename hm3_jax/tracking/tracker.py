@@ -13,11 +13,11 @@ class TrackedRun:
     """A run, as those that follow it know it.
 
     Attributes:
-      name: EXPERIMENT/STRATEGY/try_K.
-      group: name of its experiment.
-      folder: of the try; the run's files are there.
-      finished_epochs: number of epochs it had taken when it began or went on.
-      facts: strategy, settings and features, as in `run.json`.
+        name: EXPERIMENT/STRATEGY/try_K.
+        group: name of its experiment.
+        folder: of the try; the run's files are there.
+        finished_epochs: number of epochs it had taken when it began or went on.
+        facts: strategy, settings and features, as in `run.json`.
     """
 
     name: str
@@ -32,10 +32,10 @@ class TrackedEpoch:
     """One epoch of one run.
 
     Attributes:
-      number: of finished epochs.
-      line: what `metrics.jsonl` has of it.
-      speed: what depends on time: `museums_per_second` and such.
-      samples: values of which a distribution tells more than a mean.
+        number: of finished epochs.
+        line: what `metrics.jsonl` has of it.
+        speed: what depends on time: `museums_per_second` and such.
+        samples: values of which a distribution tells more than a mean.
     """
 
     number: int
@@ -53,9 +53,9 @@ class Ending:
     """How a run has ended.
 
     Attributes:
-      epoch: number of finished epochs of the tested parameters.
-      test: metrics of the test split, empty if the run has failed.
-      failure: what went wrong, None if nothing did.
+        epoch: number of finished epochs of the tested parameters.
+        test: metrics of the test split, empty if the run has failed.
+        failure: what went wrong, None if nothing did.
     """
 
     epoch: int
@@ -64,7 +64,7 @@ class Ending:
 
 
 class Tracker(Protocol):
-    """Follows runs; may raise whatever it likes, see `Following`."""
+    """Follows runs; may raise whatever it likes, see `tracking.following`."""
 
     @property
     def name(self) -> str:

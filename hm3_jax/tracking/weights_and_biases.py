@@ -33,7 +33,7 @@ class WeightsAndBiases:
         """Looks whether W&B can be used; tells it nothing yet.
 
         Raises:
-          ValueError: it is not installed, or nobody is logged in.
+            ValueError: it is not installed, or nobody is logged in.
         """
         try:
             import wandb

@@ -18,6 +18,7 @@ NO_PATHS = {
     *("layout", "license", "like", "log", "model", "name", "per_query", "query"),
     *("push_to_hub", "remove", "show", "split", "splits", "tags", "theme", "token"),
     *("version", "apartments_model"),
+    *("allowed_hosts", "forwarded_allow_ips", "root_path"),
 }
 # Names of weights, as no file has them.
 ELSEWHERE = {("import_features.py", "pretrained")}

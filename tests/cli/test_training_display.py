@@ -17,8 +17,7 @@ import pytest
 
 from hm3_jax.cli.training_display import Wording, display
 from hm3_jax.learn.devices import processes
-from hm3_jax.learn.evaluation import split
-from hm3_jax.learn.saved.run_folder import TryResult
+from hm3_jax.learn.saved.run_folder import Tested, TryResult
 from hm3_jax.learn.training.experiment import Experiment, Listeners
 from hm3_jax.learn.training.run_logs import EpochReport
 from hm3_jax.nn.strategy import StrategyConfig
@@ -43,7 +42,7 @@ WORDING = Wording(
     ],
 )
 NONE = np.zeros((1, 1), np.float32)
-RESULTS = [TryResult(1, 3, split.Tested({}, NONE, NONE))]
+RESULTS = [TryResult(1, 3, Tested({}, NONE, NONE))]
 
 
 class Terminal(io.StringIO):

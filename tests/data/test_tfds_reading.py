@@ -38,7 +38,7 @@ def of_odd_names():
     return [
         dataclasses.replace(
             museum,
-            id=f" {museum.id}\u2028 ",
+            id=f" {museum.id}\u3000 ",
             theme=(" ", "a ", "a", "展覽,;:")[i % 4],
             sentence_texts=("", "two\nlines\0\0", " ", "\x00", "ß")[
                 : len(museum.sentences)

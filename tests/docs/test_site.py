@@ -11,7 +11,7 @@ pytest.importorskip("nbconvert")
 pytest.importorskip("zensical")
 
 from docs.site.links import broken_links  # noqa: E402
-from docs.site.pages import help_page  # noqa: E402
+from docs.site.pages import commands_of, help_page  # noqa: E402
 
 HELP = """Finds museums.
 
@@ -46,8 +46,13 @@ def test_the_site_is_built_without_warnings(
     pages = {path.relative_to(site).as_posix() for path in site.rglob("*.html")}
     guides = {f"docs/{path.stem}.html" for path in (repository / "docs").glob("*.md")}
     assert guides | {"index.html", "docs/tour.html", "commands/train.html"} <= pages
-    loss = (site / "reference/objective/loss.html").read_text()
-    assert 'id="hm3_jax.objective.triplet.retrieval_loss"' in loss
+    assert {"commands/inspect.html", "reference/objective/info_nce.html"} <= pages
+    assert not any("__main__" in page or "inspect_features" in page for page in pages)
+    inspect = (site / "commands/inspect.html").read_text()
+    assert "hm3_jax.inspect" in inspect
+    assert "inspect_features" not in inspect
+    loss = (site / "reference/objective/triplet.html").read_text()
+    assert 'id="hm3_jax.objective.triplet.TripletWeights.checked"' in loss
     # A class in a signature is a link to its page.
     assert 'href="#hm3_jax.objective.triplet.TripletLoss"' in loss
     tour = (site / "docs/tour.html").read_text()
@@ -60,6 +65,20 @@ def test_every_guide_is_in_the_navigation(repository: Path) -> None:
     listed = re.findall(r": (docs/\w+\.md)$", settings, re.MULTILINE)
     guides = [f"docs/{path.name}" for path in (repository / "docs").glob("*.md")]
     assert sorted(listed) == sorted([*guides, "docs/tour.md"])
+
+
+def test_commands_are_named_as_they_are_called() -> None:
+    modules = {
+        "hm3_jax": '"""All."""\n',
+        "hm3_jax.inspect.__main__": 'runpy.run_module("hm3_jax.look", run_name="x")\n',
+        "hm3_jax.look": '"""Looks."""\nif __name__ == "__main__":\n    main()\n',
+        "hm3_jax.find": '"""Finds."""\nif __name__ == "__main__":\n    main()\n',
+        "hm3_jax.nn": '"""Has `if __name__ ==` in a docstring only."""\n',
+    }
+    assert list(commands_of(modules).items()) == [
+        ("find", "hm3_jax.find"),
+        ("inspect", "hm3_jax.look"),
+    ]
 
 
 def test_help_becomes_a_page() -> None:

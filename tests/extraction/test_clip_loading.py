@@ -271,7 +271,7 @@ def test_weights_in_folders(tmp_path, quick):
 @pytest.mark.parametrize(
     ("text", "found"),
     [
-        ("{", "JSONDecodeError"),
+        ("{", "Expecting property name"),
         ("[]", "TypeError"),
         ('{"model_cfg": {"embed_dim": 4}}', "KeyError: 'vision_cfg'"),
     ],
@@ -279,7 +279,7 @@ def test_weights_in_folders(tmp_path, quick):
 def test_bad_settings_of_folders_are_refused(tmp_path, text, found):
     (tmp_path / "open_clip_config.json").write_text(text)
     message = refusal(None, str(tmp_path))
-    assert "expected JSON with a model_cfg" in message and found in message
+    assert "expected JSON" in message and found in message
 
 
 def test_architectures_that_cannot_be_built_are_refused(tmp_path, quick):

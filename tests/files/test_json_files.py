@@ -56,16 +56,15 @@ def test_every_reader_names_the_file(tmp_path, name, text):
     assert "\n" not in str(raised.value)
 
 
-@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "cp1252"])
-def test_other_encodings_are_read(tmp_path, encoding):
-    (tmp_path / "s.json").write_bytes('{"a": "café"}'.encode(encoding))
-    assert read_json(tmp_path / "s.json") == {"a": "café"}
-
-
-def test_what_is_no_text_names_file_and_line(tmp_path):
-    (tmp_path / "s.json").write_bytes(b'{\n"a": "\x81"}')
-    with pytest.raises(ValueError, match=r"^\S+/s.json: expected text in .* line 2$"):
+@pytest.mark.parametrize("content", ["{}".encode("utf-16"), b'{"a": "\xff"}'])
+def test_other_encodings_name_the_file(tmp_path, content):
+    (tmp_path / "s.json").write_bytes(content)
+    with pytest.raises(ValueError, match="s.json: expected JSON, found 'utf-8' codec"):
         load_strategy(tmp_path / "s.json")
+
+
+def test_a_mark_at_the_beginning_is_no_part_of_it():
+    assert parse_json(b'\xef\xbb\xbf{"a": 1}', "here") == {"a": 1}
 
 
 @pytest.mark.parametrize(
@@ -79,10 +78,6 @@ def test_what_is_there_instead_is_named(tmp_path, content, what):
     (tmp_path / "a.json").write_bytes(content)
     with pytest.raises(ValueError, match=f"a.json: expected JSON, found {what}"):
         read_json(tmp_path / "a.json")
-
-
-def test_a_mark_at_the_beginning_is_no_part_of_it():
-    assert parse_json(b'\xef\xbb\xbf{"a": 1}', "here") == {"a": 1}
 
 
 def test_an_object_without_a_key_is_named(tmp_path):

@@ -233,7 +233,7 @@ def test_trade_off_leaves_out_what_has_no_line(tmp_path):
 def test_another_loss_is_drawn_as_such_and_named_by_what_differs(tmp_path):
     for name, options in (
         ("STL", {}),
-        ("Mine", {"loss": "infonce"}),
+        ("Mine", {"loss": "info_nce"}),
         ("Fast", {"lr": 0.1}),
         ("Drawn", {"use_categories_in_loss": True, "new_positive_samples": 2}),
     ):
@@ -244,11 +244,11 @@ def test_another_loss_is_drawn_as_such_and_named_by_what_differs(tmp_path):
         drawing = draw_trade_off(runs[0].data, runs, "x")
     assert drawing is not None
     shown = {row[1].partition("/")[0]: (row[2], row[4]) for row in drawing.rows}
-    plain = "lr 0.0005, new_positive_samples none, loss not set"
+    plain = "lr 0.0005, loss triplet, new_positive_samples none"
     assert shown == {
         "STL": (f"b MP ({plain}), +video", "STL"),
         "Mine": (
-            "b MP (lr 0.0005, new_positive_samples none, loss infonce), +video",
+            "b MP (lr 0.0005, loss info_nce, new_positive_samples none), +video",
             "other loss",
         ),
         "Fast": (f"b MP ({plain.replace('0.0005', '0.1')}), +video", "STL"),

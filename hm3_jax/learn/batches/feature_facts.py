@@ -13,15 +13,15 @@ def check_features(model: Model, store_facts: Mapping[str, Any], where: str) -> 
     What one side does not know (published files say little) is not compared.
 
     Args:
-      model: the model.
-      store_facts: `FeatureStore.feature_facts()`.
-      where: path of the store, for the message.
+        model: the model.
+        store_facts: `FeatureStore.feature_facts()`.
+        where: path of the store, for the message.
 
     Returns:
-      False where the model does not know what its features came from.
+        False where the model does not know what its features came from.
 
     Raises:
-      ValueError: a kind the model reads differs, named with both values.
+        ValueError: a kind the model reads differs, named with both values.
     """
     if model.feature_facts is None:
         return False

@@ -33,9 +33,9 @@ class RaggedColumn:
     Arrays that were fed have the mesh's two axes in front (`Features.fed`).
 
     Attributes:
-      table: float16 or float32 (rows, d).
-      offsets: int32 (sets + 1,); set i has items `offsets[i]:offsets[i + 1]`.
-      index: row of `table` of each item, int32; None where items are the rows.
+        table: float16 or float32 (rows, d).
+        offsets: int32 (sets + 1,); set i has items `offsets[i]:offsets[i + 1]`.
+        index: row of `table` of each item, int32; None where items are the rows.
     """
 
     table: Float[AnyArray, "*mesh rows d"]
@@ -49,13 +49,13 @@ class Features:
     """What a strategy reads of a store.
 
     Attributes:
-      sentences: by museum.
-      items: "views" and, where the strategy has them, "images", "videos"; by room.
-      room_offsets: int32 (museums + 1,); rooms of each museum.
-      themes: int32 (museums,).
-      recurrence: what the museum's recurrent model steps over; None without one.
-      fed: whether every array has the mesh's axes in front, because each device was
-        fed the museums of its own batches; else all devices hold all museums.
+        sentences: by museum.
+        items: "views" and, where the strategy has them, "images", "videos"; by room.
+        room_offsets: int32 (museums + 1,); rooms of each museum.
+        themes: int32 (museums,).
+        recurrence: what the museum's recurrent model steps over; None without one.
+        fed: whether every array has the mesh's axes in front, because each device was
+            fed the museums of its own batches; else all devices hold all museums.
     """
 
     sentences: RaggedColumn
@@ -88,11 +88,11 @@ def load_features(store: FeatureStore, config: StrategyConfig) -> Features:
     """What a strategy reads of a store, on the host: tables stay mapped from files.
 
     Args:
-      store: open store.
-      config: the strategy.
+        store: open store.
+        config: the strategy.
 
     Raises:
-      ValueError: the store lacks a kind of features, or has another feature size.
+        ValueError: the store lacks a kind of features, or has another feature size.
     """
     check_inputs(store, config)
 
@@ -122,7 +122,7 @@ def check_inputs(store: FeatureStore, config: StrategyConfig) -> None:
     """Refuses a store that lacks what a strategy reads.
 
     Raises:
-      ValueError: a kind of features is missing or has another size.
+        ValueError: a kind of features is missing or has another size.
     """
     wanted = {
         "sentences": config.text.in_size,

@@ -18,10 +18,10 @@ def descriptions(
     """Gathers the descriptions of one batch.
 
     Args:
-      features: of the device.
-      museums: batch, `order.EMPTY` where a place is free (an empty description).
-      packings: of this batch.
-      capacity: static sizes.
+        features: of the device.
+        museums: batch, `plan.EMPTY` where a place is free (an empty description).
+        packings: of this batch.
+        capacity: static sizes.
     """
     sentences = _gather(features.sentences, museums, museums >= 0, capacity.sentences)
     return Descriptions(sentences, packings.sentences)

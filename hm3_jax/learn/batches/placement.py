@@ -43,7 +43,7 @@ class Feed(Protocol):
         """The batches in order, in one or more blocks.
 
         Args:
-          batches: one of those the feed was made for, on the host.
+            batches: one of those the feed was made for, on the host.
         """
         ...
 
@@ -62,10 +62,10 @@ def place(
     """Puts features where a layout's devices find them.
 
     Args:
-      features: on the host.
-      layout: of the devices.
-      placement: "device" for all of them on every device, "host" for as much as a
-        block of batches needs at a time, "auto" for the first if there is room.
+        features: on the host.
+        layout: of the devices.
+        placement: "device" for all of them on every device, "host" for as much as a
+            block of batches needs at a time, "auto" for the first if there is room.
     """
     if placement == "auto":
         room = layout.free_memory() * _SHARE_FOR_FEATURES
@@ -192,9 +192,9 @@ def take(
     """Features of some museums, which are numbered anew, as large as `sizes`.
 
     Args:
-      features: of all museums, on the host.
-      museums: chosen ones.
-      sizes: static sizes to fill up to.
+        features: of all museums, on the host.
+        museums: chosen ones.
+        sizes: static sizes to fill up to.
     """
     rooms = owned_rows(features.room_offsets, museums)
 

@@ -2,7 +2,7 @@
 
 Everything here is numpy on the host and known before training starts, because the order
 of museums is pure in (seed, try, epoch). What they hold is gathered on the device
-(`learn.batches.features`).
+(`learn.batches.gather`).
 """
 
 import dataclasses
@@ -32,14 +32,14 @@ def epoch_batches(
     """A fresh shuffle cut into batches; the last one may be smaller.
 
     Args:
-      museums: what to shuffle.
-      batch_size: museums of a batch.
-      seed: of the experiment.
-      attempt: number of the try, from 1.
-      epoch: from 0.
+        museums: what to shuffle.
+        batch_size: museums of a batch.
+        seed: of the experiment.
+        attempt: number of the try, from 1.
+        epoch: from 0.
 
     Returns:
-      int32 (steps, batch_size); `EMPTY` fills the end of the last batch.
+        int32 (steps, batch_size); `EMPTY` fills the end of the last batch.
     """
     generator = np.random.Generator(np.random.Philox([seed, attempt, epoch]))
     return in_batches(museums[generator.permutation(len(museums))], batch_size)
@@ -51,11 +51,11 @@ def in_batches(
     """Cuts a list of museums into batches in its order.
 
     Args:
-      museums: any indices.
-      batch_size: museums of a batch.
+        museums: any indices.
+        batch_size: museums of a batch.
 
     Returns:
-      int32 (steps, batch_size); `EMPTY` fills the end of the last batch.
+        int32 (steps, batch_size); `EMPTY` fills the end of the last batch.
     """
     steps = -(-len(museums) // batch_size)
     batches = np.full(steps * batch_size, EMPTY, np.int32)
@@ -68,10 +68,10 @@ class BatchThemes:
     """Themes in the batches of one epoch.
 
     Attributes:
-      themes: number of different themes, by batch.
-      pairs: number of unordered pairs of museums of one theme, by batch.
-      museums: number of museums of a theme, for every theme of every batch that has
-        it.
+        themes: number of different themes, by batch.
+        pairs: number of unordered pairs of museums of one theme, by batch.
+        museums: number of museums of a theme, for every theme of every batch that has
+            it.
     """
 
     themes: Int[np.ndarray, " steps"]
@@ -91,11 +91,11 @@ class BatchThemes:
 def batch_themes(
     batches: Int[np.ndarray, "steps batch"], themes: Int[np.ndarray, " museums"]
 ) -> BatchThemes:
-    """MuseumSizes the themes of every batch.
+    """Counts the themes of every batch.
 
     Args:
-      batches: museums, negative where a place is free.
-      themes: of all museums.
+        batches: museums, negative where a place is free.
+        themes: of all museums.
     """
     batch, place = np.nonzero(batches >= 0)
     # Sorted pairs instead of a table, since there may be as many themes as museums.
@@ -116,13 +116,13 @@ class StaticSizes:
     """Static sizes of a device's share of a batch; every planned batch fits.
 
     Attributes:
-      sentences: sentences of a batch.
-      rooms: rooms of a batch.
-      items: items of a batch by kind.
-      longest_description: sentences of one museum.
-      packed_sentences: packed steps of the recurrence over sentences.
-      longest_sequence: steps of the museum's recurrence (0 without one).
-      packed_sequence: packed steps of the museum's recurrence (0 without one).
+        sentences: sentences of a batch.
+        rooms: rooms of a batch.
+        items: items of a batch by kind.
+        longest_description: sentences of one museum.
+        packed_sentences: packed steps of the recurrence over sentences.
+        longest_sequence: steps of the museum's recurrence (0 without one).
+        packed_sequence: packed steps of the museum's recurrence (0 without one).
     """
 
     sentences: int
@@ -140,8 +140,8 @@ class Packings:
     """Layouts of one batch's recurrences, shared by the runs of a group.
 
     Attributes:
-      sentences: of the recurrence over sentences.
-      sequence: of the museum's recurrence; None without one.
+        sentences: of the recurrence over sentences.
+        sequence: of the museum's recurrence; None without one.
     """
 
     sentences: Packing
@@ -157,13 +157,13 @@ class Batches:
     axis. A museum's place in the whole batch is (data device, place in its share).
 
     Attributes:
-      museums: int32, `order.EMPTY` where a place is free.
-      sentences: int32; of the group's runs the most sentences of any run's longest
-        description, second longest, and so on, in each share.
-      sequence: the same for the museum's recurrence; None without one.
+        museums: int32, `EMPTY` where a place is free.
+        sentences: int32; of the group's runs the most sentences of any run's longest
+            description, second longest, and so on, in each share.
+        sequence: the same for the museum's recurrence; None without one.
     """
 
-    museums: Int[AnyArray, "run data places steps share"]
+    museums: Int[AnyArray, "run data slots steps share"]
     sentences: Int[AnyArray, "run data groups steps share"]
     sequence: Int[AnyArray, "run data groups steps share"] | None
 
@@ -200,10 +200,10 @@ class MuseumSizes:
     """How much each museum holds, for planning batches.
 
     Attributes:
-      sentences: int64 (museums,).
-      rooms: int64 (museums,).
-      items: int64 (museums,) by kind.
-      recurrence: as in `Features`.
+        sentences: int64 (museums,).
+        rooms: int64 (museums,).
+        items: int64 (museums,) by kind.
+        recurrence: as in `Features`.
     """
 
     sentences: Int[np.ndarray, " museums"]
@@ -235,9 +235,9 @@ class MuseumSizes:
         """Spreads batches over the devices of a layout.
 
         Args:
-          batches: museums of every slot, `order.EMPTY` where a place of a batch is
-            free. As many places as the layout has.
-          layout: of the devices.
+            batches: museums of every slot of the layout, `EMPTY` where a place of a
+                batch is free.
+            layout: of the devices.
         """
         shares = layout.data_devices
         free = -batches.shape[2] % shares
@@ -265,9 +265,9 @@ class MuseumSizes:
         """Spreads batches that all runs share: every device has some of the batches.
 
         Args:
-          batches: museums, `order.EMPTY` where a place is free. The device at place i
-            of the data axis gets the i-th part of them.
-          layout: of the devices.
+            batches: museums, `EMPTY` where a place is free. Device i of the data axis
+                gets the i-th part of them.
+            layout: of the devices.
         """
         missing = -batches.shape[0] % layout.data_devices
         batches = np.pad(batches, ((0, missing), (0, 0)), constant_values=EMPTY)
@@ -313,7 +313,7 @@ class MuseumSizes:
 
     @staticmethod
     def _filled(counts: np.ndarray, museums: np.ndarray) -> np.ndarray:
-        """MuseumSizes of the museums, 0 where a place is free."""
+        """Counts of the museums, 0 where a place is free."""
         return counts[museums] * (museums >= 0)
 
 

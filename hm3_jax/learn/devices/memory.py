@@ -20,7 +20,7 @@ def needed(compiled: Any) -> int:
     """Bytes a compiled program takes on a device besides its arguments.
 
     Args:
-      compiled: what `jitted.lower(...).compile()` gives.
+        compiled: what `jitted.lower(...).compile()` gives.
     """
     analysis = compiled.memory_analysis()
     if analysis is None:  # not every backend says

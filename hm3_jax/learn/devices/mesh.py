@@ -37,8 +37,8 @@ class Layout:
     """How many slots for runs there are, and which device computes which.
 
     Attributes:
-      mesh: devices, axes `RUN` and `DATA`.
-      vector: runs of a group, computed side by side.
+        mesh: devices, axes `RUN` and `DATA`.
+        vector: runs of a group, computed side by side.
     """
 
     mesh: Mesh
@@ -56,12 +56,12 @@ class Layout:
         """A layout for some runs.
 
         Args:
-          runs: trained together, at least 1.
-          devices: to use; all of them without it.
-          vector: runs of a group; without it one on CPUs and as many as there are for
-            a device elsewhere.
-          splits_batches: whether devices that have no run of their own may share
-            another's batches; else they are left out.
+            runs: trained together, at least 1.
+            devices: to use; all of them without it.
+            vector: runs of a group; without it one on CPUs and as many as there are for
+                a device elsewhere.
+            splits_batches: whether devices that have no run of their own may share
+                another's batches; else they are left out.
         """
         devices = list(devices or jax.devices())
         # The most that divide the devices evenly: the rest of each row shares batches.
@@ -90,7 +90,7 @@ class Layout:
         return self.mesh.shape[DATA]
 
     def slots(self, runs: int) -> int:
-        """RunSlots for some runs: whole groups, as many on every device."""
+        """Slots for some runs: whole groups, as many on every device."""
         whole = self.run_devices * self.vector
         return -(-runs // whole) * whole
 
@@ -103,8 +103,8 @@ class Layout:
         """Puts host arrays on the devices; in every process the same values.
 
         Args:
-          tree: of numpy arrays.
-          spec: how each is spread.
+            tree: of numpy arrays.
+            spec: how each is spread.
         """
         sharding = NamedSharding(self.mesh, spec)
         if sharding.is_fully_addressable:
@@ -117,7 +117,7 @@ class Layout:
             return jax.tree.map(one, tree)
 
     def local_slots(self) -> Iterator[tuple[int, int]]:
-        """RunSlots in the mesh (run axis, data axis) of this process's devices."""
+        """Slots in the mesh (run axis, data axis) of this process's devices."""
         mine = jax.process_index()
         for place, device in np.ndenumerate(self.mesh.devices):
             if device.process_index == mine:
@@ -127,10 +127,10 @@ class Layout:
         """Gives each device an array of its own.
 
         Args:
-          parts: tree of numpy arrays for each of `local_slots`, of equal shapes.
+            parts: tree of numpy arrays for each of `local_slots`, of equal shapes.
 
         Returns:
-          Tree of arrays with the mesh's axes in front.
+            Tree of arrays with the mesh's axes in front.
         """
         sharding = NamedSharding(self.mesh, BY_DEVICE)
 
@@ -155,8 +155,8 @@ class Layout:
         """The trees of some slots, in another order or number.
 
         Args:
-          tree: arrays with a leading axis of slots.
-          slots: old slot of each new one.
+            tree: arrays with a leading axis of slots.
+            slots: old slot of each new one.
         """
         chosen = self.put(np.array(slots, np.int32), EVERYWHERE)
         return _take(NamedSharding(self.mesh, BY_RUN))(tree, chosen)
@@ -188,12 +188,13 @@ class Layout:
         """Calls a function for one group of a device's runs after the other.
 
         Args:
-          function: of `of_runs` with a leading axis of the group's runs, and of
-            `of_groups` without one; returns arrays with a leading axis of runs.
-          active: which runs count, bool (slots,); groups without any are skipped.
-          of_runs: tree of arrays with a leading axis of the device's slots.
-          of_groups: tree of arrays with a leading axis of the device's groups.
-          otherwise: what a skipped group gets, of the same arguments; zeros without it.
+            function: of `of_runs` with a leading axis of the group's runs, and of
+                `of_groups` without one; returns arrays with a leading axis of runs.
+            active: which runs count, bool (slots,); groups without any are skipped.
+            of_runs: tree of arrays with a leading axis of the device's slots.
+            of_groups: tree of arrays with a leading axis of the device's groups.
+            otherwise: what a skipped group gets, of the same arguments; zeros without
+                it.
         """
 
         def split(x):

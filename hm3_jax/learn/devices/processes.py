@@ -17,7 +17,7 @@ def wait_for_all(what: str) -> None:
     """Waits until every process is here.
 
     Args:
-      what: names the place, the same in every process.
+        what: names the place, the same in every process.
     """
     if jax.process_count() > 1:
         multihost_utils.sync_global_devices(what)
@@ -53,7 +53,7 @@ def from_writer(tree: Any) -> Any:
     """The writer's arrays, in every process.
 
     Args:
-      tree: of numpy arrays with items of 4 bytes, of the same shapes everywhere.
+        tree: of numpy arrays with items of 4 bytes, of the same shapes everywhere.
     """
     if jax.process_count() == 1:
         return tree

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from hm3_jax.learn.devices.mesh import Layout
 
 FREE = -1
-"""Stands for a place that computes nothing anybody wants."""
+"""Stands in a slot that has no run."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -14,8 +14,8 @@ class RunSlots:
     """The slots of a layout and their runs.
 
     Attributes:
-      layout: of the devices.
-      runs: number of the run in each place, or `FREE`.
+        layout: of the devices.
+        runs: number of the run in each slot, or `FREE`.
     """
 
     layout: Layout
@@ -23,7 +23,7 @@ class RunSlots:
 
     @classmethod
     def of(cls, runs: Sequence[int], layout: Layout) -> "RunSlots":
-        """RunSlots for some runs, in order, and free ones up to whole groups."""
+        """Slots for some runs, in order, and free ones up to whole groups."""
         free = layout.slots(len(runs)) - len(runs)
         return cls(layout, (*runs, *(FREE,) * free))
 
@@ -33,7 +33,7 @@ class RunSlots:
         return tuple(self.runs[0] if run == FREE else run for run in self.runs)
 
     def place_of(self, run: int) -> int | None:
-        """Place of a run, None if it has none any more."""
+        """Slot of a run, None if it has none any more."""
         return self.runs.index(run) if run in self.runs else None
 
     def compacted(self, wanted: Collection[int]) -> "RunSlots":
@@ -44,7 +44,7 @@ class RunSlots:
         smaller size is a compilation, so there are only halvings.
 
         Args:
-          wanted: runs that go on, at least one.
+            wanted: runs that go on, at least one.
         """
         groups = len(self.runs) // self.layout.vector
         vector = self.layout.vector
@@ -64,10 +64,10 @@ def slots_at(
     """Slots of an epoch, as giving up slots one epoch after the other left them.
 
     Args:
-      epoch: from 0.
-      first: before training.
-      last_epochs: number of epochs that each run took part in until it ended; None
-        where it has not.
+        epoch: from 0.
+        first: before training.
+        last_epochs: number of epochs that each run took part in until it ended; None
+            where it has not.
     """
     slots = first
     for before in range(epoch + 1):

@@ -36,12 +36,12 @@ class TowerPlan:
     """How the museums of a split are cut into batches for one tower.
 
     Attributes:
-      tower: which one.
-      batches: museums by the length of what the tower's recurrence reads.
-      place: where each museum of the split ends up, over data devices, batches and
-        places in a batch.
-      feed: brings the batches to the devices.
-      capacity: static sizes.
+        tower: which one.
+        batches: museums by the length of what the tower's recurrence reads.
+        place: where each museum of the split ends up, over data devices, batches and
+            places in a batch.
+        feed: brings the batches to the devices.
+        capacity: static sizes.
     """
 
     tower: Tower
@@ -56,9 +56,9 @@ class EmbeddingPlan:
     """How the museums of a split are embedded.
 
     Attributes:
-      text: plan for the descriptions.
-      scene: plan for the museums.
-      layout: of the devices.
+        text: plan for the descriptions.
+        scene: plan for the museums.
+        layout: of the devices.
     """
 
     text: TowerPlan
@@ -76,14 +76,14 @@ def plan_embedding(
     """Plans the embedding of some museums.
 
     Args:
-      counts: of the store.
-      museums: numbers of the museums, in the order the embeddings are wanted in.
-      batch_size: museums of a batch.
-      source: of the features.
-      layout: of the devices.
+        counts: of the store.
+        museums: numbers of the museums, in the order the embeddings are wanted in.
+        batch_size: museums of a batch.
+        source: of the features.
+        layout: of the devices.
 
     Raises:
-      ValueError: there is no museum.
+        ValueError: there is no museum.
     """
     towers: tuple[Tower, Tower] = ("text", "scene")
     text, scene = (
@@ -135,13 +135,13 @@ def embed(
     """Embeds descriptions and museums with the parameters of every run.
 
     Args:
-      params: with a leading axis of slots.
-      active: runs that are wanted; others may get zeros.
-      plan: which museums.
-      spec: structure of the model.
+        params: with a leading axis of slots.
+        active: runs that are wanted; others may get zeros.
+        plan: which museums.
+        spec: structure of the model.
 
     Returns:
-      Embeddings of descriptions and of museums, in the order of the plan's museums.
+        Embeddings of descriptions and of museums, in the order of the plan's museums.
     """
     text, scene = (
         embed_tower(params, active, part, plan.layout, spec=spec)

@@ -17,71 +17,75 @@ from hm3_jax.learn.model import Model
 
 def embed_museums(
     model: Model, features: Features, museums: Int[np.ndarray, " museums"]
-) -> Float[np.ndarray, "museums d"]:
-    """Embeds museums.
+) -> tuple[Float[np.ndarray, "museums d"], Float[np.ndarray, "variants d"]]:
+    """Embeds museums, and each of them without each of its rooms.
+
+    What they hold goes to the devices once, and nothing else does.
 
     Args:
-      model: trained model.
-      features: that it reads, on the host.
-      museums: numbers of the museums, at least one.
+        model: trained model.
+        features: that it reads, on the host.
+        museums: numbers of the museums, at least one.
 
     Returns:
-      float32, not normalised, in the order given.
+        float32, not normalised, in the order given; and of museums with two rooms at
+        least those without their first room, without their second, and so on.
     """
     layout = Layout.of(1, splits_batches=model.config.cnn1d_masking == "time")
-    counts, source = MuseumSizes.of(features), place(features, layout, "auto")
-    plan = plan_tower("scene", counts, museums, EMBED_BATCH, source, layout)
+    chosen = with_rooms_left_out(features, museums)
+    counts, placed = MuseumSizes.of(chosen), place(chosen, layout, "auto")
+    every = np.arange(len(chosen.themes))
+    plan = plan_tower("scene", counts, every, EMBED_BATCH, placed, layout)
     params = layout.put(jax.tree.map(np.asarray, model.stacked()), BY_RUN)
     active = layout.put(np.ones(1, bool), BY_RUN)
-    embedded = embed_tower(params, active, plan, layout, spec=model.spec)
-    return layout.fetch(embedded)[0]
+    embedded = layout.fetch(embed_tower(params, active, plan, layout, spec=model.spec))
+    return embedded[0, : len(museums)], embedded[0, len(museums) :]
 
 
-def without_each_room(
+def with_rooms_left_out(
     features: Features, museums: Int[np.ndarray, " museums"]
 ) -> Features:
-    """Museums of which one room is missing.
+    """Some museums, and those of them with several rooms without each one.
 
     Args:
-      features: on the host.
-      museums: numbers of museums that have two rooms at least.
+        features: on the host.
+        museums: numbers of museums.
 
     Returns:
-      For each room of the first museum a museum of its other rooms, then those of the
-      second, and so on. Tables are shared; sentences are those of no museum.
+        The museums; then for each room of the first that has several a museum of its
+        other rooms, then those of the second, and so on. Tables have the rows that
+        these use; there are no sentences.
     """
     offsets = np.asarray(features.room_offsets, np.int64)
-    rooms = np.concatenate(
-        [
-            np.delete(np.arange(first, last), left_out)
-            for first, last in zip(offsets[museums], offsets[museums + 1], strict=True)
-            for left_out in range(last - first)
-        ]
-    )
-    lengths = np.diff(offsets)[museums]
-    kept = np.repeat(lengths - 1, lengths)
+    bounds = zip(offsets[museums].tolist(), offsets[museums + 1].tolist(), strict=True)
+    whole = [np.arange(first, last) for first, last in bounds]
+    several = [rooms for rooms in whole if len(rooms) > 1]
+    sets = whole + [np.delete(rooms, i) for rooms in several for i in range(len(rooms))]
+    rooms = np.concatenate(sets)
+    count = len(sets)
     return dataclasses.replace(
         features,
-        sentences=dataclasses.replace(
-            features.sentences, offsets=np.zeros(len(kept) + 1, np.int32)
+        sentences=RaggedColumn(
+            features.sentences.table[:0], np.zeros(count + 1, np.int32)
         ),
         items={kind: _of_rooms(c, rooms) for kind, c in features.items.items()},
-        room_offsets=np.cumsum([0, *kept]).astype(np.int32),
-        themes=np.zeros(len(kept), np.int32),
+        room_offsets=np.cumsum([0, *map(len, sets)]).astype(np.int32),
+        themes=np.zeros(count, np.int32),
     )
 
 
 def _of_rooms(column: RaggedColumn, rooms: Int[np.ndarray, " rooms"]) -> RaggedColumn:
-    """A column of some rooms, which may occur more than once."""
+    """A column of some rooms, which may occur more than once; a row of it once."""
     offsets = np.asarray(column.offsets, np.int64)
     lengths = np.diff(offsets)[rooms]
     ends = np.cumsum(lengths)
     items = np.arange(lengths.sum()) + np.repeat(
         offsets[rooms] - (ends - lengths), lengths
     )
-    index = items if column.index is None else column.index[items]
+    index = items if column.index is None else np.asarray(column.index)[items]
+    used, index = np.unique(index, return_inverse=True)
     return RaggedColumn(
-        column.table,
+        np.asarray(column.table[used]),
         np.concatenate([[0], ends]).astype(np.int32),
         index.astype(np.int32),
     )

@@ -15,9 +15,9 @@ from hm3_jax.files.lines import write_text
 from hm3_jax.learn.batches.feature_facts import check_features
 from hm3_jax.learn.batches.features import check_inputs
 from hm3_jax.learn.devices.mesh import Layout
-from hm3_jax.learn.evaluation.split import Tested
 from hm3_jax.learn.evaluation.task import Task
 from hm3_jax.learn.saved.checkpoint import Checkpoint
+from hm3_jax.learn.saved.run_folder import Tested
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -25,14 +25,14 @@ class Evaluation:
     """A model on a split.
 
     Attributes:
-      strategy: file stem of the strategy.
-      epoch: number of finished epochs of the tested parameters.
-      split: name of the split.
-      dataset_name: of the store.
-      dataset_kind: "real" or "synthetic".
-      ids: of the museums.
-      themes: of the museums, numbers of the store's themes.
-      tested: metrics and embeddings.
+        strategy: file stem of the strategy.
+        epoch: number of finished epochs of the tested parameters.
+        split: name of the split.
+        dataset_name: of the store.
+        dataset_kind: "real" or "synthetic".
+        ids: of the museums.
+        themes: of the museums, numbers of the store's themes.
+        tested: metrics and embeddings.
     """
 
     strategy: str
@@ -61,11 +61,11 @@ def chosen_splits(store: FeatureStore, names: Sequence[str]) -> list[str]:
     """Splits that are asked for, each once.
 
     Args:
-      store: whose splits.
-      names: of splits; "all" alone means all that have museums.
+        store: whose splits.
+        names: of splits; "all" alone means all that have museums.
 
     Raises:
-      ValueError: there is no such split, or no museum in it, or one is named twice.
+        ValueError: there is no such split, or no museum in it, or one is named twice.
     """
     if list(names) == ["all"]:
         names = [name for name, museums in store.splits.items() if len(museums)]
@@ -91,12 +91,12 @@ def check_fits(saved: Checkpoint, store: FeatureStore, name: str) -> None:
     Warns where the model does not know.
 
     Args:
-      saved: the model.
-      store: features.
-      name: of the checkpoint, for messages.
+        saved: the model.
+        store: features.
+        name: of the checkpoint, for messages.
 
     Raises:
-      ValueError: they are of another, or lack what the model reads.
+        ValueError: they are of another, or lack what the model reads.
     """
     try:
         check_inputs(store, saved.model.config)
@@ -120,15 +120,15 @@ def evaluate(
     programs, and no others are held meanwhile.
 
     Args:
-      models: that `check_fits` let pass, by name.
-      store: features.
-      splits: as `chosen_splits` gave them.
+        models: that `check_fits` let pass, by name.
+        store: features.
+        splits: as `chosen_splits` gave them.
 
     Yields:
-      Names of models, and what they make of a split; the splits of a model in order.
+        Names of models, and what they make of a split; the splits of a model in order.
 
     Raises:
-      ValueError: an embedding is not finite.
+        ValueError: an embedding is not finite.
     """
     waiting = dict(models)
     while waiting:

@@ -15,6 +15,7 @@ from hm3_jax.learn.batches.plan import MuseumSizes, in_batches
 from hm3_jax.learn.devices.mesh import BY_RUN, EVERYWHERE, Layout
 from hm3_jax.learn.evaluation.embed import embed, plan_embedding
 from hm3_jax.learn.model import LOSS, SCORES, ModelSpec
+from hm3_jax.learn.saved.run_folder import Tested
 from hm3_jax.objective.loss import Loss
 from hm3_jax.objective.metrics import QueryScores, split_scores, summarise
 from hm3_jax.objective.similarity import Scores
@@ -29,11 +30,11 @@ class Embeddings:
     """Embeddings of a split under the parameters of every run.
 
     Attributes:
-      descriptions: float32 (slots, museums, d).
-      museums: float32 (slots, museums, d).
-      active: runs whose embeddings mean anything, bool (slots,).
-      params: those of scores and loss, see `learn.model`.
-      scores: what they are compared by.
+        descriptions: float32 (slots, museums, d).
+        museums: float32 (slots, museums, d).
+        active: runs whose embeddings mean anything, bool (slots,).
+        params: those of scores and loss, see `learn.model`.
+        scores: what they are compared by.
     """
 
     descriptions: Float[Array, "slots museums d"]
@@ -56,21 +57,6 @@ class Embeddings:
         return cls(descriptions, museums, active, own, spec.scores)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Tested:
-    """What one model makes of a split.
-
-    Attributes:
-      metrics: published keys.
-      descriptions: embeddings, float32 (museums, d).
-      museums: embeddings, float32 (museums, d).
-    """
-
-    metrics: Mapping[str, float]
-    descriptions: Float[np.ndarray, "museums d"]
-    museums: Float[np.ndarray, "museums d"]
-
-
 class Split:
     """Some museums of a store, planned once and evaluated many times."""
 
@@ -86,15 +72,15 @@ class Split:
         """Plans the batches.
 
         Args:
-          source: features of the store.
-          counts: of the same features.
-          themes: theme of every museum of the store.
-          museums: numbers of the museums, in the order results are wanted in.
-          name: what messages call the split.
-          layout: of the devices.
+            source: features of the store.
+            counts: of the same features.
+            themes: theme of every museum of the store.
+            museums: numbers of the museums, in the order results are wanted in.
+            name: what messages call the split.
+            layout: of the devices.
 
         Raises:
-          ValueError: there is no museum.
+            ValueError: there is no museum.
         """
         self._name, self._layout = name, layout
         # Any numbers are fine: only equality matters.
@@ -117,9 +103,9 @@ class Split:
         """Retrieval metrics of every slot, published keys, see `retrieval_metrics`.
 
         Returns:
-          A dictionary for each place (of nothing that means anything where the place
-          is not active), or what is wrong with the place's embeddings: the first row
-          that is not finite.
+            A dictionary for each slot (of meaningless numbers where the slot is not
+            active), or what is wrong with the slot's embeddings: the first row that is
+            not finite.
         """
         scores, bad_rows = self._layout.fetch(
             _score(embeddings, self._placed_themes, layout=self._layout)
@@ -143,12 +129,12 @@ class Split:
         """Embeds the split with some models and scores it.
 
         Args:
-          params: of the models, on the host, with a leading axis of as many as the
-            layout was made for.
-          spec: structure of the models.
+            params: of the models, on the host, with a leading axis of as many as the
+                layout was made for.
+            spec: structure of the models.
 
         Raises:
-          ValueError: an embedding is not finite; the message names split and row.
+            ValueError: an embedding is not finite; the message names split and row.
         """
         count = jax.tree.leaves(params)[0].shape[0]
         places = np.arange(self._layout.slots(count)) % count
@@ -179,12 +165,12 @@ class Split:
         """Mean loss over the split's batches, with the training loss's settings.
 
         Args:
-          embeddings: of this split.
-          batch_size: museums of a batch, in the order of the split; the last batch may
-            be smaller.
-          loss: structure of the loss.
-          numbers: of the loss, of every run.
-          keys: random key of every run, for losses that draw.
+            embeddings: of this split.
+            batch_size: museums of a batch, in the order of the split; the last batch
+                may be smaller.
+            loss: structure of the loss.
+            numbers: of the loss, of every run.
+            keys: random key of every run, for losses that draw.
         """
         batches = in_batches(np.arange(len(self.themes), dtype=np.int32), batch_size)
         losses = _batch_losses(

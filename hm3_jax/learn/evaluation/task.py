@@ -25,12 +25,12 @@ class Task:
         """Maps the features; places nothing yet.
 
         Args:
-          store: open store.
-          config: strategy.
-          placement: where the features are to lie.
+            store: open store.
+            config: strategy.
+            placement: where the features are to lie.
 
         Raises:
-          ValueError: the store does not serve the strategy.
+            ValueError: the store does not serve the strategy.
         """
         self.store, self.config = store, config
         self._placement: DataPlacement = placement
@@ -59,7 +59,7 @@ class Task:
         """A split of the store, planned for a layout when first asked.
 
         Raises:
-          ValueError: it has no museums.
+            ValueError: it has no museums.
         """
         if (name, layout) not in self._splits:
             self._splits[name, layout] = Split(
@@ -77,7 +77,7 @@ def check_store(store: FeatureStore, config: StrategyConfig) -> None:
     """Refuses a store that a strategy cannot be trained on; cheap.
 
     Raises:
-      ValueError: features or a split are missing, or of another size.
+        ValueError: features or a split are missing, or of another size.
     """
     check_inputs(store, config)
     for name in ("train", "val", "test"):

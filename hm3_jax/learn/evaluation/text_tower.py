@@ -30,11 +30,11 @@ class QueryTower:
         """Puts the parameters on the default device.
 
         Args:
-          config: of the tower.
-          params: its arrays by name, float32: a model's `params["text"]`.
+            config: of the tower.
+            params: its arrays by name, float32: a model's `params["text"]`.
 
         Raises:
-          ValueError: parameters are missing, unknown or of a wrong shape.
+            ValueError: parameters are missing, unknown or of a wrong shape.
         """
         self.config = config
         abstract = nnx.eval_shape(lambda: RecurrentEncoder(config, rngs=nnx.Rngs(0)))
@@ -54,11 +54,11 @@ class QueryTower:
         """Embeds descriptions.
 
         Args:
-          descriptions: sentence features of each, in order, float32; none of them
-            empty.
+            descriptions: sentence features of each, in order, float32; none of them
+                empty.
 
         Returns:
-          float32, not normalised.
+            float32, not normalised.
         """
         most = _DESCRIPTIONS[-1]
         parts = [

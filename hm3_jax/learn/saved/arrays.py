@@ -13,8 +13,9 @@ import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint._src.serialization import tensorstore_utils
 
-# What is written here is flushed by `checkpoint_files`, once. TensorStore's own way
-# fails where a file system cannot flush folders, and Orbax has no parameter for it.
+# What is written here is flushed by `learn.saved.verified_folder`, once. TensorStore's
+# own way fails where a file system cannot flush folders, and Orbax has no parameter for
+# it.
 _ORBAX: Any = tensorstore_utils
 for _context in (_ORBAX._BASE_TS_CONTEXT, _ORBAX._DEFAULT_OCDBT_TS_CONTEXT):
     _context["file_io_sync"] = False
@@ -31,11 +32,11 @@ def write_arrays(folder: Path, tree: Mapping[str, Any]) -> None:
     writes NumPy arrays on process 0 alone.
 
     Args:
-      folder: to be made.
-      tree: nested dictionaries of arrays, none of them empty.
+        folder: to be made.
+        tree: nested dictionaries of arrays, none of them empty.
 
     Raises:
-      OSError: what Orbax and TensorStore had to say.
+        OSError: what Orbax and TensorStore had to say.
     """
     folder.mkdir()
     handler, problem = _handler(), ""
@@ -58,7 +59,7 @@ def read_arrays(folder: Path) -> dict[str, Any]:
     """Reads what `write_arrays` wrote, as NumPy arrays.
 
     Raises:
-      OSError: what Orbax and TensorStore had to say.
+        OSError: what Orbax and TensorStore had to say.
     """
     try:
         return _handler().restore(_orbax_path(folder))

@@ -58,13 +58,13 @@ class Checkpoint:
     """What was saved of one try.
 
     Attributes:
-      model: parameters, strategy, feature facts.
-      epoch: number of finished epochs; of a loaded checkpoint, those that went into
-        its parameters (a try that has ended is saved along with those that go on).
-      optimizer: nested state of the optimiser; None where not saved or not loaded.
-      progress: position of the training loop, as JSON; None for converted models.
-      settings: of the training, as JSON; None for converted models.
-      loss: parameters of the loss's own; empty where it has none.
+        model: parameters, strategy, feature facts.
+        epoch: number of finished epochs; of a loaded checkpoint, those that went into
+            its parameters (a try that has ended is saved along with those that go on).
+        optimizer: nested state of the optimiser; None where not saved or not loaded.
+        progress: position of the training loop, as JSON; None for converted models.
+        settings: of the training, as JSON; None for converted models.
+        loss: parameters of the loss's own; empty where it has none.
     """
 
     model: Model
@@ -78,13 +78,13 @@ class Checkpoint:
 def save(folder: Path, slot: Slot, checkpoint: Checkpoint) -> None:
     """Saves a checkpoint of the try in `folder`; saving an epoch again is allowed.
 
-    It counts once it is on the disk, whole and read back: see `checkpoint_files`. Then
-    all but the newest two of the slot are deleted.
+    It counts once it is on the disk, whole and read back: see
+    `learn.saved.verified_folder`. Then all but the newest two of the slot are deleted.
 
     Only process 0 of a run of several can save; it waits for none of the others.
 
     Raises:
-      OSError: the disk did not take it; what was saved before is still there.
+        OSError: the disk did not take it; what was saved before is still there.
     """
     if jax.process_index() != 0:
         raise RuntimeError(
@@ -128,10 +128,10 @@ def save_many(saves: Iterable[tuple[Path, Slot, Checkpoint]]) -> None:
     """Saves checkpoints of several tries; while one waits for the disk, others go on.
 
     Args:
-      saves: arguments of `save`; those of one folder are saved in the order given.
+        saves: arguments of `save`; those of one folder are saved in the order given.
 
     Raises:
-      OSError: the disk did not take one of them; the others were tried all the same.
+        OSError: the disk did not take one of them; the others were tried all the same.
     """
     by_folder: dict[Path, list[tuple[Slot, Checkpoint]]] = {}
     for folder, slot, checkpoint in saves:
@@ -172,13 +172,13 @@ def newest_usable(
     """The newest epoch of a slot that is intact.
 
     Args:
-      folder: of the try.
-      slot: "last" or "best".
-      among: only these epochs are looked at; None for all that are saved.
+        folder: of the try.
+        slot: "last" or "best".
+        among: only these epochs are looked at; None for all that are saved.
 
     Returns:
-      The epoch, None if there is none; and what is wrong with each newer one, a line
-      each that names the file.
+        The epoch, None if there is none; and what is wrong with each newer one, a line
+        each that names the file.
     """
     problems = []
     for epoch in reversed(saved_epochs(folder, slot)):
@@ -208,14 +208,14 @@ def load(
     """Loads one checkpoint.
 
     Args:
-      folder: of the try.
-      slot: "last" or "best".
-      epoch: one of `saved_epochs`.
-      optimizer: whether to load the state of the optimiser too.
+        folder: of the try.
+        slot: "last" or "best".
+        epoch: one of `saved_epochs`.
+        optimizer: whether to load the state of the optimiser too.
 
     Raises:
-      ValueError: the checkpoint is damaged, of a newer format, or without the state
-        of the optimiser that was asked for.
+        ValueError: the checkpoint is damaged, of a newer format, or without the state
+            of the optimiser that was asked for.
     """
     where = _epoch_folder(folder, slot, epoch)
     problem = damage(where)
@@ -264,11 +264,11 @@ def load_model(folder: Path) -> Checkpoint:
     Where the newest is damaged, a warning says so and the one before it is loaded.
 
     Args:
-      folder: a `try_K` folder, or one that `convert` made.
+        folder: a `try_K` folder, or one that `convert` made.
 
     Raises:
-      FileNotFoundError: there is no checkpoint.
-      ValueError: all of them are damaged, or of a newer format.
+        FileNotFoundError: there is no checkpoint.
+        ValueError: all of them are damaged, or of a newer format.
     """
     for slot in ("best", "last"):
         if not saved_epochs(folder, slot):

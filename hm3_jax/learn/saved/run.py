@@ -26,10 +26,10 @@ class Run:
     """One try of one strategy with some settings.
 
     Attributes:
-      experiment: name of the experiment it belongs to.
-      settings: of the experiment.
-      attempt: number of the try, from 1.
-      folder: of the try.
+        experiment: name of the experiment it belongs to.
+        settings: of the experiment.
+        attempt: number of the try, from 1.
+        folder: of the try.
     """
 
     experiment: str
@@ -83,10 +83,10 @@ class RunRecord(RunFacts):
         """Reads a try's record.
 
         Returns:
-          The record, None where there is none.
+            The record, None where there is none.
 
         Raises:
-          ValueError: there is something else.
+            ValueError: there is something else.
         """
         path = folder / RECORD
         if not path.exists():
@@ -106,12 +106,12 @@ class RunRecord(RunFacts):
         """Refuses to go on with something else.
 
         Args:
-          wanted: what is about to be trained.
-          config: its strategy.
-          folder: of the try, for messages.
+            wanted: what is about to be trained.
+            config: its strategy.
+            folder: of the try, for messages.
 
         Raises:
-          ValueError: strategy, settings or features differ; the difference is named.
+            ValueError: strategy, settings or features differ; the difference is named.
         """
         for name, before, now in (
             *differences(self.strategy, wanted.strategy),

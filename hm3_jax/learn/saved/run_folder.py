@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import orjson
-from jaxtyping import Int
+from jaxtyping import Float, Int
 
 from hm3_jax.files.durable import write_whole
 from hm3_jax.files.flush import sync
@@ -23,10 +23,24 @@ from hm3_jax.files.run_format import (
     TEST_OUTPUT,
     embedding_names,
 )
-from hm3_jax.learn.evaluation.split import Tested
 from hm3_jax.learn.settings import TrainSettings
 from hm3_jax.nn.strategy import StrategyConfig
 from hm3_jax.nn.strategy_json import to_json
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Tested:
+    """What one model makes of a split.
+
+    Attributes:
+        metrics: published keys.
+        descriptions: embeddings, float32 (museums, d).
+        museums: embeddings, float32 (museums, d).
+    """
+
+    metrics: Mapping[str, float]
+    descriptions: Float[np.ndarray, "museums d"]
+    museums: Float[np.ndarray, "museums d"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -34,9 +48,9 @@ class TryResult:
     """What the test of one try gave.
 
     Attributes:
-      attempt: number of the try, from 1.
-      epoch: number of finished epochs of the tested parameters.
-      tested: metrics and embeddings.
+        attempt: number of the try, from 1.
+        epoch: number of finished epochs of the tested parameters.
+        tested: metrics and embeddings.
     """
 
     attempt: int
@@ -61,7 +75,7 @@ class MetricsLog:
         """Opens the log, dropping what was written after the given epoch.
 
         Raises:
-          ValueError: it has fewer epochs.
+            ValueError: it has fewer epochs.
         """
         self._path = folder / "metrics.jsonl"
         text = self._path.read_text("utf-8") if self._path.exists() else ""
@@ -85,7 +99,7 @@ class MetricsLog:
         """Puts what was written on the disk: to be called before a checkpoint counts.
 
         Raises:
-          OSError: the disk did not take it.
+            OSError: the disk did not take it.
         """
         sync(self._path)
 
@@ -102,11 +116,11 @@ def write_test(
     `files.run_format`.
 
     Args:
-      strategy_folder: of the strategy.
-      results: of every try.
-      ids: of the tested museums.
-      themes: of the tested museums, numbers of the store's themes. Those are sorted,
-        so the numbers are the release's.
+        strategy_folder: of the strategy.
+        results: of every try.
+        ids: of the tested museums.
+        themes: of the tested museums, numbers of the store's themes. Those are sorted,
+            so the numbers are the release's.
     """
     for result in results:
         write_json(
@@ -151,12 +165,12 @@ def write_experiment(
     """Writes `experiment.json`, keeping the uid and other strategies of one there.
 
     Args:
-      folder: of the experiment.
-      name: of the experiment.
-      description: free text.
-      tags: free words.
-      settings: shared by all runs.
-      run: what there is to say of one strategy.
+        folder: of the experiment.
+        name: of the experiment.
+        description: free text.
+        tags: free words.
+        settings: shared by all runs.
+        run: what there is to say of one strategy.
     """
     path = folder / "experiment.json"
     before = {"uid": uuid.uuid4().hex, "runs": []}

@@ -24,10 +24,10 @@ def run_lock(folder: Path) -> Iterator[None]:
     does no harm.
 
     Args:
-      folder: of the run; is made if there is none.
+        folder: of the run; is made if there is none.
 
     Raises:
-      FileExistsError: another process holds it; named with host and start.
+        FileExistsError: another process holds it; named with host and start.
     """
     make_folders(folder)
     path = folder / _FILE

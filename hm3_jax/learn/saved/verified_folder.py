@@ -41,14 +41,14 @@ def save_folder(
     What killed saves have left beside it is removed.
 
     Args:
-      target: the folder; its name is a number.
-      size: bytes it will take, about.
-      write: puts the files into the folder it is given; raises OSError if it cannot.
-      check: raises OSError if the files in the folder it is given are not what was
-        meant.
+        target: the folder; its name is a number.
+        size: bytes it will take, about.
+        write: puts the files into the folder it is given; raises OSError if it cannot.
+        check: raises OSError if the files in the folder it is given are not what was
+            meant.
 
     Raises:
-      OSError: the folder could not be saved; it and others are as they were.
+        OSError: the folder could not be saved; it and others are as they were.
     """
     try:
         make_folders(target.parent)
@@ -76,7 +76,7 @@ def damage(folder: Path) -> str | None:
     """What is wrong with a folder that `save_folder` made, in one line.
 
     Returns:
-      None if every file is what it was; else a text that names the file.
+        None if every file is what it was; else a text that names the file.
     """
     try:
         return _damage(folder)

@@ -1,7 +1,7 @@
 """One epoch of training as one compiled call, for several runs on several devices.
 
 Runs (the tries of an experiment, the points of a sweep) are a leading axis of
-parameters, optimiser state and hyper-parameters; `learn.devices.mesh` says where each
+parameters, optimiser state and inputs-parameters; `learn.devices.mesh` says where each
 is computed. The features are shared.
 """
 
@@ -31,9 +31,9 @@ class ParamState:
     """What an epoch changes; every array has a leading axis of slots.
 
     Attributes:
-      params: nested dictionary of the parameters: those of both towers, of the scores
-        and of the loss, see `learn.model`.
-      optimizer: step count, first and second moments of Adam.
+        params: nested dictionary of the parameters: those of both towers, of the scores
+            and of the loss, see `learn.model`.
+        optimizer: step count, first and second moments of Adam.
     """
 
     params: Mapping[str, Any]
@@ -46,10 +46,10 @@ class EpochInputs:
     """What an epoch is told; every array has a leading axis of slots.
 
     Attributes:
-      rates: of the optimiser.
-      loss: numbers of the loss, of its kind.
-      key: random key of the epoch, for losses that draw.
-      active: False for runs that must not change any more.
+        rates: of the optimiser.
+        loss: numbers of the loss, of its kind.
+        key: random key of the epoch, for losses that draw.
+        active: False for runs that must not change any more.
     """
 
     rates: Rates
@@ -64,9 +64,9 @@ class Steps:
     """What the steps of an epoch came to; 0 in groups without an active run.
 
     Attributes:
-      loss: of each batch, before its step; inside a step, of one run's one batch.
-      gradient_norm: Euclidean norm of the loss's gradient by all parameters together,
-        before Adam scales it.
+        loss: of each batch, before its step; inside a step, of one run's one batch.
+        gradient_norm: Euclidean norm of the loss's gradient by all parameters together,
+            before Adam scales it.
     """
 
     loss: Float[Array, "*slots_and_steps"]
@@ -77,7 +77,7 @@ def fresh_state(params: Mapping[str, Any]) -> ParamState:
     """State of runs that have not taken a step.
 
     Args:
-      params: parameters with a leading axis of slots.
+        params: parameters with a leading axis of slots.
     """
     return ParamState(params, jax.vmap(ADAM.init)(params))
 
@@ -89,7 +89,7 @@ def fresh_state(params: Mapping[str, Any]) -> ParamState:
 )
 def train_epoch(
     state: ParamState,
-    hyper: EpochInputs,
+    inputs: EpochInputs,
     batches: Batches,
     features: Features,
     first_step: Int[Array, ""] | int = 0,
@@ -106,19 +106,19 @@ def train_epoch(
     denominators and its themes are those of the whole.
 
     Args:
-      state: of every slot; given up to the result.
-      hyper: of every slot.
-      batches: as `MuseumSizes.plan` spreads them over the same layout.
-      features: of all museums, or fed for these batches.
-      first_step: number of batches of this epoch that were taken before.
-      spec: structure of the model.
-      capacity: holds every batch, see `MuseumSizes.capacity`.
-      loss: structure of the loss.
-      layout: of the devices.
-      optimizer: structure of the optimiser.
+        state: of every slot; given up to the result.
+        inputs: of every slot.
+        batches: as `MuseumSizes.plan` spreads them over the same layout.
+        features: of all museums, or fed for these batches.
+        first_step: number of batches of this epoch that were taken before.
+        spec: structure of the model.
+        capacity: holds every batch, see `MuseumSizes.capacity`.
+        loss: structure of the loss.
+        layout: of the devices.
+        optimizer: structure of the optimiser.
 
     Returns:
-      New state, and what the steps came to.
+        New state, and what the steps came to.
     """
     shares = layout.data_devices
 
@@ -138,29 +138,29 @@ def train_epoch(
         # Every device has the whole loss: its gradient comes from all of them.
         return value / shares, value
 
-    def one_step(params, moments, hyper, museums, packing, step, features):
-        key = jax.random.fold_in(hyper.key, step)
+    def one_step(params, moments, inputs, museums, packing, step, features):
+        key = jax.random.fold_in(inputs.key, step)
         grads, value = jax.grad(loss_of, has_aux=True)(
-            params, museums, packing, hyper.loss, key, features
+            params, museums, packing, inputs.loss, key, features
         )
         if shares > 1:
             grads = lax.psum(grads, DATA)
-        params, moments = optimizer.step(params, grads, moments, hyper.rates)
+        params, moments = optimizer.step(params, grads, moments, inputs.rates)
         return params, moments, Steps(value, _norm(grads))
 
-    def of_device(state, hyper, batches, features, first_step):
+    def of_device(state, inputs, batches, features, first_step):
         batches, features = batches.local(), features.local()
         axes = (0, 0, 0, 0, None, None, None)
         steps_of_group: Callable[..., Any] = jax.vmap(one_step, in_axes=axes)
 
         def group(of_runs, of_group):
-            state, hyper, museums = of_runs
+            state, inputs, museums = of_runs
 
             def step(carry, x):
                 step, museums, sentences, sequence = x
                 params, moments, came_to = steps_of_group(
                     *carry,
-                    hyper,
+                    inputs,
                     museums,
                     packings(sentences, sequence, capacity),
                     step,
@@ -176,7 +176,7 @@ def train_epoch(
             )
             trained = jax.tree.map(
                 jax.vmap(jnp.where),
-                jax.tree.map(lambda _: hyper.active, state),
+                jax.tree.map(lambda _: inputs.active, state),
                 ParamState(params, moments),
                 state,
             )
@@ -189,8 +189,8 @@ def train_epoch(
 
         return layout.map_groups(
             group,
-            hyper.active,
-            (state, hyper, batches.museums),
+            inputs.active,
+            (state, inputs, batches.museums),
             (batches.sentences, batches.sequence),
             otherwise=skip,
         )
@@ -205,7 +205,7 @@ def train_epoch(
             EVERYWHERE,
         ),
         (BY_RUN, BY_RUN),
-    )(state, hyper, batches, features, jnp.asarray(first_step, jnp.int32))
+    )(state, inputs, batches, features, jnp.asarray(first_step, jnp.int32))
 
 
 def _norm(grads: Mapping[str, Any]) -> Float[Array, ""]:

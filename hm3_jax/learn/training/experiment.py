@@ -41,12 +41,12 @@ class Experiment:
     """What to train and where to put it.
 
     Attributes:
-      strategies: in the order they are trained in.
-      settings: shared by all of them.
-      folder: of the experiment.
-      name: of the experiment.
-      description: free text.
-      tags: free words.
+        strategies: in the order they are trained in.
+        settings: shared by all of them.
+        folder: of the experiment.
+        name: of the experiment.
+        description: free text.
+        tags: free words.
     """
 
     strategies: Sequence[StrategyConfig]
@@ -66,9 +66,9 @@ class Listeners:
     """What is called while experiments run, in the process that writes.
 
     Attributes:
-      strategy: before a strategy is trained, with the number of its runs.
-      epoch: after each epoch of runs that train together.
-      tested: with the tests of all tries of a strategy in an experiment.
+        strategy: before a strategy is trained, with the number of its runs.
+        epoch: after each epoch of runs that train together.
+        tested: with the tests of all tries of a strategy in an experiment.
     """
 
     strategy: Callable[[StrategyConfig, int], None] = _nobody
@@ -93,25 +93,25 @@ def run_experiments(
     first is trained.
 
     Args:
-      experiments: what to do, each into a folder of its own.
-      store: features to train on.
-      listeners: told about the progress.
-      execution: how to carry the runs out; by default on all devices, all together
-        if the memory allows.
-      resume: go on with what is in the experiments' folders.
-      stop: asked after every epoch.
-      trackers: told of every run, besides the files in its folder. One that fails is
-        switched off with a warning.
+        experiments: what to do, each into a folder of its own.
+        store: features to train on.
+        listeners: told about the progress.
+        execution: how to carry the runs out; by default on all devices, all together
+            if the memory allows.
+        resume: go on with what is in the experiments' folders.
+        stop: asked after every epoch.
+        trackers: told of every run, besides the files in its folder. One that fails is
+            switched off with a warning.
 
     Returns:
-      Names of the runs that failed (`execution.keep_going`), empty if none did.
+        Names of the runs that failed (`execution.keep_going`), empty if none did.
 
     Raises:
-      FileExistsError: a folder is there and `resume` is False, or another process is
-        at work in it.
-      ValueError: the store or the settings do not serve a strategy.
-      NonFiniteLossError: training diverged.
-      StoppedError: `stop` was requested; everything is saved.
+        FileExistsError: a folder is there and `resume` is False, or another process is
+            at work in it.
+        ValueError: the store or the settings do not serve a strategy.
+        NonFiniteLossError: training diverged.
+        StoppedError: `stop` was requested; everything is saved.
     """
     execution = execution or Execution()
     for experiment in experiments:
@@ -276,11 +276,11 @@ def load_strategies(files: Sequence[str], folder: str | None) -> list[StrategyCo
     """Strategies from files, from a folder of files, or both, in published order.
 
     Args:
-      files: strategy JSON files.
-      folder: all its `*.json` files are taken; None or empty for no folder.
+        files: strategy JSON files.
+        folder: all its `*.json` files are taken; None or empty for no folder.
 
     Raises:
-      ValueError: there is none, or two have the same name.
+        ValueError: there is none, or two have the same name.
     """
     paths = [Path(file) for file in files]
     if folder:

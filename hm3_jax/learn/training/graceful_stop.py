@@ -29,17 +29,17 @@ class GracefulStop:
     after `initialize`, which may take SIGTERM for itself.
 
     Attributes:
-      saved: what could be gone on with, for the last line; None if nobody says.
+        saved: what could be gone on with, for the last line; None if nobody says.
     """
 
     def __init__(self, *, grace_seconds: float):
         """Installs nothing yet.
 
         Args:
-          grace_seconds: from the signal to the end by force; at least 0.
+            grace_seconds: from the signal to the end by force; at least 0.
 
         Raises:
-          ValueError: it is negative, or no number.
+            ValueError: it is negative, or no number.
         """
         if not grace_seconds >= 0:
             raise ValueError(
@@ -60,7 +60,7 @@ class GracefulStop:
         """Installs the handlers.
 
         Raises:
-          ValueError: this is not the main thread.
+            ValueError: this is not the main thread.
         """
         if threading.current_thread() is not threading.main_thread():
             raise ValueError("signals can only be waited for in the main thread")

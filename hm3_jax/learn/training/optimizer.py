@@ -19,9 +19,9 @@ class Rates:
     """Numbers of an epoch's steps; in `EpochInputs` with a leading axis of slots.
 
     Attributes:
-      lr: learning rate.
-      weight_decay: share of every parameter that a step takes away, times `lr`; read
-        only where the optimiser decays weights.
+        lr: learning rate.
+        weight_decay: share of every parameter that a step takes away, times `lr`; read
+            only where the optimiser decays weights.
     """
 
     lr: Float[Any, "*slots"]
@@ -35,7 +35,7 @@ class Optimizer:
     Frozen and hashable, for `static_argnames`.
 
     Attributes:
-      decays_weights: whether `Rates.weight_decay` is read.
+        decays_weights: whether `Rates.weight_decay` is read.
 
     References:
       Kingma and Ba, Adam (2015); Loshchilov and Hutter, Decoupled Weight Decay

@@ -40,12 +40,12 @@ class DoesNotFitError(MemoryError):
 
 @dataclasses.dataclass(frozen=True)
 class Scores:
-    """What an epoch came to, by place.
+    """What an epoch came to, by slot.
 
     Attributes:
-      val_loss: mean over the batches of val, with the training loss's settings.
-      val: published metrics, or what is wrong with the embeddings.
-      train: the same for the training split.
+        val_loss: mean over the batches of val, with the training loss's settings.
+        val: published metrics, or what is wrong with the embeddings.
+        train: the same for the training split.
     """
 
     val_loss: np.ndarray
@@ -60,9 +60,9 @@ class Program:
         """Plans every batch of every epoch.
 
         Args:
-          task: strategy and store.
-          runs: all runs that slots may refer to.
-          slots: where they are computed.
+            task: strategy and store.
+            runs: all runs that slots may refer to.
+            slots: where they are computed.
         """
         self._task, self._runs, self._slots = task, runs, slots
         self._batch_size = runs[0].settings.batch_size
@@ -108,17 +108,17 @@ class Program:
         """Themes in a run's batches.
 
         Args:
-          number: of the run.
-          epoch: from 0.
+            number: of the run.
+            epoch: from 0.
         """
         return batch_themes(self._order(number, epoch), self._task.store.theme_index)
 
-    def hyper(self, active: Sequence[int], epoch: int) -> EpochInputs:
+    def inputs(self, active: Sequence[int], epoch: int) -> EpochInputs:
         """What an epoch (from 0) is told.
 
         Args:
-          active: numbers of the runs that are to change.
-          epoch: which one.
+            active: numbers of the runs that are to change.
+            epoch: which one.
         """
         settings = [self._runs[n].settings for n in self._slots.stand_ins]
 
@@ -146,36 +146,36 @@ class Program:
         return jax.random.wrap_key_data(self._slots.layout.put(data, BY_RUN))
 
     def train(
-        self, state: ParamState, hyper: EpochInputs, epoch: int
+        self, state: ParamState, inputs: EpochInputs, epoch: int
     ) -> tuple[ParamState, Steps]:
         """Takes an epoch's steps.
 
         Args:
-          state: of every slot; given up to the result.
-          hyper: of the epoch.
-          epoch: from 0.
+            state: of every slot; given up to the result.
+            inputs: of the epoch.
+            epoch: from 0.
 
         Returns:
-          New state, and what the steps came to, on the host.
+            New state, and what the steps came to, on the host.
 
         Raises:
-          DoesNotFitError: there is less memory than the steps take.
+            DoesNotFitError: there is less memory than the steps take.
         """
         of_blocks = []
         # Nothing may go to or from the device unasked.
         with jax.transfer_guard("disallow"):
             for block in self._feed.blocks(self._batches[epoch]):
-                steps = self._steps(state, hyper, block)
+                steps = self._steps(state, inputs, block)
                 first = jax.device_put(np.int32(block.first_step))
                 state, of_block = steps(
-                    state, hyper, block.batches, block.features, first
+                    state, inputs, block.batches, block.features, first
                 )
                 of_blocks.append(of_block)
             fetched = self._slots.layout.fetch(of_blocks)
         return state, jax.tree.map(lambda *x: np.concatenate(x, axis=1), *fetched)
 
     def _steps(
-        self, state: ParamState, hyper: EpochInputs, block: Block
+        self, state: ParamState, inputs: EpochInputs, block: Block
     ) -> Callable[..., Any]:
         """The compiled steps of a block, once it is known that they fit the memory."""
         number = block.batches.steps
@@ -183,7 +183,7 @@ class Program:
             layout = self._slots.layout
             compiled = train_epoch.lower(
                 state,
-                hyper,
+                inputs,
                 block.batches,
                 block.features,
                 jax.device_put(np.int32(0)),
@@ -200,30 +200,32 @@ class Program:
             self._compiled[number] = compiled
         return self._compiled[number]
 
-    def score(self, state: ParamState, hyper: EpochInputs, epoch: int) -> Scores:
+    def score(self, state: ParamState, inputs: EpochInputs, epoch: int) -> Scores:
         """Embeds val and train and scores them.
 
         Args:
-          state: after the epoch.
-          hyper: of the epoch.
-          epoch: from 0.
+            state: after the epoch.
+            inputs: of the epoch.
+            epoch: from 0.
         """
         keys = self._keys(VAL_LOSS, epoch)
         with jax.transfer_guard("disallow"):
             both = embed(
-                state.params, hyper.active, self._embedding, spec=self._task.spec
+                state.params, inputs.active, self._embedding, spec=self._task.spec
             )
             train, val = (
                 Embeddings.of(
                     descriptions,
                     museums,
-                    hyper.active,
+                    inputs.active,
                     state.params,
                     self._task.spec,
                 )
                 for descriptions, museums in _cut(both, first=self.museums)
             )
-            losses = self._val.loss(val, self._batch_size, self._loss, hyper.loss, keys)
+            losses = self._val.loss(
+                val, self._batch_size, self._loss, inputs.loss, keys
+            )
             return Scores(losses, self._val.metrics(val), self._train.metrics(train))
 
 

@@ -20,13 +20,13 @@ class EpochReport:
     """What is shown of an epoch while training.
 
     Attributes:
-      epoch: number of finished epochs.
-      epochs: of the whole run, the longest of them.
-      runs: names of those that took part.
-      train_loss: mean over steps, by run.
-      val_loss: by run.
-      val_metrics: published keys, by run.
-      museums_per_second: museums of all runs trained on, by second of training.
+        epoch: number of finished epochs.
+        epochs: of the whole run, the longest of them.
+        runs: names of those that took part.
+        train_loss: mean over steps, by run.
+        val_loss: by run.
+        val_metrics: published keys, by run.
+        museums_per_second: museums of all runs trained on, by second of training.
     """
 
     epoch: int
@@ -43,12 +43,12 @@ class RunEpoch:
     """What one epoch of one run came to.
 
     Attributes:
-      losses: of the training steps.
-      gradient_norms: of the training steps.
-      themes: in the batches.
-      val_loss: after the epoch.
-      train: metrics of the training split after the epoch.
-      val: metrics of the val split after the epoch.
+        losses: of the training steps.
+        gradient_norms: of the training steps.
+        themes: in the batches.
+        val_loss: after the epoch.
+        train: metrics of the training split after the epoch.
+        val: metrics of the val split after the epoch.
     """
 
     losses: np.ndarray
@@ -67,8 +67,8 @@ class RunEpoch:
         """What `metrics.jsonl` has of it: nothing that depends on time.
 
         Args:
-          run: whose epoch it is.
-          epoch: from 0.
+            run: whose epoch it is.
+            epoch: from 0.
         """
         settings = run.settings
         norms = self.gradient_norms.astype(np.float64)
@@ -101,13 +101,13 @@ class RunLogs:
         """Opens the logs, dropping what was written after the finished epochs.
 
         Args:
-          task: strategy and store.
-          runs: all of them.
-          finished_epochs: of each.
-          follower: hears of all that is written, too.
+            task: strategy and store.
+            runs: all of them.
+            finished_epochs: of each.
+            follower: hears of all that is written, too.
 
         Raises:
-          ValueError: a log has fewer epochs.
+            ValueError: a log has fewer epochs.
         """
         self._task, self._runs, self._follower = task, runs, follower
         self._finished_epochs = finished_epochs
@@ -124,10 +124,10 @@ class RunLogs:
         """Writes an epoch of a run.
 
         Args:
-          number: of the run.
-          epoch: from 0.
-          came_to: what the epoch came to.
-          speed: what depends on time, which only `speed.jsonl` and followers get.
+            number: of the run.
+            epoch: from 0.
+            came_to: what the epoch came to.
+            speed: what depends on time, which only `speed.jsonl` and followers get.
         """
         line = came_to.line(self._runs[number], epoch)
         self._logs[number].write(line)
@@ -144,7 +144,7 @@ class RunLogs:
         """Puts what was written on the disk: to be called before a checkpoint counts.
 
         Raises:
-          OSError: the disk did not take it.
+            OSError: the disk did not take it.
         """
         for log in self._logs:
             log.flush()

@@ -29,19 +29,19 @@ def run_program(
     """Trains as many runs together as the device's memory allows, then the others.
 
     Args:
-      task: their strategy and store.
-      runs: with equal `settings.program`.
-      listener: called after every epoch.
-      follower: told of every run, its epochs and its test.
-      execution: how to carry the runs out.
-      resume: go on with what is in their folders.
-      stop: asked after every epoch.
+        task: their strategy and store.
+        runs: with equal `settings.program`.
+        listener: called after every epoch.
+        follower: told of every run, its epochs and its test.
+        execution: how to carry the runs out.
+        resume: go on with what is in their folders.
+        stop: asked after every epoch.
 
     Returns:
-      The test of every run; None of one that has failed.
+        The test of every run; None of one that has failed.
 
     Raises:
-      StoppedError: `stop` was requested; everything is saved.
+        StoppedError: `stop` was requested; everything is saved.
     """
     waiting = list(runs)
     results: dict[Run, TryResult | None] = {}

@@ -21,13 +21,13 @@ def check_folders(task: Task, runs: Sequence[Run], *, resume: bool) -> None:
     """Refuses to train runs into folders with something else.
 
     Args:
-      task: strategy and store.
-      runs: that are to train together.
-      resume: whether runs that are there go on.
+        task: strategy and store.
+        runs: that are to train together.
+        resume: whether runs that are there go on.
 
     Raises:
-      FileExistsError: there is a run already and `resume` is False.
-      ValueError: the run that is there has other settings or features.
+        FileExistsError: there is a run already and `resume` is False.
+        ValueError: the run that is there has other settings or features.
     """
     for run in runs:
         if run.folder.exists() and not resume:
@@ -64,13 +64,13 @@ def evaluate_saved(
     """Tests what was saved of every run, not what is in memory.
 
     Args:
-      task: strategy and store.
-      runs: all of them.
-      current: their state, all having ended.
-      layout: of the devices to use.
+        task: strategy and store.
+        runs: all of them.
+        current: their state, all having ended.
+        layout: of the devices to use.
 
     Returns:
-      The test of every run; None of one that has failed.
+        The test of every run; None of one that has failed.
     """
     sound = [n for n, p in enumerate(current.progress) if p.failure is None]
     if not sound:

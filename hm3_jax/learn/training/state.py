@@ -33,12 +33,12 @@ class TrainingState:
     """State of runs that train together.
 
     Attributes:
-      epoch: number of finished epochs.
-      slots: where each run is computed.
-      state: parameters and optimiser, with a leading axis of slots.
-      best: parameters of each run's best epoch; None where no run keeps them.
-      progress: of each run. That of a run which had ended before an interruption may
-        be ahead of `epoch`.
+        epoch: number of finished epochs.
+        slots: where each run is computed.
+        state: parameters and optimiser, with a leading axis of slots.
+        best: parameters of each run's best epoch; None where no run keeps them.
+        progress: of each run. That of a run which had ended before an interruption may
+            be ahead of `epoch`.
     """
 
     epoch: int
@@ -78,7 +78,7 @@ class TrainingState:
 
 @jax.jit
 def _choose(first: jax.Array, a: Any, b: Any) -> Any:
-    """Of every place `a` where `first` is True, else `b`."""
+    """Of every slot `a` where `first` is True, else `b`."""
 
     def choose_run(first, a, b):
         return jax.tree.map(lambda x, y: jnp.where(first, x, y), a, b)
@@ -97,9 +97,9 @@ def fresh(
     """Runs that have not taken a step.
 
     Args:
-      runs: to train.
-      first: their slots.
-      params: initial parameters of the slots' runs, on the host.
+        runs: to train.
+        first: their slots.
+        params: initial parameters of the slots' runs, on the host.
     """
     put = functools.partial(first.layout.put, spec=BY_RUN)
     keeps_best = any(run.settings.save_strategy == "best" for run in runs)
@@ -118,13 +118,13 @@ def save(
     """Saves some runs; one that has failed is only noted as such.
 
     Args:
-      runs: all of them.
-      chosen: numbers of those to save.
-      current: their state, fetched from the devices by every process.
-      task: their strategy and store.
+        runs: all of them.
+        chosen: numbers of those to save.
+        current: their state, fetched from the devices by every process.
+        task: their strategy and store.
 
     Raises:
-      OSError: the disk did not take it.
+        OSError: the disk did not take it.
     """
     layout = current.slots.layout
     state = layout.fetch(current.state)
@@ -178,12 +178,12 @@ def load(runs: Sequence[Run], start: TrainingState, task: Task) -> TrainingState
     slots are kept, so that the others' numbers come out the same to the last bit.
 
     Args:
-      runs: to go on with.
-      start: their state before the first epoch.
-      task: their strategy and store.
+        runs: to go on with.
+        start: their state before the first epoch.
+        task: their strategy and store.
 
     Returns:
-      The state; `start` where nothing is saved.
+        The state; `start` where nothing is saved.
     """
     saved = [_usable(run) for run in runs]
     ended = [_ended(run, epochs) for run, epochs in zip(runs, saved, strict=True)]
@@ -209,7 +209,7 @@ def load(runs: Sequence[Run], start: TrainingState, task: Task) -> TrainingState
             )
         return dataclasses.replace(start, progress=progress)
 
-    # The place of a run that has ended is computed with, but nobody looks.
+    # The slot of a run that has ended is computed with, but nobody looks.
     stand_in = going_on[0]
     of_slots = [n if n in going_on else stand_in for n in slots.stand_ins]
     loaded = {

@@ -13,13 +13,13 @@ class TryProgress:
     """Where the training of one try stands after an epoch.
 
     Attributes:
-      epoch: number of finished epochs.
-      best_score: best value of `best_strategy` so far, larger is better; None before.
-      best_epoch: number of finished epochs when it was reached.
-      lowest_loss: lowest val loss that counted for `loss_patience`; None before.
-      epochs_without: epochs since then.
-      ended: whether the try has ended early.
-      failure: what ended it, if that was not `loss_patience`; None otherwise.
+        epoch: number of finished epochs.
+        best_score: best value of `best_strategy` so far, larger is better; None before.
+        best_epoch: number of finished epochs when it was reached.
+        lowest_loss: lowest val loss that counted for `loss_patience`; None before.
+        epochs_without: epochs since then.
+        ended: whether the try has ended early.
+        failure: what ended it, if that was not `loss_patience`; None otherwise.
     """
 
     epoch: int = 0
@@ -35,11 +35,11 @@ class TryProgress:
         """TryProgress that was written as JSON.
 
         Args:
-          values: what was read.
-          where: it was read from, for the message.
+            values: what was read.
+            where: it was read from, for the message.
 
         Raises:
-          ValueError: it is something else.
+            ValueError: it is something else.
         """
         try:
             return cls(**values)
@@ -63,9 +63,9 @@ class TryProgress:
         """TryProgress after one more epoch; the same once the try has ended.
 
         Args:
-          settings: of the run.
-          val_metrics: published metrics on the val split.
-          val_loss: loss on the val split.
+            settings: of the run.
+            val_metrics: published metrics on the val split.
+            val_loss: loss on the val split.
         """
         if self.ended:
             return self

@@ -3,11 +3,11 @@
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import jax
 import numpy as np
 
+from hm3_jax.learn.batches.plan import BatchThemes
 from hm3_jax.learn.devices import processes
 from hm3_jax.learn.devices.mesh import Layout
 from hm3_jax.learn.devices.run_slots import RunSlots
@@ -18,8 +18,9 @@ from hm3_jax.learn.saved.run import Run, RunRecord
 from hm3_jax.learn.saved.run_folder import TryResult
 from hm3_jax.learn.settings import Execution
 from hm3_jax.learn.training import state
+from hm3_jax.learn.training.epoch import Steps
 from hm3_jax.learn.training.graceful_stop import GracefulStop
-from hm3_jax.learn.training.program import PARAMETERS, Program, keys_of
+from hm3_jax.learn.training.program import PARAMETERS, Program, Scores, keys_of
 from hm3_jax.learn.training.run_logs import EpochReport, RunEpoch, RunLogs
 from hm3_jax.learn.training.saved_runs import check_folders, evaluate_saved
 from hm3_jax.learn.training.state import TrainingState, has_ended
@@ -42,9 +43,9 @@ class Trainer:
         """Takes note; plans, compiles and writes nothing.
 
         Args:
-          task: strategy and store.
-          runs: with equal `settings.program`.
-          execution: how to carry them out.
+            task: strategy and store.
+            runs: with equal `settings.program`.
+            execution: how to carry them out.
         """
         self._task, self._runs, self._execution = task, tuple(runs), execution
         layout = Layout.of(
@@ -67,20 +68,20 @@ class Trainer:
         """Trains, then tests what was saved.
 
         Args:
-          resume: go on from the checkpoints below the folders, if there are any.
-          listener: called after every epoch.
-          follower: told of every run, its epochs and its test.
-          stop: asked after every epoch.
+            resume: go on from the checkpoints below the folders, if there are any.
+            listener: called after every epoch.
+            follower: told of every run, its epochs and its test.
+            stop: asked after every epoch.
 
         Returns:
-          The test of every run; None of one that has failed.
+            The test of every run; None of one that has failed.
 
         Raises:
-          NonFiniteLossError: names epoch and step, and the last epoch saved.
-          DoesNotFitError: fewer runs at once may fit.
-          FileExistsError: there is a run already and `resume` is False.
-          ValueError: the run that is there has other settings or features.
-          StoppedError: `stop` was requested.
+            NonFiniteLossError: names epoch and step, and the last epoch saved.
+            DoesNotFitError: fewer runs at once may fit.
+            FileExistsError: there is a run already and `resume` is False.
+            ValueError: the run that is there has other settings or features.
+            StoppedError: `stop` was requested.
         """
         check_folders(self._task, self._runs, resume=resume)
         current = self._start()
@@ -160,6 +161,7 @@ class Trainer:
         logs: RunLogs | None,
         listener: Callable[[EpochReport], None],
     ) -> TrainingState:
+        """Trains one epoch, scores it, and tells what it came to."""
         epoch = current.epoch
         # Also those that ended later than this epoch before an interruption.
         present = [
@@ -168,13 +170,12 @@ class Trainer:
             if number in active or progress.begun > epoch
         ]
         current = current.moved(current.slots.compacted(present))
-        slots = current.slots
-        program = self._program(slots)
-        hyper = program.hyper(active, epoch)
+        program = self._program(current.slots)
+        inputs = program.inputs(active, epoch)
         begin = time.perf_counter()
-        state, steps = program.train(current.state, hyper, epoch)
+        state, steps = program.train(current.state, inputs, epoch)
         trained = time.perf_counter()
-        scores = program.score(state, hyper, epoch)
+        scores = program.score(state, inputs, epoch)
         scored = time.perf_counter()
         speed = {
             "museums_per_second": len(active) * program.museums / (trained - begin),
@@ -182,33 +183,21 @@ class Trainer:
             "train_seconds": trained - begin,
             "score_seconds": scored - trained,
         }
-        losses, norms = np.asarray(steps.loss), np.asarray(steps.gradient_norm)
         progress = list(current.progress)
         came_to: dict[int, RunEpoch] = {}
         for number in active:
-            run, place = self._runs[number], slots.runs.index(number)
-            val_metrics, train_metrics = scores.val[place], scores.train[place]
-            failure = _failure(losses[place], (val_metrics, train_metrics), epoch)
-            if failure is not None:
+            slot = current.slots.runs.index(number)
+            of_run = _came_to(steps, scores, slot, program.themes(number, epoch), epoch)
+            if isinstance(of_run, str):
                 if logs is not None:
-                    logs.failed(number, epoch, failure)
-                progress[number] = self._put_aside(number, current, failure)
+                    logs.failed(number, epoch, of_run)
+                progress[number] = self._put_aside(number, current, of_run)
                 continue
-            assert not isinstance(val_metrics, str) and not isinstance(
-                train_metrics, str
-            )
-            came_to[number] = RunEpoch(
-                losses[place],
-                norms[place],
-                program.themes(number, epoch),
-                float(scores.val_loss[place]),
-                train_metrics,
-                val_metrics,
-            )
+            came_to[number] = of_run
             if logs is not None:
-                logs.write(number, epoch, came_to[number], speed)
+                logs.write(number, epoch, of_run, speed)
             progress[number] = current.progress[number].after_epoch(
-                run.settings, val_metrics, came_to[number].val_loss
+                self._runs[number].settings, of_run.val, of_run.val_loss
             )
         if logs is not None:
             listener(self._report(epoch, came_to, speed["museums_per_second"]))
@@ -241,11 +230,18 @@ class Trainer:
         return current.progress[number].failed(failure)
 
 
-def _failure(losses: np.ndarray, metrics: tuple[Any, Any], epoch: int) -> str | None:
-    """What went wrong with a run in an epoch (from 0), None if nothing did."""
+def _came_to(
+    steps: Steps, scores: Scores, slot: int, themes: BatchThemes, epoch: int
+) -> RunEpoch | str:
+    """What an epoch (from 0) came to in a slot, or what went wrong with the run."""
+    losses = np.asarray(steps.loss)[slot]
     wrong = ~np.isfinite(losses)
     if wrong.any():
         step = int(wrong.argmax())
         return f"loss became {losses[step]} in epoch {epoch + 1}, step {step + 1}"
-    faults = [fault for fault in metrics if isinstance(fault, str)]
-    return f"{faults[0]} after epoch {epoch + 1}" if faults else None
+    val, train = scores.val[slot], scores.train[slot]
+    if isinstance(val, str) or isinstance(train, str):
+        fault = val if isinstance(val, str) else train
+        return f"{fault} after epoch {epoch + 1}"
+    norms = np.asarray(steps.gradient_norm)[slot]
+    return RunEpoch(losses, norms, themes, float(scores.val_loss[slot]), train, val)

@@ -36,10 +36,10 @@ def draw_confusion(
     """Draws a matrix a run, side by side.
 
     Args:
-      names: what to call the runs, at most two, in order.
-      tests: of these runs.
-      embedded: of these runs.
-      name: file stem.
+        names: what to call the runs, at most two, in order.
+        tests: of these runs.
+        embedded: of these runs.
+        name: file stem.
     """
     runs = list(names)
     themes, labels = _gathered(tests[runs[0]])
@@ -101,10 +101,10 @@ def theme_shares(
     """Percent of each theme among the first museums, by theme of the description.
 
     Args:
-      ranking: t2s.
-      themes: numbers below `count`.
-      count: of themes.
-      first: museums of a ranking that count, all if there are fewer.
+        ranking: t2s.
+        themes: numbers below `count`.
+        count: of themes.
+        first: museums of a ranking that count, all if there are fewer.
     """
     found = np.zeros((count, count))
     for start in range(0, len(themes), _BLOCK):

@@ -34,12 +34,12 @@ def draw_curves(
     """Draws the mean over tries of every run, with the range of tries.
 
     Args:
-      names: what to call the runs, in order.
-      say: told about logs that cannot be read.
-      name: file stem.
+        names: what to call the runs, in order.
+        say: told about logs that cannot be read.
+        name: file stem.
 
     Returns:
-      The figure; None where no log can be read.
+        The figure; None where no log can be read.
     """
     logs = {run: _logs(run, say) for run in names}
     logs = {run: tries for run, tries in logs.items() if tries}

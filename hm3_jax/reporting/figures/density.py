@@ -27,9 +27,9 @@ def draw_density(
     """Draws one density a run, below one another.
 
     Args:
-      names: what to call the runs, in order.
-      tests: of these runs.
-      name: file stem.
+        names: what to call the runs, in order.
+        tests: of these runs.
+        name: file stem.
     """
     runs = list(names)
     # A name has a line of quartiles below it.
@@ -76,12 +76,12 @@ def density(
     """Gaussian kernel density on [0, 100], whose mass outside is reflected.
 
     Args:
-      values: in percent.
-      grid: where the density is wanted.
+        values: in percent.
+        grid: where the density is wanted.
 
     Returns:
-      Density per percent; its integral over [0, 100] is 1. The bandwidth is Silverman's
-      (1986), 0.9 min(std, iqr / 1.34) n^-1/5, at least half a percent.
+        Density per percent; its integral over [0, 100] is 1. The bandwidth is
+        Silverman's (1986), 0.9 min(std, iqr / 1.34) n^-1/5, at least half a percent.
     """
     values = np.asarray(values, np.float64)
     quarter, three = np.quantile(values, [0.25, 0.75])

@@ -41,7 +41,7 @@ def project_tsne(ranking: Ranking, museums: Int[np.ndarray, " museums"]) -> Map:
       van der Maaten and Hinton, Visualizing Data using t-SNE (JMLR 2008).
 
     Raises:
-      ModuleNotFoundError: scikit-learn is not installed.
+        ModuleNotFoundError: scikit-learn is not installed.
     """
     try:
         from sklearn.manifold import TSNE
@@ -95,12 +95,12 @@ def draw_map(
     """Draws a map a run, side by side.
 
     Args:
-      kind: "t-SNE" or "PCA".
-      names: what to call the runs, at most two, in order.
-      tests: of these runs.
-      embedded: of these runs.
-      maps: descriptions, then museums, of `sample`.
-      name: file stem.
+        kind: "t-SNE" or "PCA".
+        names: what to call the runs, at most two, in order.
+        tests: of these runs.
+        embedded: of these runs.
+        maps: descriptions, then museums, of `sample`.
+        name: file stem.
     """
     from matplotlib.lines import Line2D
 

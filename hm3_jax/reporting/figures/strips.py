@@ -31,11 +31,11 @@ def draw_strips(
     """Draws a strip a run for the queries at the quartiles of the first run.
 
     Args:
-      names: what to call the runs, in order; all tested on the same museums in the
-        same order.
-      tests: of these runs.
-      embedded: of these runs.
-      name: file stem.
+        names: what to call the runs, in order; all tested on the same museums in the
+            same order.
+        tests: of these runs.
+        embedded: of these runs.
+        name: file stem.
     """
     from matplotlib.lines import Line2D
 

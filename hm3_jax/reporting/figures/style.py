@@ -75,12 +75,12 @@ class Drawing:
     """A figure with what it shows.
 
     Attributes:
-      name: file stem.
-      title: of the figure, for pages.
-      caption: what is drawn, in sentences.
-      figure: drawn, in inches of print.
-      heads: columns of the data.
-      rows: of the data.
+        name: file stem.
+        title: of the figure, for pages.
+        caption: what is drawn, in sentences.
+        figure: drawn, in inches of print.
+        heads: columns of the data.
+        rows: of the data.
     """
 
     name: str
@@ -127,7 +127,7 @@ def settings() -> Iterator[None]:
     the next one would take the time of those that draw.
 
     Raises:
-      ModuleNotFoundError: matplotlib or scikit-learn is not installed.
+        ModuleNotFoundError: matplotlib or scikit-learn is not installed.
     """
     try:
         from matplotlib import rc_context
@@ -174,8 +174,8 @@ def legend_below(figure: Figure, entries: Sequence[tuple[str, Any]]) -> None:
     The figure grows by its lines.
 
     Args:
-      figure: to add it to.
-      entries: (label, handle) of each; labels may have several lines.
+        figure: to add it to.
+        entries: (label, handle) of each; labels may have several lines.
     """
     labels = [label for label, _ in entries]
     for columns in range(min(_LEGEND_COLUMNS, len(labels)), 0, -1):
@@ -199,8 +199,8 @@ def short_names(runs: Sequence[Run], labels: Sequence[str]) -> list[str]:
     """What legends call runs: only what tells them apart.
 
     Args:
-      runs: to name.
-      labels: of their strategies.
+        runs: to name.
+        labels: of their strategies.
     """
     experiments = [wrapped(run.experiment) for run in runs]
     strategies = [wrapped(label) for label in labels]

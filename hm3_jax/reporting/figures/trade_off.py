@@ -31,7 +31,7 @@ def draw_trade_off(data: DataSet, runs: Sequence[Run], name: str) -> Drawing | N
     Published numbers are drawn too (hollow, thin) where the data set is theirs.
 
     Returns:
-      The figure; None where no run has both metrics.
+        The figure; None where no run has both metrics.
     """
     drawable = [
         run for run in runs if run.mean(_X) is not None and run.mean(_Y) is not None
@@ -188,8 +188,8 @@ def strategy_label(run: Run, apart: str = "") -> str:
     """The paper's name of a strategy with its inputs; the file's where it has none.
 
     Args:
-      run: whose strategy.
-      apart: what sets its settings apart from those of others.
+        run: whose strategy.
+        apart: what sets its settings apart from those of others.
     """
     label = load_published().label(run)
     behind = f" ({apart})" if apart else ""

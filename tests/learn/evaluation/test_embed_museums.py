@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 from hm3_jax.data.store import open_store
+from hm3_jax.learn.batches import placement
 from hm3_jax.learn.batches.features import load_features
-from hm3_jax.learn.evaluation.embed_museums import embed_museums, without_each_room
+from hm3_jax.learn.evaluation import embed_museums as module
+from hm3_jax.learn.evaluation.embed_museums import embed_museums
 from hm3_jax.learn.model import Model, draw_params, take_run
 from tests.learn import small
 
@@ -38,16 +40,38 @@ def test_a_room_left_out_is_a_room_never_there(store, tmp_path, config):
     wanted_of = {name: row for row, name in enumerate(other.ids)}
     rows = np.array([wanted_of[museum.id] for museum in without])
     model = model_of(config)
-    wanted = embed_museums(model, load_features(other, config), rows)
+    wanted, _ = embed_museums(model, load_features(other, config), rows)
 
     features = load_features(store, config)
     ids = {name: row for row, name in enumerate(store.ids)}
     museums = np.array([ids[records[i].id] for i in chosen])
-    variants = without_each_room(features, museums)
-    found = embed_museums(model, variants, np.arange(len(without)))
+    whole, found = embed_museums(model, features, museums)
     np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-6)
     # They differ from the whole museums, or leaving out would do nothing.
-    whole = embed_museums(model, features, museums)
     rooms = [len(records[i].rooms) for i in chosen]
     distance = np.abs(np.repeat(whole, rooms, axis=0) - found).max(axis=1)
     assert (distance > 1e-4).mean() > 0.9
+
+
+def test_what_museums_hold_is_placed_once(store, monkeypatch):
+    """Whatever the number of rooms and of other museums in the store."""
+    placed = []
+
+    def place(features, *about):
+        placed.append(features)
+        return placement.place(features, *about)
+
+    monkeypatch.setattr(module, "place", place)
+    features = load_features(store, small.BY_ROOM)
+    some = np.array([3, 5])
+    embed_museums(model_of(small.BY_ROOM), features, some)
+    (found,) = placed
+    rooms = store.room_offsets
+    for kind, column in found.items.items():
+        own = features.items[kind]
+        items = np.concatenate(
+            [np.arange(*own.offsets[rooms[[m, m + 1]]]) for m in some]
+        )
+        used = set((items if own.index is None else own.index[items]).tolist())
+        assert len(column.table) == len(used)
+    assert len(found.sentences.table) == 0

@@ -26,12 +26,12 @@ def from_grid(values: flags.FlagValues, grid: str) -> list[Experiment]:
     """Every combination of the grid's values.
 
     Args:
-      values: parsed flags, for all other settings.
-      grid: "NAME=A,B;NAME=C,D".
+        values: parsed flags, for all other settings.
+        grid: "NAME=A,B;NAME=C,D".
 
     Raises:
-      ValueError: the grid is not of this form, names a setting that there is not or
-        twice, or a combination contradicts itself (named).
+        ValueError: the grid is not of this form, names a setting that there is not or
+            twice, or a combination contradicts itself (named).
     """
     axes: dict[str, list[str]] = {}
     for axis in filter(None, map(str.strip, grid.split(";"))):
@@ -58,13 +58,13 @@ def from_list(values: flags.FlagValues, path: str) -> list[Experiment]:
     """The objects of a JSON list.
 
     Args:
-      values: parsed flags, for all other settings.
-      path: file of the list.
+        values: parsed flags, for all other settings.
+        path: file of the list.
 
     Raises:
-      FileNotFoundError: there is no such file.
-      ValueError: it is no list of objects, or one of them names a setting that there
-        is not or contradicts itself.
+        FileNotFoundError: there is no such file.
+        ValueError: it is no list of objects, or one of them names a setting that there
+            is not or contradicts itself.
     """
     text = read_text(Path(path))
     try:
@@ -87,12 +87,12 @@ def from_files(values: flags.FlagValues, files: Sequence[str]) -> list[Experimen
     """Experiments of flag files, overridden by the command line.
 
     Args:
-      values: the flags that are declared.
-      files: flag files as `train --flagfile` takes them.
+        values: the flags that are declared.
+        files: flag files as `train --flagfile` takes them.
 
     Raises:
-      FileNotFoundError: there is no such file.
-      ValueError: a file's settings contradict each other.
+        FileNotFoundError: there is no such file.
+        ValueError: a file's settings contradict each other.
     """
     experiments = []
     for file in files:

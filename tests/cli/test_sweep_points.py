@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 from absl import flags
 
-from hm3_jax.app import sweep_points
-from hm3_jax.cli import training_flags
+from hm3_jax.cli import sweep_points, training_flags
 from hm3_jax.nn.strategy_json import strategy_text
 from tests.commands import fail, succeed
 from tests.learn import small

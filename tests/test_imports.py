@@ -126,11 +126,10 @@ LAYERS: dict[str, dict[str, set[str]]] = {
         "nn": {"files"},
         "objective": set(),
     },
-    "files": {
-        "files": set(),
-        "interop.torch_files": {"interop.torch_pickle"},
+    "files of PyTorch": {
+        "interop.torch_files": {"files.content", "interop.torch_pickle"},
     },
-    "files of PyTorch": {"interop.torch_pickle": set()},
+    "files": {"files": set(), "interop.torch_pickle": set()},
 }
 ALLOWED = {
     room: allowed for rooms in LAYERS.values() for room, allowed in rooms.items()

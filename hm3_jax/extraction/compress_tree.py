@@ -18,11 +18,10 @@ from hm3_jax.data.raw_sources.common import files_below
 from hm3_jax.extraction.compression import (
     compress_or_copy,
     copy_whole,
-    partial_of,
-    remove_leftovers,
 )
 from hm3_jax.extraction.errors import require_packages
 from hm3_jax.extraction.progress import ExtractionProgress
+from hm3_jax.files.hidden import new_hidden_name, remove_leftovers
 
 SECONDS_PER_FILE = 3600.0
 """A worker that takes longer for one video is ended."""
@@ -38,11 +37,13 @@ class Job:
         name: Its path below either folder, with / between folders.
         source: The file.
         target: What to make of it.
+        partial: Where that is written before it is whole.
     """
 
     name: str
     source: Path
     target: Path
+    partial: Path
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -112,7 +113,8 @@ def compress_tree(
     jobs = _jobs(source, target)
     todo = [job for job in jobs if not job.target.is_file()]
     for folder in {job.target.parent for job in todo}:
-        remove_leftovers(folder)
+        if folder.is_dir():
+            remove_leftovers(folder)
     if workers is None:
         workers = len(os.sched_getaffinity(0))
     workers = min(workers, len(todo))
@@ -146,7 +148,12 @@ def _jobs(source: Path, target: Path) -> list[Job]:
             "found one inside"
         )
     jobs = [
-        Job(name.as_posix(), source / name, target / name)
+        Job(
+            name.as_posix(),
+            source / name,
+            target / name,
+            new_hidden_name(target / name, "partial"),
+        )
         for name in (path.relative_to(source) for path in files_below(source))
     ]
     if not jobs:
@@ -155,7 +162,7 @@ def _jobs(source: Path, target: Path) -> list[Job]:
 
 
 def _here(job: Job) -> tuple[Job, str | None]:
-    return job, compress_or_copy(job.source, job.target)
+    return job, compress_or_copy(job.source, job.target, job.partial)
 
 
 def _in_processes(
@@ -192,7 +199,7 @@ def _in_processes(
                     raise answer
                 if ended is not None:
                     answer = ended
-                    partial_of(job.target, worker.pid or 0).unlink(missing_ok=True)
+                    job.partial.unlink(missing_ok=True)
                     copy_whole(job.source, job.target)
                 del busy[pipe]
                 following = next(todo, None)
@@ -206,7 +213,7 @@ def _in_processes(
         for one in busy.values():
             one.worker.terminate()
             one.worker.join()
-            partial_of(one.job.target, one.worker.pid or 0).unlink(missing_ok=True)
+            one.job.partial.unlink(missing_ok=True)
 
 
 def _start() -> tuple[BaseProcess, Connection]:
@@ -238,7 +245,7 @@ def _work(pipe: Connection) -> None:
         while True:
             job = pipe.recv()
             try:
-                answer: object = compress_or_copy(job.source, job.target)
+                answer: object = compress_or_copy(job.source, job.target, job.partial)
             except Exception as error:
                 answer = error
             pipe.send(answer)

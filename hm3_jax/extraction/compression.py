@@ -7,10 +7,7 @@ that sampling it once a second finds the moments that sampling the original find
 
 from __future__ import annotations
 
-import os
-import re
 import shutil
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
@@ -28,6 +25,8 @@ from hm3_jax.extraction.video_file import TimedFrame, timed_frames
 from hm3_jax.extraction.videos import LATE
 from hm3_jax.files.errors import is_full_disk, naming_instead
 from hm3_jax.files.flush import sync
+from hm3_jax.files.hidden import new_hidden_name
+from hm3_jax.files.locks import lock, unlock
 
 if TYPE_CHECKING:
     from av.container import OutputContainer
@@ -45,10 +44,10 @@ _OTHER_CONTAINER = "matroska"
 # Seconds. Damaged times would make a video of frames that all look alike.
 _LONGEST = 24 * 3600
 
-_PARTIAL = re.compile(r"\.(?P<pid>\d+)@(?P<host>.+)\.partial$")
 
-
-def compress_or_copy(source: Path, target: Path) -> str | None:
+def compress_or_copy(
+    source: Path, target: Path, partial: Path | None = None
+) -> str | None:
     """Compresses a video, or copies a file that cannot be compressed.
 
     The target is whole or absent: it is written beside its place and then renamed.
@@ -56,6 +55,7 @@ def compress_or_copy(source: Path, target: Path) -> str | None:
     Args:
         source: The video.
         target: File to make; its folder is made too.
+        partial: Where it is written; made up if not given.
 
     Returns:
         None if it was compressed, and else why it was not.
@@ -66,12 +66,11 @@ def compress_or_copy(source: Path, target: Path) -> str | None:
         ModuleNotFoundError: If PyAV or Pillow is not installed.
     """
     require_packages("av", "PIL")
-    with _whole(target) as partial:
+    with _whole(target, partial) as partial:
         try:
             suffix = target.suffix.lower()
-            if (
-                suffix not in VIDEO_SUFFIXES
-            ):  # FFmpeg would take pictures and texts as well
+            # FFmpeg would take pictures and texts as well.
+            if suffix not in VIDEO_SUFFIXES:
                 raise UnreadableInput(
                     source, f"expected a video, found a {suffix} file"
                 )
@@ -92,46 +91,21 @@ def copy_whole(source: Path, target: Path) -> None:
         shutil.copyfile(source, partial)
 
 
-def partial_of(target: Path, pid: int) -> Path:
-    """Where a process writes a target before it is whole.
-
-    Each has a place of its own: of two that make the same file, neither spoils it.
-    """
-    # No more than the beginning of the name: names have a greatest length.
-    name = f".{target.name[:32]}.{pid}@{socket.gethostname()}.partial"
-    return target.with_name(name)
-
-
-def remove_leftovers(folder: Path) -> None:
-    """Removes what processes of this machine that are no more left half written."""
-    for path in folder.glob(".*.partial"):
-        match = _PARTIAL.search(path.name)
-        if match and match["host"] == socket.gethostname() and not _lives(match["pid"]):
-            path.unlink(missing_ok=True)
-
-
-def _lives(pid: str) -> bool:
-    try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # somebody else's
-        return True
-    return True
-
-
 @contextmanager
-def _whole(target: Path) -> Iterator[Path]:
-    partial = partial_of(target, os.getpid())
+def _whole(target: Path, partial: Path | None = None) -> Iterator[Path]:
+    partial = partial or new_hidden_name(target, "partial")
     target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with naming_instead(target, partial):
+    with naming_instead(target, partial):
+        descriptor, _ = lock(partial)
+        try:
             yield partial
             sync(partial)
             partial.rename(target)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
+        finally:
+            unlock(descriptor)
 
 
 def _compress(source: Path, target: Path, container: str) -> None:

@@ -70,7 +70,7 @@ def full_disk(error: BaseException) -> str | None:
     file = error.filename2 or error.filename
     if not isinstance(file, str):
         return None
-    disk = Path(file).absolute()
+    disk = Path(os.path.realpath(file))
     while not os.path.ismount(disk):
         disk = disk.parent
     return f"{_FULL[error.errno]} {disk}, writing {file}"

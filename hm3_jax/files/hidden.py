@@ -3,11 +3,11 @@
 | name | is |
 |---|---|
 | `.NAME.partial` | a file that is being written |
-| `.NAME.partial-TOKEN` | a folder that is being made, or that a new one replaced |
+| `.NAME.partial-TOKEN` | what is being made, or a folder that a new one replaced |
 | `.NAME.former-TOKEN` | what was there, while a new one takes its place |
 | `.NAME.deleted-TOKEN` | a folder that is being deleted |
 
-A living process holds the lock of its folders; those without one are leftovers of dead
+A living process holds the lock of what has a token; what has none is left of dead
 processes.
 """
 
@@ -77,19 +77,23 @@ def _make_beside(path: Path) -> tuple[Path, int]:
 def remove_leftovers(
     parent: Path, name: str | None = None, *, alone: bool = False
 ) -> None:
-    """Removes what dead processes left of folders, and takes back the former ones.
+    """Removes what dead processes left half made, and takes back former folders.
 
     Args:
-        parent: The folder that they are in.
-        name: Of the folder that was being made; None for all.
+        parent: The folder that it is in.
+        name: Of what was being made; None for all.
         alone: Whether no other process works there, so that all are leftovers where
             the file system has no locks too; otherwise, there they stay.
     """
     take_back(parent, name)
     for path, _ in _found(parent, name):
         with _dead(path) as is_dead:
-            if is_dead or (is_dead is None and alone):
+            if is_dead is False or (is_dead is None and not alone):
+                continue
+            if path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
 
 
 def take_back(parent: Path, name: str | None = None) -> None:
@@ -103,7 +107,7 @@ def take_back(parent: Path, name: str | None = None) -> None:
 
 
 def _found(parent: Path, name: str | None) -> list[tuple[Path, re.Match[str]]]:
-    """Folders with hidden names, those beside `parent / name` or all."""
+    """What has a hidden name with a token, beside `parent / name` or anywhere."""
     wanted = None if name is None else hidden_name(parent / name, "").name
     if not os.access(parent, os.R_OK):  # a folder to write into only
         return []
@@ -112,19 +116,19 @@ def _found(parent: Path, name: str | None) -> list[tuple[Path, re.Match[str]]]:
         for path in parent.iterdir()
         if (match := _NAME.fullmatch(path.name))
         and wanted in (None, f".{match['name']}.")
-        and path.is_dir()
+        and (path.is_dir() or (match["what"] == "partial" and path.is_file()))
         and not path.is_symlink()
     ]
 
 
 @contextmanager
-def _dead(folder: Path) -> Iterator[bool | None]:
-    """Whether no process works in a folder; None where there are no locks.
+def _dead(path: Path) -> Iterator[bool | None]:
+    """Whether no process works at a path; None where there are no locks.
 
     While the block runs, none begins to.
     """
     try:
-        descriptor, has_lock = lock(folder, folder=True)
+        descriptor, has_lock = lock(path, folder=path.is_dir())
     except OSError:  # locked, gone, or somebody else's
         yield False
         return

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NoReturn
 
+from hm3_jax.files.content import what_a_text_is
 from hm3_jax.files.durable import write_whole
 from hm3_jax.files.errors import naming
 from hm3_jax.files.text import read_text
@@ -14,6 +15,7 @@ from hm3_jax.files.text import read_text
 # Lists and objects in one another. What goes through them takes a multiple of it in
 # Python's stack, which has a thousand places.
 _DEEPEST = 100
+_HEAD = 512
 
 
 def parse_json(text: bytes | str, where: object, *, strict: bool = False) -> Any:
@@ -43,7 +45,9 @@ def parse_json(text: bytes | str, where: object, *, strict: bool = False) -> Any
             "one another"
         ) from None
     except ValueError as error:
-        raise ValueError(f"{where}: expected JSON, found {error}") from None
+        head = text if isinstance(text, bytes) else text[:_HEAD].encode(errors="ignore")
+        found = what_a_text_is(head) or error
+        raise ValueError(f"{where}: expected JSON, found {found}") from None
     return value
 
 

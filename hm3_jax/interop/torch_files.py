@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from hm3_jax.files.content import what_a_text_is
 from hm3_jax.interop.torch_pickle import RefusedPickle, unpickle
 
 __all__ = ["RefusedPickle", "load_state_dict", "load_tensors"]
@@ -46,9 +47,11 @@ def load_tensors(path: str | os.PathLike[str]) -> Any:
         raise
     except Exception as error:
         # Damaged bytes make an unpickler raise almost anything.
+        found = _what_it_is(path) or (
+            f"it damaged or cut short ({type(error).__name__}: {_first_line(error)})"
+        )
         raise ValueError(
-            f"{path}: expected a whole file of tensors, found it damaged or cut short "
-            f"({type(error).__name__}: {_first_line(error)})"
+            f"{path}: expected a whole file of tensors, found {found}"
         ) from None
 
 
@@ -90,10 +93,16 @@ def _load_safetensors(path: Path) -> dict[str, np.ndarray]:
     try:
         return load_file(path)
     except (SafetensorError, KeyError, TypeError, AttributeError) as error:
+        found = _what_it_is(path) or f"{type(error).__name__}: {_first_line(error)}"
         raise ValueError(
             f"{path}: expected a whole safetensors file of dtypes that numpy has, "
-            f"found {type(error).__name__}: {_first_line(error)}"
+            f"found {found}"
         ) from None
+
+
+def _what_it_is(path: Path) -> str | None:
+    with path.open("rb") as file:
+        return what_a_text_is(file.read(512))
 
 
 def _first_line(error: BaseException) -> str:

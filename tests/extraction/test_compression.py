@@ -13,11 +13,10 @@ pytest.importorskip("PIL")
 
 from hm3_jax.extraction import compress_tree as tree_module  # noqa: E402
 from hm3_jax.extraction.compress_tree import compress_tree  # noqa: E402
-from hm3_jax.extraction.compression import (  # noqa: E402
-    compress_or_copy,
-    partial_of,
-)
+from hm3_jax.extraction.compression import compress_or_copy  # noqa: E402
 from hm3_jax.extraction.errors import FileSystemFailure  # noqa: E402
+from hm3_jax.files.hidden import new_hidden_name  # noqa: E402
+from hm3_jax.files.locks import locked  # noqa: E402
 from tests.commands import fail, succeed  # noqa: E402
 from tests.extraction.clips_av import (  # noqa: E402
     flat_frames,
@@ -261,15 +260,15 @@ def test_processes_do_what_one_does_and_go_on_where_it_ended(tmp_path):
     # Two files are done, one of them not as it would be: it is left alone.
     (tmp_path / "two" / "a b").mkdir(parents=True)
     (tmp_path / "two" / "a b" / "1.mp4").write_bytes(b"kept")
-    leftover = partial_of(tmp_path / "two" / "0.mp4", pid=2**22 + 1)
-    leftover.write_bytes(b"of a process that cannot be")
-    ours = partial_of(tmp_path / "two" / "0.mp4", pid=os.getpid())
-    ours.write_bytes(b"of a process that is")
-    two = compress_tree(tmp_path / "in", tmp_path / "two", workers=3, say=silent)
+    leftover = new_hidden_name(tmp_path / "two" / "0.mp4", "partial")
+    leftover.write_bytes(b"of a process that has ended, on whatever machine")
+    others = new_hidden_name(tmp_path / "two" / "0.mp4", "partial")
+    with locked(others):
+        two = compress_tree(tmp_path / "in", tmp_path / "two", workers=3, say=silent)
     assert (two.compressed, two.there_already) == (3, 1)
     expected = contents(tmp_path / "one")
     assert set(expected) == {"0.json", "0.mp4", "2.mp4", "a b/1.mp4", "a b/3.mp4"}
-    ours.unlink()
+    others.unlink()
     assert contents(tmp_path / "two") == expected | {"a b/1.mp4": b"kept"}
 
 
@@ -289,10 +288,10 @@ def test_a_crashing_decoder_costs_one_file(tmp_path, monkeypatch):
 def _crash_at_two(pipe):
     compress = tree_module.compress_or_copy
 
-    def crash(source, target):
+    def crash(source, target, partial):
         if source.name == "2.mp4":
             os.kill(os.getpid(), signal.SIGKILL)
-        return compress(source, target)
+        return compress(source, target, partial)
 
     tree_module.compress_or_copy = crash
     _WORK(pipe)

@@ -14,6 +14,7 @@ from hm3_jax.files import hidden, rename
 from hm3_jax.files.durable import whole_or_absent, whole_or_as_before, write_whole
 from hm3_jax.files.flush import sync
 from hm3_jax.files.hidden import take_back
+from hm3_jax.files.locks import locked
 
 
 @pytest.fixture(params=["exchange", "two renames"])
@@ -239,6 +240,15 @@ def test_names_that_only_look_alike_are_not_touched(tmp_path):
     with whole_or_absent(tmp_path / "out"):
         pass
     assert names(tmp_path) == sorted([*before, "out"])
+
+
+def test_files_of_the_dead_are_removed_and_those_of_the_living_are_not(tmp_path):
+    dead = hidden.new_hidden_name(tmp_path / "out", "partial")
+    alive = hidden.new_hidden_name(tmp_path / "out", "partial")
+    dead.write_text("half")
+    with locked(alive):
+        hidden.remove_leftovers(tmp_path, "out")
+    assert names(tmp_path) == [alive.name]
 
 
 def test_leftovers_stay_where_nobody_can_say_whose_they_are(tmp_path, monkeypatch):

@@ -14,7 +14,7 @@ from hm3_jax.data.museum_jsonl import write_museum_files
 from hm3_jax.data.raw_museum import RawMuseum, RawRoom
 from hm3_jax.files.arrays import new_array, save_array
 from hm3_jax.files.durable import write_whole
-from hm3_jax.files.errors import naming
+from hm3_jax.files.errors import full_disk, naming
 from hm3_jax.files.lines import text_file
 from hm3_jax.reporting.write import replaced
 from tests.data.museum_sets import museums, write
@@ -67,6 +67,16 @@ def test_a_full_disk(tmp_path, name, free):
         (disk / "ballast").unlink()
         WRITERS[name](path)
         assert [left.name for left in disk.iterdir()] == ["made"]
+
+
+def test_the_disk_is_the_one_behind_links_and_dots(tmp_path):
+    disk, link = tmp_path / "disk", tmp_path / "link"
+    disk.mkdir()
+    link.symlink_to(disk)
+    with mounted("-t", "tmpfs", "-o", "size=1m", "tmpfs", disk):
+        for file in (link / "made", disk / ".." / "disk" / "made"):
+            error = OSError(errno.ENOSPC, "full", str(file))
+            assert full_disk(error) == f"no space left on {disk}, writing {file}"
 
 
 def test_arrays_are_those_of_numpy(tmp_path):

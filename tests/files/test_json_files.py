@@ -67,6 +67,19 @@ def test_a_mark_at_the_beginning_is_no_part_of_it():
     assert parse_json(b'\xef\xbb\xbf{"a": 1}', "here") == {"a": 1}
 
 
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "a git-lfs po"),
+        (b"<!DOCTYPE html><html></html>", "an HTML page"),
+    ],
+)
+def test_what_is_there_instead_is_named(tmp_path, content, what):
+    (tmp_path / "a.json").write_bytes(content)
+    with pytest.raises(ValueError, match=f"a.json: expected JSON, found {what}"):
+        read_json(tmp_path / "a.json")
+
+
 def test_an_object_without_a_key_is_named(tmp_path):
     path = tmp_path / "f"
     path.write_text('{"b": 1}')

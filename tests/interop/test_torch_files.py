@@ -399,6 +399,13 @@ def test_weights_of_another_form_are_refused(tmp_path, model):
         load_state_dict(file)
 
 
+@pytest.mark.parametrize("name", ["pytorch_model.bin", "model.safetensors"])
+def test_a_pointer_in_the_place_of_weights_is_named(tmp_path, name):
+    (tmp_path / name).write_text("version https://git-lfs.github.com/spec/v1\n")
+    with pytest.raises(ValueError, match=f"{name}: .*, found a git-lfs pointer to it"):
+        load_state_dict(tmp_path / name)
+
+
 def test_a_cut_safetensors_file_is_refused(tmp_path):
     file = tmp_path / "model.safetensors"
     save_file({"a": np.zeros(100)}, file)

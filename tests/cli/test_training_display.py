@@ -17,7 +17,8 @@ import pytest
 
 from hm3_jax.cli.training_display import Wording, display
 from hm3_jax.learn.devices import processes
-from hm3_jax.learn.saved.run_folder import Tested, TryResult
+from hm3_jax.learn.saved import run_folder
+from hm3_jax.learn.saved.run_folder import TryResult
 from hm3_jax.learn.training.experiment import Experiment, Listeners
 from hm3_jax.learn.training.run_logs import EpochReport
 from hm3_jax.nn.strategy import StrategyConfig
@@ -42,7 +43,7 @@ WORDING = Wording(
     ],
 )
 NONE = np.zeros((1, 1), np.float32)
-RESULTS = [TryResult(1, 3, Tested({}, NONE, NONE))]
+RESULTS = [TryResult(1, 3, run_folder.Tested({}, NONE, NONE))]
 
 
 class Terminal(io.StringIO):

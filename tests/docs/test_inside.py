@@ -103,11 +103,7 @@ def test_the_layers_are_those_of_the_import_rules(text: str) -> None:
     table = text.split("## Layers")[1].split("\n## ")[0]
     rooms = [list(quoted(row)) for row in re.findall(r"^\| ([^|]+) \|", table, re.M)]
     shown = [room for row in rooms for room in row if room in ALLOWED]
-    expected = [
-        sorted(rooms)
-        for layer, rooms in LAYERS.items()
-        if layer not in ("entries", "files of PyTorch")
-    ]
+    expected = [sorted(rooms) for layer, rooms in LAYERS.items() if layer != "entries"]
     assert sorted(shown) == sorted(room for rooms in expected for room in rooms)
     order = [next(i for i, rooms in enumerate(expected) if r in rooms) for r in shown]
     assert order == sorted(order)

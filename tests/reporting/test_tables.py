@@ -150,9 +150,11 @@ SETTINGS = {
     "filter_out_hard_negatives": True,
     "loss_patience": 9,
     "cnn1d_masking": "channels",
+    "loss": "info_nce",
+    "scheduler": "cosine",
+    "weight_decay": 0.01,
     # Of another version: nobody here knows what they do.
-    "loss": "infonce",
-    "temperature": 0.07,
+    "sharpness": 0.07,
     "unheard_of": None,
 }
 OTHERWISE: dict[str, Any] = {

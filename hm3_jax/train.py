@@ -16,6 +16,7 @@ from absl import flags
 from hm3_jax.app.training import carry_out
 from hm3_jax.cli import distributed, frame, training_flags
 from hm3_jax.cli.training_display import Wording, summary_of_test
+from hm3_jax.files.words import counted
 from hm3_jax.learn.saved.run_folder import TryResult
 from hm3_jax.learn.training.experiment import Experiment
 from hm3_jax.learn.training.run_logs import EpochReport
@@ -58,7 +59,7 @@ def _test(
     experiment: Experiment, config: StrategyConfig, results: Sequence[TryResult]
 ) -> list[str]:
     del experiment
-    first = f"  test of {config.file_stem}, {len(results)} tries, %:"
+    first = f"  test of {config.file_stem}, {counted(len(results), 'try')}, %:"
     return [first, *(f"    {line}" for line in summary_of_test(results))]
 
 

@@ -33,7 +33,7 @@ LAYERS: dict[str, dict[str, set[str]]] = {
         "serve": {"app", "cli", "learn.devices"},
         "sweep": {"app", "cli", "learn.saved", "learn.training", "nn"},
         "synthesize": {"cli", "data"},
-        "train": {"app", "cli", "learn.saved", "learn.training", "nn"},
+        "train": {"app", "cli", "files", "learn.saved", "learn.training", "nn"},
     },
     "command line": {
         "cli": {

@@ -60,6 +60,7 @@ def as_nobody(folder, repository):
     return run
 
 
+@pytest.mark.thorough
 def test_the_same_numbers_without_home_and_with_settings_of_others(
     run_module, as_nobody, folder
 ):

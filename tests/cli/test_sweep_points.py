@@ -183,6 +183,7 @@ def test_one_way_to_say_what_is_swept(run_module, tmp_path):
     fail(run_module("hm3_jax.sweep", *common, *both), wanted + "--grid and --settings")
 
 
+@pytest.mark.thorough
 def test_a_sweep_is_its_runs_one_by_one(run_module, tmp_path, strategy):
     """Losses of three epochs, and folders in the form that train gives them."""
     small.write(tmp_path / "store")

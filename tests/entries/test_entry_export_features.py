@@ -70,6 +70,7 @@ def results(workdir: Path) -> dict[str, bytes]:
     }
 
 
+@pytest.mark.thorough
 def test_training_on_the_data_set_is_training_on_the_store(run, tmp_path):
     succeed(export(run))
     (tmp_path / "flat.json").write_text(strategy_text(small.FLAT))

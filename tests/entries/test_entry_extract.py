@@ -57,6 +57,7 @@ def test_museums_become_a_store(extract, run_module, museums, tmp_path):
     assert "another dataset_name ('mine', not 'museums" in fail_line(extract())
 
 
+@pytest.mark.thorough
 def test_shards_are_merged(extract, tmp_path):
     flags = ("--batch_size=4", "--num_workers=1", "--video_pooling=first_frame")
     for index in range(2):

@@ -51,6 +51,7 @@ def one(store, tmp_path_factory) -> Path:
     return eight_devices.train(store, folder, execution, number_of_tries=3)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", eight_devices.LOSSES)
 def test_a_split_batch_is_one_batch(store, eight, name):
     config, loss = eight_devices.LOSSES[name]

@@ -115,7 +115,7 @@ class _Thread:
     def _wait_for_more(self, patience: float, heard: int) -> None:
         """Waits until the thread ends, or a message more is heard at least."""
         step = 0.05
-        for _ in range(int(patience / step)):
+        for _ in range(round(patience / step)):
             self._thread.join(step)
             if not self._thread.is_alive() or self._heard > heard:
                 return

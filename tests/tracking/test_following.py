@@ -117,11 +117,13 @@ def test_one_that_hangs_is_not_waited_for(tmp_path, monkeypatch):
         join(thread, timeout)
 
     monkeypatch.setattr(threading.Thread, "join", noting_join)
-    for_ever = threading.Event()
-    hanging = Noting("epoch 1 of try_2", for_ever.wait)
+    hangs, for_ever = threading.Event(), threading.Event()
+    hanging = Noting("epoch 1 of try_2", lambda: hangs.set() or for_ever.wait())
     with pytest.warns(UserWarning, match="no answer within 0.3 s"):
         with following([hanging], patience=0.3) as follower:
             tell_everything(follower, tmp_path)
+            # What it hears while it is waited for would have the wait begin anew.
+            assert hangs.wait(60)
             assert waited == []  # nor while training
     *for_an_answer, to_abandon = waited
     assert sum(for_an_answer) == pytest.approx(0.3)

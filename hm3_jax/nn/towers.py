@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import jax
 from flax import nnx
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from hm3_jax.nn.convolution import ConvEncoder
 from hm3_jax.nn.packing import Packing
@@ -31,10 +31,12 @@ class Descriptions:
     Attributes:
         sentences: sentence features of each description.
         packing: layout for the recurrence over sentences.
+        complete: whether the sentences are the whole description, bool (museums,).
     """
 
     sentences: Ragged
     packing: Packing
+    complete: Bool[Array, " museums"]
 
 
 @jax.tree_util.register_dataclass

@@ -1,4 +1,4 @@
-"""Strategy files: the published JSON schema <-> `StrategyConfig`.
+"""Strategy files: the published JSON schema <-> `TowersConfig`.
 
 The schema has `strategy_name`, `uses_flattened_hierarchy` and the sizes in `ee_args`.
 `parse_strategy` and `to_json` are inverse up to the order of keys. Flat and by-room
@@ -21,7 +21,7 @@ from hm3_jax.nn.strategy import (
     NameParts,
     PoolConfig,
     RecurrentConfig,
-    StrategyConfig,
+    TowersConfig,
     check_size,
     input_kinds,
     parse_name,
@@ -166,7 +166,7 @@ def _read_museum(
     return _read_conv(fields, spelling, kinds)
 
 
-def _read_args(args: _Fields, name: str, parts: NameParts) -> StrategyConfig:
+def _read_args(args: _Fields, name: str, parts: NameParts) -> TowersConfig:
     cell: Cell = "lstm" if args.flag("useLSTM") else "gru"
     text = _read_recurrent(args, _TEXT, args.size(_TEXT.views), cell)
     room = None
@@ -185,10 +185,10 @@ def _read_args(args: _Fields, name: str, parts: NameParts) -> StrategyConfig:
     museum = _read_museum(of_museum, spelling, parts.museum, kinds, cell)
     of_museum.close()
     args.close()
-    return StrategyConfig(name=name, text=text, room=room, museum=museum)
+    return TowersConfig(name=name, text=text, room=room, museum=museum)
 
 
-def _read(value: object) -> StrategyConfig:
+def _read(value: object) -> TowersConfig:
     top = _Fields("strategy", value)
     name = top.take("strategy_name")
     parts = parse_name(name)
@@ -209,7 +209,7 @@ def _read(value: object) -> StrategyConfig:
 
 def parse_strategy(
     value: Mapping[str, object], source: str | Path = "strategy"
-) -> StrategyConfig:
+) -> TowersConfig:
     """Reads a strategy from the published schema.
 
     Args:
@@ -231,7 +231,7 @@ def parse_strategy(
         raise ValueError(f"{source}: {error}") from error
 
 
-def load_strategy(path: str | Path) -> StrategyConfig:
+def load_strategy(path: str | Path) -> TowersConfig:
     """Reads a strategy file.
 
     Args:
@@ -268,7 +268,7 @@ def _write_part(
     return fields
 
 
-def to_json(config: StrategyConfig) -> dict[str, Any]:
+def to_json(config: TowersConfig) -> dict[str, Any]:
     """Writes a strategy in the published schema; the inverse of `parse_strategy`.
 
     Args:
@@ -296,7 +296,7 @@ def to_json(config: StrategyConfig) -> dict[str, Any]:
     }
 
 
-def strategy_text(config: StrategyConfig) -> str:
+def strategy_text(config: TowersConfig) -> str:
     """Writes a strategy as the text of a strategy file, for us and for the release.
 
     Args:

@@ -17,7 +17,7 @@ from hm3_jax.nn.strategy import (
     MuseumConfig,
     PoolConfig,
     RecurrentConfig,
-    StrategyConfig,
+    TowersConfig,
 )
 
 Encoder = RecurrentEncoder | ConvEncoder | SetPool
@@ -90,7 +90,7 @@ class ByRoomTower(nnx.Module):
 class TwoTowers(nnx.Module):
     """Text tower and scene tower of one strategy, into one space."""
 
-    def __init__(self, config: StrategyConfig, *, rngs: nnx.Rngs):
+    def __init__(self, config: TowersConfig, *, rngs: nnx.Rngs):
         """Draws the parameters of both towers.
 
         Args:

@@ -237,11 +237,16 @@ def _batch_loss(
         descriptions(features, museums, packing, capacity, spans)
     )
     scene = towers.embed_scenes(scenes(features, museums, packing, capacity))
-    valid = museums >= 0
+    valid = present = museums >= 0
     themes = features.themes[jnp.where(valid, museums, 0)]
+    comparisons = spec.scores
+    shared = shares > 1 and comparisons.costly
     if shares > 1:
-        text, scene, valid, themes = lax.all_gather(
-            (text, scene, valid, themes), DATA, tiled=True
-        )
-    scores = spec.scores(text, scene, valid, params.get(SCORES, {}))
-    return loss(scores, themes, valid, numbers, key, params.get(LOSS, {}))
+        scene = comparisons.gathered(scene, DATA)
+        present, themes = lax.all_gather((valid, themes), DATA, tiled=True)
+        if not shared:
+            text, valid = comparisons.gathered(text, DATA), present
+    scores = comparisons(text, scene, valid, params.get(SCORES, {}), present)
+    if shared:
+        scores = lax.all_gather(scores, DATA, tiled=True)
+    return loss(scores, themes, present, numbers, key, params.get(LOSS, {}))

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -12,8 +12,14 @@ from jaxtyping import Array, Bool, Float, Int
 
 from hm3_jax.learn.batches.placement import PlacedFeatures
 from hm3_jax.learn.batches.plan import MuseumSizes, in_batches
+from hm3_jax.learn.batches.spans import QUERY_SEED, spans_of_length
 from hm3_jax.learn.devices.mesh import BY_RUN, EVERYWHERE, Layout
-from hm3_jax.learn.evaluation.embed import embed, plan_embedding
+from hm3_jax.learn.evaluation.embed import (
+    embed,
+    embed_tower,
+    plan_embedding,
+    plan_spans,
+)
 from hm3_jax.learn.model import LOSS, SCORES, ModelSpec
 from hm3_jax.learn.saved.run_folder import Tested
 from hm3_jax.objective.loss import Loss
@@ -91,6 +97,15 @@ class Split:
         self._plan = functools.cache(
             lambda: plan_embedding(counts, museums, EMBED_BATCH, source, layout)
         )
+        self._plan_spans = functools.partial(
+            plan_spans,
+            counts,
+            museums,
+            batch_size=EMBED_BATCH,
+            source=source,
+            layout=layout,
+        )
+        self._sentences = counts.sentences
 
     def embed(
         self, params: Mapping[str, Any], active: Array, spec: ModelSpec
@@ -125,13 +140,50 @@ class Split:
                 )
         return ""
 
-    def test(self, params: Mapping[str, Any], spec: ModelSpec) -> list[Tested]:
+    def by_length(
+        self,
+        embeddings: Embeddings,
+        params: Mapping[str, Any],
+        spec: ModelSpec,
+        lengths: Sequence[int],
+        seed: int,
+    ) -> Iterator[Embeddings]:
+        """The same museums, each with some consecutive sentences of its description.
+
+        Args:
+            embeddings: of whole descriptions, with these parameters.
+            params: of every run.
+            spec: structure of the model.
+            lengths: numbers of sentences; all of a description that has fewer.
+            seed: where they begin, see `spans_of_length`.
+
+        Yields:
+            The embeddings of each length.
+        """
+        if not lengths:
+            return
+        spans = [spans_of_length(self._sentences, n, seed=seed) for n in lengths]
+        for plan in self._plan_spans(spans):
+            descriptions = embed_tower(
+                params, embeddings.active, plan, self._layout, spec=spec
+            )
+            yield dataclasses.replace(embeddings, descriptions=descriptions)
+
+    def test(
+        self,
+        params: Mapping[str, Any],
+        spec: ModelSpec,
+        lengths: Sequence[int] = (),
+        seed: int = QUERY_SEED,
+    ) -> list[Tested]:
         """Embeds the split with some models and scores it.
 
         Args:
             params: of the models, on the host, with a leading axis of as many as the
                 layout was made for.
             spec: structure of the models.
+            lengths: of queries to test as well, see `by_length`.
+            seed: of their sentences.
 
         Raises:
             ValueError: an embedding is not finite; the message names split and row.
@@ -140,18 +192,19 @@ class Split:
         places = np.arange(self._layout.slots(count)) % count
         filled = jax.tree.map(lambda x: np.asarray(x)[places], params)
         active = np.arange(len(places)) < count
-        embeddings = self.embed(
-            self._layout.put(filled, BY_RUN), self._layout.put(active, BY_RUN), spec
-        )
+        placed = self._layout.put(filled, BY_RUN)
+        embeddings = self.embed(placed, self._layout.put(active, BY_RUN), spec)
         metrics = self.metrics(embeddings)[:count]
+        of_parts = self.by_length(embeddings, placed, spec, lengths, seed)
+        partial = [self.metrics(of_length)[:count] for of_length in of_parts]
         descriptions, museums = self._layout.fetch(
             (embeddings.descriptions, embeddings.museums)
         )
         tested = []
-        for place, found in enumerate(metrics):
-            if isinstance(found, str):
-                raise ValueError(found)
-            tested.append(Tested(found, descriptions[place], museums[place]))
+        for place in range(count):
+            whole, *parts = (_sound(found[place]) for found in (metrics, *partial))
+            by_length = dict(zip(lengths, parts, strict=True))
+            tested.append(Tested(whole, descriptions[place], museums[place], by_length))
         return tested
 
     def loss(
@@ -183,6 +236,12 @@ class Split:
             layout=self._layout,
         )
         return np.asarray(self._layout.fetch(losses))
+
+
+def _sound(metrics: dict[str, float] | str) -> dict[str, float]:
+    if isinstance(metrics, str):
+        raise ValueError(metrics)
+    return metrics
 
 
 @functools.partial(jax.jit, static_argnames="layout")

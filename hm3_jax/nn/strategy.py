@@ -323,6 +323,16 @@ class StrategyConfig(abc.ABC):
         del masking
         return self
 
+    def trained_on(self, themes: int, museums: int) -> "StrategyConfig":
+        """The same with what it takes from a training split.
+
+        Args:
+            themes: of the store.
+            museums: of its training split.
+        """
+        del themes, museums
+        return self
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class TowersConfig(StrategyConfig):

@@ -24,7 +24,8 @@ def descriptions(
         capacity: static sizes.
     """
     sentences = _gather(features.sentences, museums, museums >= 0, capacity.sentences)
-    return Descriptions(sentences, packings.sentences)
+    complete = jnp.ones(museums.shape, bool)
+    return Descriptions(sentences, packings.sentences, complete)
 
 
 def scenes(

@@ -101,6 +101,7 @@ def train(
         execution=execution,
         epochs=2,
         scheduler_gamma=1.0,
+        partial_descriptions=0.5,
         **changes,
     )
 

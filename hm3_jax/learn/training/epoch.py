@@ -125,12 +125,13 @@ def train_epoch(
     """
     shares = layout.data_devices
 
-    def loss_of(params, museums, packing, numbers, key, features):
+    def loss_of(params, museums, spans, packing, numbers, key, features):
         value = _batch_loss(
             spec,
             params,
             features,
             museums,
+            spans,
             packing,
             capacity,
             loss,
@@ -141,10 +142,10 @@ def train_epoch(
         # Every device has the whole loss: its gradient comes from all of them.
         return value / shares, value
 
-    def one_step(params, moments, inputs, museums, packing, step, features):
+    def one_step(params, moments, inputs, museums, spans, packing, step, features):
         key = jax.random.fold_in(inputs.key, step)
         grads, value = jax.grad(loss_of, has_aux=True)(
-            params, museums, packing, inputs.loss, key, features
+            params, museums, spans, packing, inputs.loss, key, features
         )
         if shares > 1:
             grads = lax.psum(grads, DATA)
@@ -153,18 +154,19 @@ def train_epoch(
 
     def of_device(state, inputs, batches, features, first_step):
         batches, features = batches.local(), features.local()
-        axes = (0, 0, 0, 0, None, None, None)
+        axes = (0, 0, 0, 0, 0, None, None, None)
         steps_of_group: Callable[..., Any] = jax.vmap(one_step, in_axes=axes)
 
         def group(of_runs, of_group):
-            state, inputs, museums = of_runs
+            state, inputs, museums, spans = of_runs
 
             def step(carry, x):
-                step, museums, sentences, sequence = x
+                step, (museums, spans), sentences, sequence = x
                 params, moments, came_to = steps_of_group(
                     *carry,
                     inputs,
                     museums,
+                    spans,
                     packings(sentences, sequence, capacity),
                     step,
                     features,
@@ -172,10 +174,11 @@ def train_epoch(
                 return (params, moments), came_to
 
             steps = first_step + jnp.arange(museums.shape[1], dtype=jnp.int32)
+            by_step = jax.tree.map(lambda x: jnp.moveaxis(x, 1, 0), (museums, spans))
             (params, moments), of_steps = lax.scan(
                 step,
                 (state.params, state.optimizer),
-                (steps, jnp.moveaxis(museums, 1, 0), *of_group),
+                (steps, by_step, *of_group),
             )
             trained = jax.tree.map(
                 jax.vmap(jnp.where),
@@ -186,14 +189,14 @@ def train_epoch(
             return trained, jax.tree.map(jnp.transpose, of_steps)
 
         def skip(of_runs, of_group):
-            state, _, museums = of_runs
+            state, _, museums, _ = of_runs
             zeros = jnp.zeros(museums.shape[:2], jnp.float32)
             return state, Steps(zeros, zeros)
 
         return layout.map_groups(
             group,
             inputs.active,
-            (state, inputs, batches.museums),
+            (state, inputs, batches.museums, batches.spans),
             (batches.sentences, batches.sequence),
             otherwise=skip,
         )
@@ -223,6 +226,7 @@ def _batch_loss(
     params: Mapping[str, Any],
     features: Features,
     museums: Int[Array, " share"],
+    spans: Int[Array, "share 2"] | None,
     packing: Packings,
     capacity: StaticSizes,
     loss: Loss,
@@ -237,7 +241,7 @@ def _batch_loss(
         dropout = jax.random.fold_in(dropout, lax.axis_index(DATA))
     of_text, of_scene = jax.random.split(dropout)
     text = towers.embed_descriptions(
-        descriptions(features, museums, packing, capacity), of_text
+        descriptions(features, museums, packing, capacity, spans), of_text
     )
     scene = towers.embed_scenes(scenes(features, museums, packing, capacity), of_scene)
     own = valid = present = museums >= 0

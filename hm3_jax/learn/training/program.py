@@ -9,7 +9,13 @@ import jax
 import numpy as np
 
 from hm3_jax.learn.batches.placement import Block
-from hm3_jax.learn.batches.plan import BatchThemes, batch_themes, epoch_batches
+from hm3_jax.learn.batches.plan import (
+    Batches,
+    BatchThemes,
+    batch_themes,
+    epoch_batches,
+)
+from hm3_jax.learn.batches.spans import random_spans
 from hm3_jax.learn.devices import memory
 from hm3_jax.learn.devices.mesh import BY_RUN
 from hm3_jax.learn.devices.run_slots import RunSlots
@@ -75,9 +81,7 @@ class Program:
         counts, layout = task.counts, slots.layout
         source = task.source(layout)
         self._batches = [
-            counts.plan(
-                np.stack([self._order(run, epoch) for run in slots.stand_ins]), layout
-            )
+            self._planned(epoch)
             for epoch in range(max(run.settings.epochs for run in runs))
         ]
         # One size for all epochs, so that one compilation serves them all.
@@ -107,6 +111,27 @@ class Program:
         return epoch_batches(
             self._task.store.splits["train"],
             self._batch_size,
+            seed=run.settings.seed,
+            attempt=run.attempt,
+            epoch=epoch,
+        )
+
+    def _planned(self, epoch: int) -> Batches:
+        """The batches of an epoch (from 0) of the runs in all slots."""
+        numbers = self._slots.stand_ins
+        orders = np.stack([self._order(number, epoch) for number in numbers])
+        spans = None
+        if any(run.settings.partial_descriptions for run in self._runs):
+            of_slots = zip(numbers, orders, strict=True)
+            spans = np.stack([self._spans(n, epoch)[order] for n, order in of_slots])
+        return self._task.counts.plan(orders, self._slots.layout, spans)
+
+    def _spans(self, number: int, epoch: int) -> np.ndarray:
+        """Of every museum of the store, what a run reads of its description."""
+        run = self._runs[number]
+        return random_spans(
+            self._task.counts.sentences,
+            run.settings.partial_descriptions,
             seed=run.settings.seed,
             attempt=run.attempt,
             epoch=epoch,

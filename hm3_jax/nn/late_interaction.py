@@ -155,13 +155,12 @@ class ItemTower(nnx.Module):
         count, all_rooms = scenes.rooms.shape[0], _all_rooms(scenes)
         museum_of_room = jnp.append(row_owner(scenes.rooms, all_rooms), count)
         owner = museum_of_room[rooms]
-        per_museum = sum(
-            merge_sets(scenes.items[kind].lengths, scenes.rooms) for kind in self._kinds
+        per_room = jnp.sum(
+            jnp.stack([scenes.items[kind].lengths for kind in self._kinds]), axis=0
         )
-        means = _means(rows, owner, per_museum)
+        means = _means(rows, owner, merge_sets(per_room, scenes.rooms))
         vectors = self.map(rows, dropped_out(rows, self._dropout, of_rows))
         if hasattr(self, "of_room"):
-            per_room = sum(scenes.items[kind].lengths for kind in self._kinds)
             of_room = product(_means(rows, rooms, per_room), self.of_room[...])
             of_museum = product(means, self.of_museum[...])
             vectors = vectors + _of_owner(of_room, rooms) + _of_owner(of_museum, owner)

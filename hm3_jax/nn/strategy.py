@@ -444,3 +444,17 @@ class TowersConfig(StrategyConfig):
     def embedding_size(self) -> int:
         """Features of the space both towers embed into."""
         return self.text.vector_size
+
+
+def hm3_strategy(config: StrategyConfig) -> TowersConfig:
+    """A strategy of HM3, where nothing else will do.
+
+    Raises:
+        ValueError: it is of another family.
+    """
+    if not isinstance(config, TowersConfig):
+        raise ValueError(
+            f"expected one of HM3's strategies, found {config.name}, which the "
+            "published release does not have"
+        )
+    return config

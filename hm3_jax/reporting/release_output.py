@@ -246,7 +246,8 @@ def _ranking(entry: Mapping[str, Any], count: int, path: Path) -> Ranking:
             f"{path}: {_SCORES}: expected finite scores of all pairs of {count} "
             f"museums, found an array of shape {scores.shape}"
         )
-    return Ranking.of(*rows, scores)
+    described, shown = rows
+    return Ranking.of(described, shown, scores)
 
 
 def _check_recorded(

@@ -97,7 +97,7 @@ def evaluate_all(
     short = short_names(settings.checkpoints)
     written = None if settings.queries is None else read_query_file(settings.queries)
     splits = chosen_splits(store, settings.splits)
-    models = {name: load_checkpoint(name) for name in settings.checkpoints}
+    models = {name: load_checkpoint(name, store) for name in settings.checkpoints}
     for name, saved in models.items():
         check_fits(saved, store, name)
     ranker = None

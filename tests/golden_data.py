@@ -15,7 +15,7 @@ from hm3_jax.learn.batches.plan import MuseumSizes
 from hm3_jax.learn.devices.mesh import Layout
 from hm3_jax.learn.evaluation.embed import embed, plan_embedding
 from hm3_jax.learn.model import ModelSpec, stack_params
-from hm3_jax.nn.strategy import Masking, TowersConfig
+from hm3_jax.nn.strategy import Masking, TowersConfig, hm3_strategy
 from hm3_jax.nn.strategy_json import load_strategy
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -26,7 +26,7 @@ STRATEGIES = sorted(
 
 def strategy(stem: str) -> TowersConfig:
     """Golden strategy by file stem."""
-    return load_strategy(GOLDEN / f"{stem}.json")
+    return hm3_strategy(load_strategy(GOLDEN / f"{stem}.json"))
 
 
 def arrays(stem: str) -> dict[str, np.ndarray]:

@@ -15,7 +15,7 @@ from hm3_jax.files.errors import naming
 from hm3_jax.files.json_files import read_json
 from hm3_jax.files.lines import write_text
 from hm3_jax.interop import torch_files, torch_weights
-from hm3_jax.nn.strategy import TowersConfig
+from hm3_jax.nn.strategy import TowersConfig, hm3_strategy
 from hm3_jax.nn.strategy_json import parse_strategy, strategy_text
 
 CONFIG_FILE = "config.json"
@@ -45,7 +45,12 @@ def _read_config(path: Path) -> TowersConfig:
     value = read_json(path)
     if isinstance(value, dict):
         value = {k: v for k, v in value.items() if k not in _HUGGING_FACE_KEYS}
-    return parse_strategy(value, path)
+    try:
+        return hm3_strategy(parse_strategy(value, path))
+    except ValueError as error:
+        raise ValueError(
+            str(error) if str(path) in str(error) else f"{path}: {error}"
+        ) from None
 
 
 def _weight_file(folder: Path) -> Path:

@@ -154,9 +154,7 @@ def _check(
         )
 
 
-def from_torch(
-    state: Mapping[str, np.ndarray], config: TowersConfig
-) -> dict[str, Any]:
+def from_torch(state: Mapping[str, np.ndarray], config: TowersConfig) -> dict[str, Any]:
     """Turns a torch state of the release into our parameters.
 
     Args:
@@ -205,9 +203,7 @@ def _flatten(params: Mapping[str, Any], prefix: str = "") -> dict[str, np.ndarra
     return flat
 
 
-def to_torch(
-    params: Mapping[str, Any], config: TowersConfig
-) -> dict[str, np.ndarray]:
+def to_torch(params: Mapping[str, Any], config: TowersConfig) -> dict[str, np.ndarray]:
     """Turns our parameters into a torch state of the release.
 
     Args:

@@ -4,119 +4,24 @@ Maps begin at the identity, and whatever else is learned begins at zero: a model
 has not been trained compares standardised features by their cosine.
 """
 
-import dataclasses
 import math
-from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
-from hm3_jax.files.input_kinds import ROOM_KINDS
+from hm3_jax.nn.interaction_strategy import LateInteractionConfig
 from hm3_jax.nn.layers import Linear, product
 from hm3_jax.nn.ragged import Ragged, merge_sets, row_owner
-from hm3_jax.nn.strategy import StrategyConfig, check_size
 from hm3_jax.nn.towers import Descriptions, Scenes
 from hm3_jax.objective.interaction_scores import PartVectors
 from hm3_jax.objective.similarity import unit_vectors
-
-LATE_INTERACTION = "late_interaction"
-_SUFFIXES = {
-    "": ("views",),
-    "_video": ("views", "videos"),
-    "_image_video": ("views", "images", "videos"),
-}
-INTERACTION_NAMES = {LATE_INTERACTION + end: kinds for end, kinds in _SUFFIXES.items()}
-"""Name of each strategy of the family -> kinds of items that it reads."""
 
 # Logarithms of numbers of sentences, rooms and items are centred on these, for HM3's
 # museums: only the speed of training depends on it.
 _USUAL_SENTENCES = 20.0
 _USUAL_COUNTS = {"rooms": 5.0, "views": 20.0, "images": 5.0, "videos": 8.0}
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class LateInteractionConfig(StrategyConfig):
-    """A strategy that compares sentences with items.
-
-    Attributes:
-        name: one of `INTERACTION_NAMES`.
-        size: features of a sentence and of an item of any kind; also of their vectors.
-        order: waves by which sentences prefer rooms at the same relative place of a
-            complete description; 0 for none.
-        sizes: units of the layer that guesses a museum's size from the number of
-            sentences of a complete description; 0 for none.
-        context: whether an item's vector depends on the means of its room and museum.
-        dropout: share of a feature's numbers that training leaves out.
-        themes: themes that are told apart; 0 for none, None for those of the store
-            that it is trained on, if its museums share themes.
-        theme_units: units of the hidden layer of each theme classifier.
-        theme_dropout: share of those that training leaves out.
-        theme_weight: how much it counts that themes agree, unless a search says
-            otherwise.
-        sharpness: of the soft maximum, before the first step.
-    """
-
-    name: str
-    size: int
-    order: int = 4
-    sizes: int = 32
-    context: bool = False
-    dropout: float = 0.0
-    themes: int | None = None
-    theme_units: int = 256
-    theme_dropout: float = 0.5
-    theme_weight: float = 0.0
-    sharpness: float = 20.0
-
-    def __post_init__(self) -> None:
-        """Checks name, sizes and shares."""
-        if self.name not in INTERACTION_NAMES:
-            raise ValueError(
-                f"strategy_name must be one of {', '.join(INTERACTION_NAMES)}, found "
-                f"{self.name!r}"
-            )
-        check_size("feature_size", self.size)
-        check_size("theme_units", self.theme_units)
-        for label in ("order", "sizes", "themes"):
-            value = getattr(self, label)
-            if value is not None and value != 0:
-                check_size(label, value)
-        for label in ("dropout", "theme_dropout"):
-            value = getattr(self, label)
-            if not 0 <= value < 1:
-                raise ValueError(f"{label} must be at least 0, below 1, found {value}")
-        if not (math.isfinite(self.theme_weight) and self.theme_weight >= 0):
-            raise ValueError(
-                f"theme_weight must be at least 0, found {self.theme_weight}"
-            )
-        if not 1 <= self.sharpness <= 40:
-            raise ValueError(f"sharpness must be 1 to 40, found {self.sharpness}")
-
-    @property
-    def inputs(self) -> Mapping[str, int]:
-        """Features of a sentence and of an item of each kind."""
-        kinds = INTERACTION_NAMES[self.name]
-        return dict.fromkeys(("sentences", *kinds), self.size)
-
-    @property
-    def embedding_size(self) -> int:
-        """Numbers of a sentence's or an item's vector."""
-        return self.size
-
-    def trained_on(self, themes: int, museums: int) -> "LateInteractionConfig":
-        """The same with as many themes as the store has that it is trained on.
-
-        Args:
-            themes: of the store.
-            museums: of its training split; with as few as themes, none is learned.
-        """
-        if self.themes is not None:
-            return self
-        known = themes if 1 < themes <= museums // 2 else 0
-        return dataclasses.replace(self, themes=known)
 
 
 class Standardised(nnx.Module):
@@ -133,9 +38,7 @@ class Standardised(nnx.Module):
 
     def __call__(self, rows: Float[Array, "rows d"]) -> Float[Array, "rows d"]:
         """Standardises every row, to a length of about 1."""
-        mean, deviation = jax.lax.stop_gradient(
-            (self.mean[...], self.deviation[...])
-        )
+        mean, deviation = jax.lax.stop_gradient((self.mean[...], self.deviation[...]))
         return (rows - mean) / (deviation * math.sqrt(rows.shape[1]))
 
 
@@ -252,13 +155,12 @@ class ItemTower(nnx.Module):
         count, all_rooms = scenes.rooms.shape[0], _all_rooms(scenes)
         museum_of_room = jnp.append(row_owner(scenes.rooms, all_rooms), count)
         owner = museum_of_room[rooms]
-        per_museum = sum(
-            merge_sets(scenes.items[kind].lengths, scenes.rooms) for kind in self._kinds
+        per_room = jnp.sum(
+            jnp.stack([scenes.items[kind].lengths for kind in self._kinds]), axis=0
         )
-        means = _means(rows, owner, per_museum)
+        means = _means(rows, owner, merge_sets(per_room, scenes.rooms))
         vectors = self.map(rows, dropped_out(rows, self._dropout, of_rows))
         if hasattr(self, "of_room"):
-            per_room = sum(scenes.items[kind].lengths for kind in self._kinds)
             of_room = product(_means(rows, rooms, per_room), self.of_room[...])
             of_museum = product(means, self.of_museum[...])
             vectors = vectors + _of_owner(of_room, rooms) + _of_owner(of_museum, owner)
@@ -334,11 +236,6 @@ def dropped_out(
     return jnp.where(kept, x / (1 - share), 0)
 
 
-def item_kinds(config: LateInteractionConfig) -> Int[np.ndarray, " kinds"]:
-    """Places in `ROOM_KINDS` of the kinds that a strategy's rows have, in order."""
-    return np.array([ROOM_KINDS.index(kind) for kind in config.uses])
-
-
 def _size_features(config: LateInteractionConfig) -> int:
     return 2 * (1 + len(config.uses))
 
@@ -382,16 +279,18 @@ def _relative_places(
 ) -> Float[Array, " rows"]:
     """Middle of each row's place in its set, between 0 and 1; 0 for rows of none."""
     starts = jnp.append(jnp.cumsum(lengths) - lengths, 0)[owner]
-    place = jnp.arange(owner.shape[0]) - starts + 0.5
-    of_set = jnp.maximum(jnp.append(lengths, 0)[owner], 1)
-    return jnp.where(owner < lengths.shape[0], place / of_set, 0)
+    place = jnp.arange(owner.shape[0], dtype=starts.dtype) - starts
+    of_set = jnp.maximum(jnp.append(lengths, 0)[owner], 1).astype(jnp.float32)
+    middle = (place.astype(jnp.float32) + 0.5) / of_set
+    return jnp.where(owner < lengths.shape[0], middle, 0)
 
 
 def _waves(
     places: Float[Array, " rows"], number: int
 ) -> Float[Array, "rows two_a_wave"]:
     """``cos(pi h x), sin(pi h x)``: products depend on the distance of places only."""
-    angles = jnp.pi * places[:, None] * jnp.arange(1, number + 1)
+    waves = jnp.arange(1, number + 1, dtype=jnp.float32)
+    angles = jnp.pi * places[:, None] * waves
     both = jnp.stack([jnp.cos(angles), jnp.sin(angles)], axis=2)
     return both.reshape(places.shape[0], 2 * number)
 

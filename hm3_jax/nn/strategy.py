@@ -323,6 +323,16 @@ class StrategyConfig(abc.ABC):
         del masking
         return self
 
+    def trained_on(self, themes: int, museums: int) -> "StrategyConfig":
+        """The same with what it takes from a training split.
+
+        Args:
+            themes: of the store.
+            museums: of its training split.
+        """
+        del themes, museums
+        return self
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class TowersConfig(StrategyConfig):
@@ -434,3 +444,17 @@ class TowersConfig(StrategyConfig):
     def embedding_size(self) -> int:
         """Features of the space both towers embed into."""
         return self.text.vector_size
+
+
+def hm3_strategy(config: StrategyConfig) -> TowersConfig:
+    """A strategy of HM3, where nothing else will do.
+
+    Raises:
+        ValueError: it is of another family.
+    """
+    if not isinstance(config, TowersConfig):
+        raise ValueError(
+            f"expected one of HM3's strategies, found {config.name}, which the "
+            "published release does not have"
+        )
+    return config

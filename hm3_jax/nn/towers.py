@@ -104,12 +104,18 @@ class TwoTowers(nnx.Module):
         else:
             self.scene = ByRoomTower(SetPool(config.room, rngs=rngs), museum)
 
-    def embed_descriptions(self, batch: Descriptions) -> Float[Array, "museums d"]:
-        """Embeds every description."""
+    def embed_descriptions(
+        self, batch: Descriptions, key: Array | None = None
+    ) -> Float[Array, "museums d"]:
+        """Embeds every description; nothing is drawn, in training neither."""
+        del key
         return self.text({"sentences": batch.sentences}, batch.packing)
 
-    def embed_scenes(self, batch: Scenes) -> Float[Array, "museums d"]:
-        """Embeds every museum."""
+    def embed_scenes(
+        self, batch: Scenes, key: Array | None = None
+    ) -> Float[Array, "museums d"]:
+        """Embeds every museum; nothing is drawn, in training neither."""
+        del key
         return self.scene(batch)
 
 

@@ -45,12 +45,12 @@ class PartVectors:
         themes: log probability of each theme.
     """
 
-    rows: Float[Array, "rows d"]
-    owner: Int[Array, " rows"]
-    order: Float[Array, "rows places"]
-    sizes: Float[Array, "n sizes"]
-    whole: Float[Array, "n g"]
-    themes: Float[Array, "n themes"]
+    rows: Float[Any, "*lead rows d"]
+    owner: Int[Any, "*lead rows"]
+    order: Float[Any, "*lead rows places"]
+    sizes: Float[Any, "*lead n sizes"]
+    whole: Float[Any, "*lead n g"]
+    themes: Float[Any, "*lead n themes"]
 
     def membership(self) -> Float[Array, "rows n"]:
         """1 where a description or museum owns a row."""

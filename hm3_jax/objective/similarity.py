@@ -68,7 +68,9 @@ class Scores(abc.ABC):
 
         counts = {len(x) for x in jax.tree.leaves(embedded)}
         if len(counts) != 1:
-            raise ValueError(f"expected arrays of one length, found {_shapes(embedded)}")
+            raise ValueError(
+                f"expected arrays of one length, found {_shapes(embedded)}"
+            )
         return counts.pop()
 
     def masked(self, embedded: Any, valid: Bool[Any, " batch"]) -> Any:

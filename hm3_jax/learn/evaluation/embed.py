@@ -27,9 +27,10 @@ from hm3_jax.learn.batches.plan import (
 )
 from hm3_jax.learn.devices.mesh import BY_DEVICE, BY_RUN, DATA, EVERYWHERE, Layout
 from hm3_jax.learn.model import ModelSpec
-from hm3_jax.nn.towers import TwoTowers
+from hm3_jax.objective.ranking import TILE
 
 Tower = Literal["text", "scene"]
+TOWERS: tuple[Tower, Tower] = ("text", "scene")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,14 +41,14 @@ class TowerPlan:
         tower: which one.
         batches: museums by the length of what the tower's recurrence reads.
         place: where each museum of the split ends up, over data devices, batches and
-            places in a batch.
+            places in a batch; None where batches are wanted as they are, in tiles.
         feed: brings the batches to the devices.
         capacity: static sizes.
     """
 
     tower: Tower
     batches: Batches
-    place: Int[np.ndarray, " museums"]
+    place: Int[np.ndarray, " museums"] | None
     feed: Feed
     capacity: StaticSizes
 
@@ -65,6 +66,36 @@ class EmbeddingPlan:
     text: TowerPlan
     scene: TowerPlan
     layout: Layout
+
+
+def plan_tiles(
+    tower: Tower,
+    counts: MuseumSizes,
+    museums: Int[np.ndarray, " museums"],
+    source: PlacedFeatures,
+    layout: Layout,
+    spans: Int[np.ndarray, "all_museums 2"] | None = None,
+) -> TowerPlan:
+    """Plans one tower's part in tiles of `TILE` museums, in their order.
+
+    Arguments and errors as for `plan_tower`.
+    """
+    _check_any(museums)
+    batches = in_batches(museums, TILE)
+    in_order = None if spans is None else spans[batches]
+    planned = counts.plan_shared(batches, layout, in_order)
+    return TowerPlan(
+        tower=tower,
+        batches=planned,
+        place=None,
+        feed=source.feed([planned]),
+        capacity=counts.capacity([planned]),
+    )
+
+
+def _check_any(museums: Int[np.ndarray, " museums"]) -> None:
+    if len(museums) == 0:
+        raise ValueError("expected at least one museum to embed, found none")
 
 
 def plan_embedding(
@@ -86,10 +117,9 @@ def plan_embedding(
     Raises:
         ValueError: there is no museum.
     """
-    towers: tuple[Tower, Tower] = ("text", "scene")
     text, scene = (
         plan_tower(tower, counts, museums, batch_size, source, layout)
-        for tower in towers
+        for tower in TOWERS
     )
     return EmbeddingPlan(text, scene, layout)
 
@@ -114,8 +144,7 @@ def plan_tower(
         layout: of the devices.
         spans: part of the description of every museum of the store; None for all whole.
     """
-    if len(museums) == 0:
-        raise ValueError("expected at least one museum to embed, found none")
+    _check_any(museums)
     # Without a recurrence nothing is gained by another order, and the published
     # channel masking looks at batch-mates: those are then neighbours in the split.
     steps = counts.steps
@@ -139,32 +168,18 @@ def plan_tower(
     )
 
 
-def plan_spans(
-    counts: MuseumSizes,
-    museums: Int[np.ndarray, " museums"],
-    spans: Sequence[Int[np.ndarray, "all_museums 2"]],
-    batch_size: int,
-    source: PlacedFeatures,
-    layout: Layout,
+def of_one_size(
+    plans: Sequence[TowerPlan], counts: MuseumSizes, source: PlacedFeatures
 ) -> list[TowerPlan]:
-    """Plans the text tower's part for parts of the descriptions.
+    """Plans of a tower that share static sizes: one compilation serves them all.
 
     Args:
+        plans: of the same museums.
         counts: of the store.
-        museums: numbers of the museums, in the order the embeddings are wanted in.
-        spans: parts of the descriptions of all museums of the store, several times.
-        batch_size: museums of a batch.
         source: of the features.
-        layout: of the devices.
-
-    Returns:
-        A plan for each of `spans`. They share static sizes, so that one compilation
-        serves them all.
     """
-    plans = [
-        plan_tower("text", counts, museums, batch_size, source, layout, of_all)
-        for of_all in spans
-    ]
+    if not plans:
+        return []
     planned = [plan.batches for plan in plans]
     feed, capacity = source.feed(planned), counts.capacity(planned)
     return [dataclasses.replace(p, feed=feed, capacity=capacity) for p in plans]
@@ -202,8 +217,13 @@ def embed_tower(
     layout: Layout,
     *,
     spec: ModelSpec,
-) -> Float[Array, "slots museums d"]:
-    """Embeds what one tower reads; other arguments as for `embed`."""
+) -> Any:
+    """Embeds what one tower reads; other arguments as for `embed`.
+
+    Returns:
+        What the tower makes, with leading axes of slots and museums, in the order of
+        the plan's; of slots and tiles where it is planned in tiles.
+    """
     blocks = [
         _embed_block(
             params,
@@ -217,6 +237,8 @@ def embed_tower(
         )
         for block in plan.feed.blocks(plan.batches)
     ]
+    if plan.place is None:
+        return _joined(blocks)
     return _ordered(blocks, layout.put(plan.place, EVERYWHERE))
 
 
@@ -231,10 +253,10 @@ def _embed_block(
     spec: ModelSpec,
     capacity: StaticSizes,
     layout: Layout,
-) -> Float[Array, "slots data steps batch d"]:
+) -> Any:
     method, gather = {
-        "text": (TwoTowers.embed_descriptions, descriptions),
-        "scene": (TwoTowers.embed_scenes, scenes),
+        "text": ("embed_descriptions", descriptions),
+        "scene": ("embed_scenes", scenes),
     }[tower]
 
     def of_device(params, active, batches, features):
@@ -249,13 +271,14 @@ def _embed_block(
             gathered = gather(features, museums, packing, capacity, **parts)
 
             def one(params):
-                return method(spec.towers(params), gathered)
+                return getattr(spec.towers(params), method)(gathered)
 
             return params, jax.vmap(one)(params)
 
         def group(params, _):
             xs = (batches.museums, batches.spans, batches.sentences, batches.sequence)
-            return jnp.moveaxis(lax.scan(batch, params, xs)[1], 1, 0)
+            embedded = lax.scan(batch, params, xs)[1]
+            return jax.tree.map(lambda x: jnp.moveaxis(x, 1, 0), embedded)
 
         embedded = layout.map_groups(group, active, params)
         return lax.all_gather(embedded, DATA, axis=1)
@@ -269,5 +292,17 @@ def _embed_block(
 
 @jax.jit
 def _ordered(blocks: list[Array], place: Int[Array, " museums"]) -> Array:
-    rows = jnp.concatenate(blocks, axis=2)
+    rows = _joined(blocks)
     return rows.reshape(rows.shape[0], -1, rows.shape[-1])[:, place]
+
+
+@jax.jit
+def _joined(blocks: list[Any]) -> Any:
+    """Batches of all blocks and data devices, one after another."""
+
+    def joined(*leaves: Array) -> Array:
+        every = jnp.concatenate(leaves, axis=2)
+        slots, devices, steps = every.shape[:3]
+        return every.reshape(slots, devices * steps, *every.shape[3:])
+
+    return jax.tree.map(joined, *blocks)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -15,10 +16,19 @@ from hm3_jax.learn.batches.plan import MuseumSizes, in_batches
 from hm3_jax.learn.batches.spans import QUERY_SEED, spans_of_length
 from hm3_jax.learn.devices.mesh import BY_RUN, EVERYWHERE, Layout
 from hm3_jax.learn.evaluation.embed import (
-    embed,
+    TOWERS,
+    Tower,
+    TowerPlan,
     embed_tower,
-    plan_embedding,
-    plan_spans,
+    of_one_size,
+    plan_tiles,
+    plan_tower,
+)
+from hm3_jax.learn.evaluation.pairs import (
+    PairScores,
+    pair_losses,
+    rank_pairs,
+    score_pairs,
 )
 from hm3_jax.learn.model import LOSS, SCORES, ModelSpec
 from hm3_jax.learn.saved.run_folder import Tested
@@ -94,37 +104,104 @@ class Split:
             np.int32
         )
         self._placed_themes = layout.put(self.themes, EVERYWHERE)
-        self._plan = functools.cache(
-            lambda: plan_embedding(counts, museums, EMBED_BATCH, source, layout)
+        self._source, self._counts, self._museums = source, counts, museums
+        self._plans = functools.cache(
+            lambda in_tiles: [self._planned(tower, in_tiles) for tower in TOWERS]
         )
-        self._plan_spans = functools.partial(
-            plan_spans,
-            counts,
-            museums,
-            batch_size=EMBED_BATCH,
-            source=source,
-            layout=layout,
-        )
-        self._sentences = counts.sentences
+
+    def _planned(
+        self,
+        tower: Tower,
+        in_tiles: bool,
+        spans: Int[np.ndarray, "all_museums 2"] | None = None,
+    ) -> TowerPlan:
+        of, where = (tower, self._counts, self._museums), (self._source, self._layout)
+        if in_tiles:
+            return plan_tiles(*of, *where, spans)
+        return plan_tower(*of, EMBED_BATCH, *where, spans)
 
     def embed(
         self, params: Mapping[str, Any], active: Array, spec: ModelSpec
-    ) -> Embeddings:
-        """Embeds descriptions and museums with the parameters of every active run."""
-        both = embed(params, active, self._plan(), spec=spec)
-        return Embeddings.of(*both, active, params, spec)
+    ) -> Embeddings | PairScores:
+        """Embeds descriptions and museums with the parameters of every active run.
 
-    def metrics(self, embeddings: Embeddings) -> list[dict[str, float] | str]:
+        Models that compare sentences with items also compare all pairs: their vectors
+        are too many to keep.
+        """
+        (whole,) = self.by_length(params, active, spec)
+        return whole
+
+    def by_length(
+        self,
+        params: Mapping[str, Any],
+        active: Array,
+        spec: ModelSpec,
+        lengths: Sequence[int] = (),
+        seed: int = QUERY_SEED,
+    ) -> Iterator[Embeddings | PairScores]:
+        """`embed`, and again with some consecutive sentences of each description.
+
+        Museums are embedded once.
+
+        Args:
+            params: with a leading axis of slots.
+            active: runs that are wanted.
+            spec: structure of the model.
+            lengths: numbers of sentences; all of a description that has fewer.
+            seed: where they begin, see `spans_of_length`.
+
+        Yields:
+            Whole descriptions; then each length.
+        """
+        in_tiles = spec.compares_parts
+        text, scene = self._plans(in_tiles)
+        of_lengths = [
+            self._planned(
+                "text", in_tiles, spans_of_length(self._counts.sentences, n, seed=seed)
+            )
+            for n in lengths
+        ]
+        museums = embed_tower(params, active, scene, self._layout, spec=spec)
+        for plan in (text, *of_one_size(of_lengths, self._counts, self._source)):
+            descriptions = embed_tower(params, active, plan, self._layout, spec=spec)
+            if not in_tiles:
+                yield Embeddings.of(descriptions, museums, active, params, spec)
+                continue
+            yield score_pairs(
+                descriptions,
+                museums,
+                params,
+                active,
+                count=len(self.themes),
+                spec=spec,
+                layout=self._layout,
+            )
+
+    def metrics(
+        self, embeddings: Embeddings | PairScores, theme_weight: float = 0.0
+    ) -> list[dict[str, float] | str]:
         """Retrieval metrics of every slot, published keys, see `retrieval_metrics`.
+
+        Args:
+            embeddings: of this split.
+            theme_weight: how much it counts that themes agree, in models that tell
+                themes apart.
 
         Returns:
             A dictionary for each slot (of meaningless numbers where the slot is not
             active), or what is wrong with the slot's embeddings: the first row that is
             not finite.
         """
-        scores, bad_rows = self._layout.fetch(
-            _score(embeddings, self._placed_themes, layout=self._layout)
-        )
+        if isinstance(embeddings, PairScores):
+            found = rank_pairs(
+                embeddings.weighted(theme_weight),
+                embeddings.active,
+                self._placed_themes,
+                layout=self._layout,
+            )
+        else:
+            found = _score(embeddings, self._placed_themes, layout=self._layout)
+        scores, bad_rows = self._layout.fetch(found)
         return [
             self._fault(rows)
             or summarise(*jax.tree.map(lambda x, place=place: x[place], scores))
@@ -140,39 +217,11 @@ class Split:
                 )
         return ""
 
-    def by_length(
-        self,
-        embeddings: Embeddings,
-        params: Mapping[str, Any],
-        spec: ModelSpec,
-        lengths: Sequence[int],
-        seed: int,
-    ) -> Iterator[Embeddings]:
-        """The same museums, each with some consecutive sentences of its description.
-
-        Args:
-            embeddings: of whole descriptions, with these parameters.
-            params: of every run.
-            spec: structure of the model.
-            lengths: numbers of sentences; all of a description that has fewer.
-            seed: where they begin, see `spans_of_length`.
-
-        Yields:
-            The embeddings of each length.
-        """
-        if not lengths:
-            return
-        spans = [spans_of_length(self._sentences, n, seed=seed) for n in lengths]
-        for plan in self._plan_spans(spans):
-            descriptions = embed_tower(
-                params, embeddings.active, plan, self._layout, spec=spec
-            )
-            yield dataclasses.replace(embeddings, descriptions=descriptions)
-
     def test(
         self,
         params: Mapping[str, Any],
         spec: ModelSpec,
+        theme_weight: float | None = None,
         lengths: Sequence[int] = (),
         seed: int = QUERY_SEED,
     ) -> list[Tested]:
@@ -182,6 +231,8 @@ class Split:
             params: of the models, on the host, with a leading axis of as many as the
                 layout was made for.
             spec: structure of the models.
+            theme_weight: how much it counts that themes agree; by default what the
+                model says.
             lengths: of queries to test as well, see `by_length`.
             seed: of their sentences.
 
@@ -192,24 +243,38 @@ class Split:
         places = np.arange(self._layout.slots(count)) % count
         filled = jax.tree.map(lambda x: np.asarray(x)[places], params)
         active = np.arange(len(places)) < count
-        placed = self._layout.put(filled, BY_RUN)
-        embeddings = self.embed(placed, self._layout.put(active, BY_RUN), spec)
-        metrics = self.metrics(embeddings)[:count]
-        of_parts = self.by_length(embeddings, placed, spec, lengths, seed)
-        partial = [self.metrics(of_length)[:count] for of_length in of_parts]
-        descriptions, museums = self._layout.fetch(
-            (embeddings.descriptions, embeddings.museums)
+        weight = spec.theme_weight if theme_weight is None else theme_weight
+        every = self.by_length(
+            self._layout.put(filled, BY_RUN),
+            self._layout.put(active, BY_RUN),
+            spec,
+            lengths,
+            seed,
         )
+        whole = next(every)
+        outputs = self._outputs(whole, weight, count)
+        found = [self.metrics(one, weight) for one in itertools.chain([whole], every)]
         tested = []
-        for place in range(count):
-            whole, *parts = (_sound(found[place]) for found in (metrics, *partial))
+        for place, arrays in enumerate(outputs):
+            metrics, *parts = (_sound(of_runs[place]) for of_runs in found)
             by_length = dict(zip(lengths, parts, strict=True))
-            tested.append(Tested(whole, descriptions[place], museums[place], by_length))
+            tested.append(Tested(metrics, *arrays, by_length=by_length))
         return tested
+
+    def _outputs(
+        self, embeddings: Embeddings | PairScores, weight: float, count: int
+    ) -> list[tuple[np.ndarray, ...]]:
+        """What is kept of the first slots besides metrics, as `Tested` has it."""
+        if isinstance(embeddings, PairScores):
+            matrices = self._layout.fetch(embeddings.weighted(weight))
+            none = np.empty((len(self.themes), 0), np.float32)
+            return [(none, none, matrix) for matrix in matrices[:count]]
+        both = self._layout.fetch((embeddings.descriptions, embeddings.museums))
+        return list(zip(*(x[:count] for x in both), strict=True))
 
     def loss(
         self,
-        embeddings: Embeddings,
+        embeddings: Embeddings | PairScores,
         batch_size: int,
         loss: Loss,
         numbers: Any,
@@ -226,7 +291,10 @@ class Split:
             keys: random key of every run, for losses that draw.
         """
         batches = in_batches(np.arange(len(self.themes), dtype=np.int32), batch_size)
-        losses = _batch_losses(
+        losses_of: Callable[..., Array] = (
+            pair_losses if isinstance(embeddings, PairScores) else _batch_losses
+        )
+        losses = losses_of(
             embeddings,
             self._placed_themes,
             self._layout.put(batches, EVERYWHERE),

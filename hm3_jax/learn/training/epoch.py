@@ -24,6 +24,9 @@ from hm3_jax.learn.model import LOSS, SCORES, ModelSpec
 from hm3_jax.learn.training.optimizer import ADAM, Optimizer, Rates
 from hm3_jax.objective.loss import Loss
 
+# Folded into a step's key: the loss draws from the key itself.
+_DROPOUT = 1
+
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
@@ -233,12 +236,16 @@ def _batch_loss(
 ) -> Float[Array, ""]:
     """Loss of the batch that this device has a share of; free places take no part."""
     towers = spec.towers(params)
+    dropout = jax.random.fold_in(key, _DROPOUT)
+    if shares > 1:
+        dropout = jax.random.fold_in(dropout, lax.axis_index(DATA))
+    of_text, of_scene = jax.random.split(dropout)
     text = towers.embed_descriptions(
-        descriptions(features, museums, packing, capacity, spans)
+        descriptions(features, museums, packing, capacity, spans), of_text
     )
-    scene = towers.embed_scenes(scenes(features, museums, packing, capacity))
-    valid = present = museums >= 0
-    themes = features.themes[jnp.where(valid, museums, 0)]
+    scene = towers.embed_scenes(scenes(features, museums, packing, capacity), of_scene)
+    own = valid = present = museums >= 0
+    own_themes = themes = features.themes[jnp.where(valid, museums, 0)]
     comparisons = spec.scores
     shared = shares > 1 and comparisons.costly
     if shares > 1:
@@ -249,4 +256,10 @@ def _batch_loss(
     scores = comparisons(text, scene, valid, params.get(SCORES, {}), present)
     if shared:
         scores = lax.all_gather(scores, DATA, tiled=True)
-    return loss(scores, themes, present, numbers, key, params.get(LOSS, {}))
+    value = loss(scores, themes, present, numbers, key, params.get(LOSS, {}))
+    if spec.has_side_loss:
+        side = spec.side_loss(text, scene, own_themes, own)
+        if shared:
+            side = lax.psum(side, DATA)
+        value += side / jnp.maximum(jnp.sum(present), 1)
+    return value

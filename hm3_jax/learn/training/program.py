@@ -20,6 +20,7 @@ from hm3_jax.learn.devices import memory
 from hm3_jax.learn.devices.mesh import BY_RUN
 from hm3_jax.learn.devices.run_slots import RunSlots
 from hm3_jax.learn.evaluation.embed import embed, plan_embedding
+from hm3_jax.learn.evaluation.pairs import PairScores
 from hm3_jax.learn.evaluation.split import EMBED_BATCH, Embeddings
 from hm3_jax.learn.evaluation.task import Task
 from hm3_jax.learn.saved.run import Run
@@ -86,17 +87,24 @@ class Program:
         # One size for all epochs, so that one compilation serves them all.
         self._capacity = counts.capacity(self._batches)
         self._feed = source.feed(self._batches)
-        self._train, self._val = (task.split(name, layout) for name in ("train", "val"))
-        # Embedded together: one program compiles in half the time of two.
         splits = task.store.splits
-        both = np.concatenate([splits["train"], splits["val"]])
-        self._embedding = plan_embedding(counts, both, EMBED_BATCH, source, layout)
+        self._museums = len(splits["train"])
+        self._val = task.split("val", layout)
+        if task.spec.compares_parts:
+            # All pairs of train would take longer than training: as many as of val.
+            self._train = task.split("train", layout, most=len(splits["val"]))
+            self._embedding = None
+        else:
+            self._train = task.split("train", layout)
+            # Embedded together: one program compiles in half the time of two.
+            both = np.concatenate([splits["train"], splits["val"]])
+            self._embedding = plan_embedding(counts, both, EMBED_BATCH, source, layout)
         self._compiled: dict[int, Any] = {}
 
     @property
     def museums(self) -> int:
         """Museums of an epoch of one run."""
-        return len(self._train.themes)
+        return self._museums
 
     def _order(self, number: int, epoch: int) -> np.ndarray:
         run = self._runs[number]
@@ -235,23 +243,31 @@ class Program:
         """
         keys = self._keys(VAL_LOSS, epoch)
         with jax.transfer_guard("disallow"):
-            both = embed(
-                state.params, inputs.active, self._embedding, spec=self._task.spec
-            )
-            train, val = (
-                Embeddings.of(
-                    descriptions,
-                    museums,
-                    inputs.active,
-                    state.params,
-                    self._task.spec,
-                )
-                for descriptions, museums in _cut(both, first=self.museums)
-            )
+            train, val = self._embedded(state, inputs)
             losses = self._val.loss(
                 val, self._batch_size, self._loss, inputs.loss, keys
             )
             return Scores(losses, self._val.metrics(val), self._train.metrics(train))
+
+    def _embedded(
+        self, state: ParamState, inputs: EpochInputs
+    ) -> tuple[Embeddings | PairScores, Embeddings | PairScores]:
+        """What the models make of train and val."""
+        spec = self._task.spec
+        if self._embedding is None:
+            train, val = (
+                split.embed(state.params, inputs.active, spec)
+                for split in (self._train, self._val)
+            )
+            return train, val
+        both = embed(state.params, inputs.active, self._embedding, spec=spec)
+        train, val = (
+            Embeddings.of(
+                descriptions, museums, inputs.active, state.params, self._task.spec
+            )
+            for descriptions, museums in _cut(both, first=len(self._train.themes))
+        )
+        return train, val
 
 
 @functools.partial(jax.jit, static_argnames="first")

@@ -79,7 +79,7 @@ def evaluate_saved(
     params, epochs = _saved([runs[n] for n in sound], task, current)
     spread = Layout.of(len(sound), list(layout.mesh.devices.flat), vector=layout.vector)
     split = task.split("test", spread)
-    tested = split.test(params, task.spec, QUERY_LENGTHS, QUERY_SEED)
+    tested = split.test(params, task.spec, lengths=QUERY_LENGTHS, seed=QUERY_SEED)
     results: list[TryResult | None] = [None] * len(runs)
     for number, epoch, result in zip(sound, epochs, tested, strict=True):
         results[number] = TryResult(runs[number].attempt, int(epoch), result)

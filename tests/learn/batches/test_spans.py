@@ -129,7 +129,7 @@ def test_capacity_holds_the_spans_and_no_more(store, counts, monkeypatch):
         museum = museums[run, step, i]
         if museum == EMPTY:
             return 0
-        return len(wanted_rows(store, museum, spans[run, step, i]))
+        return len(wanted_rows(store, int(museum), spans[run, step, i]))
 
     lengths = np.array(
         [[[length(r, s, i) for i in range(9)] for s in range(3)] for r in range(2)]

@@ -125,6 +125,7 @@ def embed_one(params, features, batch, capacity):
     packing = packings(batch.sentences, batch.sequence, capacity)
     text = model.embed_descriptions(descriptions(features, museums, packing, capacity))
     scene = model.embed_scenes(scenes(features, museums, packing, capacity))
+    assert isinstance(text, jax.Array) and isinstance(scene, jax.Array)
     return text[0], scene[0]
 
 

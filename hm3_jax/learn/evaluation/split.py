@@ -115,10 +115,11 @@ class Split:
         in_tiles: bool,
         spans: Int[np.ndarray, "all_museums 2"] | None = None,
     ) -> TowerPlan:
-        of, where = (tower, self._counts, self._museums), (self._source, self._layout)
+        counts, museums = self._counts, self._museums
+        source, layout = self._source, self._layout
         if in_tiles:
-            return plan_tiles(*of, *where, spans)
-        return plan_tower(*of, EMBED_BATCH, *where, spans)
+            return plan_tiles(tower, counts, museums, source, layout, spans)
+        return plan_tower(tower, counts, museums, EMBED_BATCH, source, layout, spans)
 
     def embed(
         self, params: Mapping[str, Any], active: Array, spec: ModelSpec

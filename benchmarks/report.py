@@ -32,7 +32,7 @@ from hm3_jax.learn.saved.run_folder import (
     write_test,
 )
 from hm3_jax.learn.settings import TrainSettings
-from hm3_jax.nn.strategy import StrategyConfig
+from hm3_jax.nn.strategy import TowersConfig
 from hm3_jax.nn.strategy_json import load_strategy, to_json
 from hm3_jax.objective.metrics import retrieval_metrics
 
@@ -125,7 +125,7 @@ def write_runs(folder: Path, runs: int, museums: int, tries: int) -> int:
     return size
 
 
-def _runs(tries: int) -> Iterator[tuple[tuple[str, TrainSettings], StrategyConfig]]:
+def _runs(tries: int) -> Iterator[tuple[tuple[str, TrainSettings], TowersConfig]]:
     """Experiments with every strategy of the published ones, without end."""
     configs = [load_strategy(path) for path in sorted(_CONFIGS.glob("*.json"))]
     experiments = (

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from hm3_jax.nn import strategy, strategy_json
-from hm3_jax.nn.strategy import ConvConfig, PoolConfig, RecurrentConfig, StrategyConfig
+from hm3_jax.nn.strategy import ConvConfig, PoolConfig, RecurrentConfig, TowersConfig
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 NOT_STRATEGIES = {"loss", "metrics"}
@@ -73,7 +73,7 @@ def test_by_room_cnn_has_the_parts_of_its_file():
     config = strategy_json.load_strategy(
         GOLDEN / "hier_by_room_rnn_meanPoolProc_cnn1d_image_video_lstm.json"
     )
-    assert config == StrategyConfig(
+    assert config == TowersConfig(
         name="hier_by_room_rnn_meanPoolProc_cnn1d_image_video",
         text=RecurrentConfig(
             cell="lstm", in_size=24, hidden_size=12, bidirectional=True

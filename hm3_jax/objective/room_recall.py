@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -31,7 +31,7 @@ class RoomRecall:
 
 
 def room_recall(
-    descriptions: Sequence[Float[np.ndarray, "_sentences d"]],
+    descriptions: Iterable[Float[np.ndarray, "_sentences d"]],
     rooms: Sequence[Int[np.ndarray, " _sentences"]],
     museums: MuseumVectors,
 ) -> RoomRecall | None:

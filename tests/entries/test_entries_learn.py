@@ -69,7 +69,7 @@ def test_a_model_is_trained_evaluated_and_converted(run_module, tmp_path, strate
     shown = succeed(
         run_module("hm3_jax.report", "--runs=runs", "--output=report", "--nofigures")
     )
-    assert shown.startswith("1 run (1 complete), 2 tables, 0 figures; ")
+    assert shown.startswith("1 run (1 complete), 3 tables, 0 figures; ")
     facts = json.loads((tmp_path / "report" / "report.json").read_text())
     (run,) = facts["runs"]
     assert facts["problems"] == [] and run["name"] == "first/rnn_meanPoolProc"
@@ -213,6 +213,14 @@ def existing(saved: Path, store: Path) -> list[str]:
         (
             lambda saved, store: ["--split=dev"],
             "store: expected museums in split 'dev', found splits train (14)",
+        ),
+        (
+            lambda saved, store: ["--query_sentences=1,few"],
+            "query_sentences: expected whole numbers from 1 on, or all, found 'few'",
+        ),
+        (
+            lambda saved, store: ["--query_seed=1"],
+            "--query_seed has no effect without --query_sentences",
         ),
         (other_features, "trained on sentences with model 'ViT-B-32', found 'RN50'"),
         (truncated, "try_1/checkpoints/last/1/arrays/manifest.ocdbt: damaged: "),

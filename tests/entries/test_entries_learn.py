@@ -84,11 +84,22 @@ def test_a_model_is_trained_evaluated_and_converted(run_module, tmp_path, strate
     assert "Report on 1 run<" in page and "<td>batch_<wbr>size</td><td>5</td>" in page
 
     trained = f"--checkpoint={strategy / 'try_2'}"
-    arguments = (trained, "--features=store", "--output=evaluation")
+    arguments = (
+        trained,
+        "--features=store",
+        "--output=evaluation",
+        "--query_sentences=1,2,4,8,all",
+    )
     shown = succeed(run_module("hm3_jax.evaluate", *arguments))
     assert shown.startswith("rnn_meanPoolProc, epoch 2, on test of small (real feat")
     metrics = json.loads((tmp_path / "evaluation" / "metrics.json").read_text())
     assert metrics == small.outcome(strategy, 2)["metrics"]
+    found, wanted = (
+        json.loads((path / "by_length.json").read_text())
+        for path in (tmp_path / "evaluation", strategy / "try_2")
+    )
+    assert list(wanted["lengths"]) == ["1", "2", "4", "8", "all"]
+    assert found | {"model": ""} == wanted | {"model": ""}
     tested = json.loads((strategy / "test_output.json").read_text())[1]
     with np.load(tmp_path / "evaluation" / "embeddings.npz") as arrays:
         assert arrays["ids"].tolist() == tested["ids_list"]

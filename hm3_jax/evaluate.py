@@ -3,7 +3,9 @@ r"""Evaluates checkpoints on splits: metrics, embeddings, rankings.
 Writes OUTPUT/metrics.json and OUTPUT/embeddings.npz (ids, descriptions, museums), and
 the metrics of the queries of each theme, OUTPUT/by_theme.csv and by_theme.json. A
 checkpoint is a try_K folder of a run, a folder made by convert, or a model on the hub.
-Features of another model than the checkpoint was trained on are refused.
+Features of another model than the checkpoint was trained on are refused. Where the
+store knows which room a sentence is about, models that compare sentences with items are
+also asked whether they find it: room_R@1.
 
 Several checkpoints, or several splits, have a folder below OUTPUT each, and one table,
 OUTPUT/metrics.csv. With --per_query=csv,parquet every query has a row in queries.csv

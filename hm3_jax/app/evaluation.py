@@ -22,6 +22,7 @@ from hm3_jax.learn.evaluation.saved_model import (
     evaluate,
 )
 from hm3_jax.learn.model import Model
+from hm3_jax.objective.room_recall import KEY as ROOM_RECALL
 from hm3_jax.reporting.by_length import lines_by_length, write_by_length
 from hm3_jax.reporting.by_theme import (
     lines_by_theme,
@@ -157,6 +158,7 @@ def evaluate_all(
             lines = [title]
             if len(names) * len(splits) == 1:
                 lines += _metric_lines(evaluation.tested.metrics)
+            lines += _room_lines(evaluation)
             lines += _write(evaluation, store, settings, folder)
             if settings.query_sentences:
                 lines += _write_by_length(name, evaluation, store, settings, folder)
@@ -231,6 +233,14 @@ def _write_queries(
         f"museums and {about['with_theme']} with a theme in this split",
         *_metric_lines(about["metrics"]),
     ]
+
+
+def _room_lines(evaluation: Evaluation) -> list[str]:
+    rooms = evaluation.rooms
+    if rooms is None:
+        return []
+    (line,) = _metric_lines({ROOM_RECALL: rooms.recall})
+    return [f"{line} ({rooms.sentences} sentences; by chance {rooms.chance:.3f})"]
 
 
 def _metric_lines(metrics: Mapping[str, float]) -> list[str]:

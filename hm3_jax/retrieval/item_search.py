@@ -190,9 +190,7 @@ class ItemSearch:
         cosines = self._museums.cosines(query, row)
         best = soft_maximum(cosines, self._museums.sharpness)
         one = _rows(self._museums.embedded, row, row + 1)
-        return float(
-            (best * query.weights).sum() + extra(query, one, theme_weight)[0]
-        )
+        return float((best * query.weights).sum() + extra(query, one, theme_weight)[0])
 
 
 def _threads() -> int:

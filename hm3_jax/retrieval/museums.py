@@ -256,6 +256,23 @@ class Museums(KnownMuseums):
             )
 
 
+def of_one_vector(museums: KnownMuseums, where: str) -> Museums:
+    """Museums that are to have one vector each.
+
+    Args:
+        museums: Of any family.
+        where: What messages call them.
+
+    Raises:
+        ValueError: If they have many.
+    """
+    if not isinstance(museums, Museums):
+        raise ValueError(
+            f"{where}: expected {ONE_VECTOR.says}, found {museums.layout.says}"
+        )
+    return museums
+
+
 def whole_query(vector: Float[np.ndarray, " d"]) -> QueryVectors:
     """The query of a model that has one vector for all that was typed."""
     nothing = np.empty(0, np.float32)

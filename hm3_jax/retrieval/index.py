@@ -118,7 +118,7 @@ def verify_index(index: Index) -> None:
     """
     folder = index.path / index.manifest.generation
     for name, facts in index.manifest.files.items():
-        _check_content(folder / name, facts)
+        check_content(folder / name, facts)
 
 
 def _open(path: Path, manifest: IndexManifest) -> Index:
@@ -126,7 +126,7 @@ def _open(path: Path, manifest: IndexManifest) -> Index:
     check_sizes(folder, manifest.files)
     for name, facts in manifest.files.items():
         if facts.bytes <= _CHECKED_BYTES:
-            _check_content(folder / name, facts)
+            check_content(folder / name, facts)
     try:
         arrays = {
             column.name: _map_array(folder, manifest, column)
@@ -142,7 +142,7 @@ def _open(path: Path, manifest: IndexManifest) -> Index:
                 manifest.themes,
                 arrays,
                 manifest.facts.model,
-            ),
+            ).reading_from(folder),
             files={
                 name: (folder / name).read_bytes()
                 for name in manifest.files
@@ -155,7 +155,8 @@ def _open(path: Path, manifest: IndexManifest) -> Index:
         ) from None
 
 
-def _check_content(file: Path, facts: FileFacts) -> None:
+def check_content(file: Path, facts: FileFacts) -> None:
+    """Compares a file with its facts; ValueError if it has changed."""
     found = file_facts(file)
     if found != facts:
         raise ValueError(

@@ -97,7 +97,7 @@ def evaluate_all(
     short = short_names(settings.checkpoints)
     written = None if settings.queries is None else read_query_file(settings.queries)
     splits = chosen_splits(store, settings.splits)
-    models = {name: load_checkpoint(name) for name in settings.checkpoints}
+    models = {name: load_checkpoint(name, store) for name in settings.checkpoints}
     for name, saved in models.items():
         check_fits(saved, store, name)
     ranker = None
@@ -146,7 +146,7 @@ def _write(
     """Writes metrics, embeddings and tables; lines about them."""
     evaluation.write(folder)
     tested, themes = evaluation.tested, evaluation.themes
-    ranking = Ranking.of(tested.descriptions, tested.museums)
+    ranking = Ranking.of(tested.descriptions, tested.museums, tested.scores)
     scores = query_scores(ranking, themes, by_theme=DIRECTIONS)
     first = first_ranked(ranking, max(_FIRST, settings.top_k))
     top = first["t2s"][:, :_FIRST]
@@ -184,5 +184,6 @@ def _without_embeddings(evaluation: Evaluation) -> Evaluation:
         evaluation.tested,
         descriptions=evaluation.tested.descriptions[:0],
         museums=evaluation.tested.museums[:0],
+        scores=None,
     )
     return dataclasses.replace(evaluation, tested=tested)

@@ -137,12 +137,14 @@ def _open(path: Path, manifest: IndexManifest) -> Index:
             path=path,
             manifest=manifest,
             map=arrays.pop("map"),
-            museums=FAMILIES[manifest.layout].of_columns(
+            museums=FAMILIES[manifest.layout]
+            .of_columns(
                 _lines(folder / MUSEUM_IDS, manifest.counts["museums"]),
                 manifest.themes,
                 arrays,
                 manifest.facts.model,
-            ).reading_from(folder),
+            )
+            .reading_from(folder),
             files={
                 name: (folder / name).read_bytes()
                 for name in manifest.files

@@ -41,9 +41,7 @@ def load_index(index: Index) -> Index:
     loaded = museums.of_columns(
         museums.ids, museums.themes, held, index.manifest.facts.model
     )
-    return dataclasses.replace(
-        index, museums=loaded.reading_from(folder), map=places
-    )
+    return dataclasses.replace(index, museums=loaded.reading_from(folder), map=places)
 
 
 def _load(file: Path, facts: FileFacts) -> np.ndarray:

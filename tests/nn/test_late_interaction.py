@@ -141,7 +141,7 @@ class Loop:
                         )
                         cosine += sum(a * b * w for a, b, w in pairs)
                     cosines.append(cosine)
-            total = np.log(np.exp(self.sharpness * np.array(cosines)).sum())
+            total = np.log(np.exp(self.sharpness * np.array(cosines)).mean())
             best.append(total / self.sharpness)
         score = np.mean(best)
         if complete and self.config.sizes:

@@ -18,9 +18,9 @@ from hm3_jax.learn.batches.plan import MuseumSizes
 from hm3_jax.learn.devices.mesh import BY_RUN, Layout
 from hm3_jax.learn.evaluation.embed import embed_tower, plan_tiles, plan_tower
 from hm3_jax.learn.evaluation.split import EMBED_BATCH
-from hm3_jax.learn.model import Model
-from hm3_jax.objective.interaction_scores import PartVectors
-from hm3_jax.objective.late_interaction import MuseumVectors
+from hm3_jax.learn.model import SCORES, Model
+from hm3_jax.objective.interaction_scores import PartVectors, sharpness_of
+from hm3_jax.objective.late_interaction import MuseumVectors, item_bias
 from hm3_jax.objective.ranking import TILE
 
 _KIND = {kind: number for number, kind in enumerate(ROOM_KINDS)}
@@ -87,14 +87,14 @@ def embed_items(
     items, per_museum, rooms, kinds, places = map(
         np.concatenate, zip(*parts, strict=True)
     )
-    count = len(museums)
+    count, offsets = len(museums), np.concatenate([[0], np.cumsum(per_museum)])
     return MuseumVectors(
         items=items,
-        offsets=np.concatenate([[0], np.cumsum(per_museum)]),
+        offsets=offsets,
         rooms=rooms,
         kinds=kinds,
         places=places,
-        bias=np.zeros(count, np.float32),
+        bias=item_bias(offsets, float(sharpness_of(model.params[SCORES]))),
         vectors=_by_museum(embedded.whole, count),
         themes=_by_museum(embedded.themes, count),
     )

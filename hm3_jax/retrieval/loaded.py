@@ -11,8 +11,7 @@ import numpy as np
 from numpy.lib import format as npy
 
 from hm3_jax.files.facts import FileFacts
-from hm3_jax.retrieval.index import Index
-from hm3_jax.retrieval.index_format import ARRAYS
+from hm3_jax.retrieval.index import Index, check_content
 
 # More than the header of any array here.
 _HEADER_BYTES = 4096
@@ -22,7 +21,8 @@ def load_index(index: Index) -> Index:
     """A copy of an index that is not mapped from its files.
 
     A mapped file that is cut short ends the process that reads it, and one that is
-    written over gives other answers.
+    written over gives other answers. Columns that are not held in memory are compared
+    with their checksums now, and read later.
 
     Raises:
         OSError: If a file cannot be read.
@@ -30,12 +30,18 @@ def load_index(index: Index) -> Index:
     """
     folder = index.path / index.manifest.generation
     files = index.manifest.files
-    arrays = {
-        name: _load(folder / f"{name}.npy", files[f"{name}.npy"]) for name in ARRAYS
-    }
-    places = arrays.pop("map")
-    museums = dataclasses.replace(index.museums, **arrays)
-    return dataclasses.replace(index, museums=museums, map=places)
+    held, museums = dict(index.museums.columns), index.museums
+    for column in index.manifest.layout.columns:
+        file = folder / f"{column.name}.npy"
+        if column.in_memory:
+            held[column.name] = _load(file, files[file.name])
+        else:
+            check_content(file, files[file.name])
+    places = held.pop("map")
+    loaded = museums.of_columns(
+        museums.ids, museums.themes, held, index.manifest.facts.model
+    )
+    return dataclasses.replace(index, museums=loaded.reading_from(folder), map=places)
 
 
 def _load(file: Path, facts: FileFacts) -> np.ndarray:

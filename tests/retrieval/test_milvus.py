@@ -9,10 +9,11 @@ import pytest
 from hm3_jax.app.query_encoder import QueryEncoder
 from hm3_jax.app.searching import searching
 from hm3_jax.app.serving import open_collection
-from hm3_jax.retrieval.exact import ExactSearch
+from hm3_jax.retrieval.families import exact_search
 from hm3_jax.retrieval.index import Index, open_index
 from hm3_jax.retrieval.index_writer import remove_museums
 from hm3_jax.retrieval.milvus import Milvus, MilvusSearch, publish
+from hm3_jax.retrieval.museums import whole_query
 from tests.retrieval.serving import served
 from tests.retrieval.small_index import write_small_index
 
@@ -40,8 +41,9 @@ def index(folder: Path) -> Index:
 
 @pytest.mark.parametrize("top_k", [1, 10, 200])
 def test_finds_what_exact_search_finds(folder, index, top_k):
-    queries = np.random.default_rng(0).standard_normal((6, index.manifest.size))
-    wanted = ExactSearch(index.museums).search(queries, top_k, THEMES)
+    rng = np.random.default_rng(0)
+    queries = [whole_query(rng.standard_normal(index.manifest.size)) for _ in range(6)]
+    wanted = exact_search(index.museums).search(queries, top_k, THEMES)
     with MilvusSearch(index, str(folder / "lite.db")) as milvus:
         found = milvus.search(queries, top_k, THEMES)
     for ours, theirs in zip(wanted, found, strict=True):
@@ -58,7 +60,7 @@ def test_a_server_answers_the_same_by_milvus(folder, index):
     ]
     answers = []
     for milvus in (None, Milvus(str(folder / "lite.db"))):
-        with searching(index, milvus, ExactSearch) as search:
+        with searching(index, milvus, exact_search) as search:
             collection = open_collection(index, encoder, search, None)
             with served(collection) as url, httpx.Client(base_url=url) as client:
                 got = [client.get(path, params=params) for path, params in asked]
@@ -85,7 +87,7 @@ def test_a_changed_index_is_copied_anew(folder, tmp_path):
     with pytest.raises(ValueError, match="expected the 30 museums of .*, found 0"):
         MilvusSearch(first, uri).__enter__()
     with MilvusSearch(second, uri) as milvus:
-        (hits,) = milvus.search(second.museums.vectors[:1], 1)
+        (hits,) = milvus.search([second.museums.query_like(0)], 1)
     assert hits.rows.tolist() == [0]
 
 

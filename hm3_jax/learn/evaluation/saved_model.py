@@ -137,6 +137,7 @@ def evaluate(
     splits: Sequence[str],
     lengths: Sequence[int] = (),
     seed: int = QUERY_SEED,
+    theme_weights: Sequence[float] = (),
 ) -> Iterator[tuple[str, Evaluation]]:
     """Evaluates models on splits.
 
@@ -150,6 +151,7 @@ def evaluate(
         lengths: of queries to test with besides whole descriptions, see
             `Split.by_length`.
         seed: of their sentences.
+        theme_weights: see `Split.test`.
 
     Yields:
         Names of models, and what they make of a split; the splits of a model in order.
@@ -166,19 +168,26 @@ def evaluate(
             saved = waiting.pop(name)
             for split in splits:
                 try:
-                    evaluation = _evaluated(saved, task, split, lengths, seed)
+                    evaluation = _evaluated(
+                        saved, task, split, lengths, seed, theme_weights
+                    )
                 except ValueError as error:
                     raise ValueError(f"{name}: {error}") from None
                 yield name, evaluation
 
 
 def _evaluated(
-    saved: Checkpoint, task: Task, split: str, lengths: Sequence[int], seed: int
+    saved: Checkpoint,
+    task: Task,
+    split: str,
+    lengths: Sequence[int],
+    seed: int,
+    theme_weights: Sequence[float],
 ) -> Evaluation:
     store = task.store
     layout = Layout.of(1, splits_batches=task.splits_batches)
     (tested,) = task.split(split, layout).test(
-        saved.model.stacked(), task.spec, lengths=lengths, seed=seed
+        saved.model.stacked(), task.spec, theme_weights, lengths, seed
     )
     museums = np.asarray(store.splits[split])
     return Evaluation(

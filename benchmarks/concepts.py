@@ -42,6 +42,7 @@ from hm3_jax.learn.evaluation.embed_museums import embed_items, embed_museums
 from hm3_jax.learn.evaluation.sentence_rooms import sentence_room_recall
 from hm3_jax.learn.evaluation.text_tower import InteractionTower, QueryTower
 from hm3_jax.learn.model import Model
+from hm3_jax.nn.strategy import hm3_strategy
 from hm3_jax.objective.late_interaction import scores_of
 from hm3_jax.objective.similarity import COSINE
 
@@ -60,7 +61,7 @@ def measured(
     if not model.spec.compares_parts:
         vectors, _ = embed_museums(model, held, museums)
         params = jax.tree.map(np.asarray, dict(model.params["text"]))
-        tower = QueryTower(model.config.text, params)
+        tower = QueryTower(hm3_strategy(model.config).text, params)
         shown = COSINE.prepare(vectors, {})
         return precision_of_first(
             queries, features, lambda rows: COSINE.block(tower([rows]), shown, {})[0]

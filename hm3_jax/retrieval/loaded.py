@@ -12,7 +12,6 @@ from numpy.lib import format as npy
 
 from hm3_jax.files.facts import FileFacts
 from hm3_jax.retrieval.index import Index
-from hm3_jax.retrieval.index_format import ARRAYS
 
 # More than the header of any array here.
 _HEADER_BYTES = 4096
@@ -31,10 +30,13 @@ def load_index(index: Index) -> Index:
     folder = index.path / index.manifest.generation
     files = index.manifest.files
     arrays = {
-        name: _load(folder / f"{name}.npy", files[f"{name}.npy"]) for name in ARRAYS
+        column.name: _load(folder / f"{column.name}.npy", files[f"{column.name}.npy"])
+        for column in index.manifest.layout.columns
     }
     places = arrays.pop("map")
-    museums = dataclasses.replace(index.museums, **arrays)
+    museums = index.museums.of_columns(
+        index.museums.ids, index.museums.themes, arrays, index.manifest.facts.model
+    )
     return dataclasses.replace(index, museums=museums, map=places)
 
 

@@ -34,24 +34,33 @@ _ATTEMPTS = 5
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Index:
-    """An open index; all arrays are read-only and mapped from its files.
-
-    It stays usable, as it was, when the index on the disk is changed.
+class IndexHead:
+    """What it takes to embed queries for an index.
 
     Attributes:
         path: The index's folder.
         manifest: What it says about itself.
-        museums: The museums.
-        map: A place for each museum on a map of the collection, within -1 and 1.
         files: Contents of the small files that the builder added, by name.
     """
 
     path: Path
     manifest: IndexManifest
+    files: Mapping[str, bytes]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Index(IndexHead):
+    """An open index; all arrays are read-only and mapped from its files.
+
+    It stays usable, as it was, when the index on the disk is changed.
+
+    Attributes:
+        museums: The museums.
+        map: A place for each museum on a map of the collection, within -1 and 1.
+    """
+
     museums: KnownMuseums
     map: Float[np.ndarray, "museums 2"]
-    files: Mapping[str, bytes]
 
     @functools.cached_property
     def _rows(self) -> dict[str, int]:

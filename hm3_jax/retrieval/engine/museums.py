@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from hm3_jax.retrieval.engine.connection import Engine, connected, said_by
-from hm3_jax.retrieval.engine.points import LAYOUT, SHOWN, museums_of
+from hm3_jax.retrieval.engine.points import LAYOUT, museums_of
 from hm3_jax.retrieval.engine.publish import collection_name
 from hm3_jax.retrieval.index import IndexHead
 from hm3_jax.retrieval.museums import KnownMuseums

@@ -146,7 +146,9 @@ def _send(client: Any, name: str, index: Index, rows: Sequence[int]) -> None:
         name,
         [
             models.PointStruct(
-                id=int(row), vector=vectors_of(index, row), payload=payload_of(index, row)
+                id=int(row),
+                vector=vectors_of(index, row),
+                payload=payload_of(index, row),
             )
             for row in rows
         ],

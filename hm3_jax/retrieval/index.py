@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ from jaxtyping import Float
 from hm3_jax.files.arrays import map_array
 from hm3_jax.files.facts import FileFacts, check_sizes, file_facts
 from hm3_jax.retrieval.families import FAMILIES
+from hm3_jax.retrieval.held import HeldMuseum, row_of
 from hm3_jax.retrieval.index_format import (
     MANIFEST,
     MUSEUM_IDS,
@@ -62,22 +63,40 @@ class Index(IndexHead):
     museums: KnownMuseums
     map: Float[np.ndarray, "museums 2"]
 
+    def __len__(self) -> int:
+        """Number of museums."""
+        return len(self.museums)
+
+    @property
+    def themes(self) -> tuple[str, ...]:
+        """Theme names, sorted."""
+        return self.museums.themes
+
+    @functools.cached_property
+    def museums_by_theme(self) -> list[int]:
+        """How many museums each theme has."""
+        counts = np.bincount(self.museums.theme_index, minlength=len(self.themes))
+        return counts.tolist()
+
     @functools.cached_property
     def _rows(self) -> dict[str, int]:
         return {name: row for row, name in enumerate(self.museums.ids)}
 
-    def row(self, museum: str) -> int:
-        """The row of the museum with this id.
+    def rows(self, museums: Iterable[str]) -> dict[str, int]:
+        """Rows of museums by their ids; without those that are not there."""
+        return {name: self._rows[name] for name in museums if name in self._rows}
 
-        Raises:
-            ValueError: If the index has no such museum.
-        """
-        row = self._rows.get(museum)
-        if row is None:
-            raise ValueError(
-                f"expected the id of a museum in the index, found {museum!r}"
-            )
-        return row
+    def row(self, museum: str) -> int:
+        """The row of the museum with this id; raises as `row_of`."""
+        return row_of(museum, self)
+
+    def some(self, rows: Iterable[int]) -> list[HeldMuseum]:
+        """The museums of some rows, in their order."""
+        return [
+            HeldMuseum(row, self.museums, row, *self.map[row].tolist()) for row in rows
+        ]
+
+    titles = some
 
 
 def open_index(path: str | os.PathLike[str]) -> Index:

@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 from hm3_jax.retrieval.engine.connection import Engine, connected, said_by
 from hm3_jax.retrieval.engine.points import LAYOUT, museums_of
 from hm3_jax.retrieval.engine.publish import collection_name
+from hm3_jax.retrieval.held import HeldMuseum
 from hm3_jax.retrieval.index import IndexHead
 from hm3_jax.retrieval.museums import KnownMuseums
 
@@ -80,20 +81,6 @@ class PublishedMuseums:
         """How many museums there are of each theme."""
         return self.facts["museums_by_theme"]
 
-    def row(self, museum: str) -> int:
-        """The row of the museum with this id.
-
-        Raises:
-            ValueError: If there is no such museum.
-            ConnectionError: If Qdrant cannot be reached or refuses.
-        """
-        rows = self.rows([museum])
-        if not rows:
-            raise ValueError(
-                f"expected the id of a museum in the index, found {museum!r}"
-            )
-        return rows[museum]
-
     def rows(self, museums: Sequence[str]) -> dict[str, int]:
         """Rows of those of some museums, by id, that are here; raises as `some`."""
         from qdrant_client import models
@@ -117,11 +104,8 @@ class PublishedMuseums:
             found |= {point.payload["id"]: point.id for point in points}
         return found
 
-    def some(self, rows: Sequence[int]) -> tuple[KnownMuseums, np.ndarray]:
-        """All that is known of some museums, in their order.
-
-        Returns:
-            The museums, and their places on the map.
+    def some(self, rows: Sequence[int]) -> list[HeldMuseum]:
+        """The museums of some rows, in their order.
 
         Raises:
             ConnectionError: If Qdrant cannot be reached or refuses, or has them no
@@ -129,7 +113,7 @@ class PublishedMuseums:
         """
         return self._some(rows, True)
 
-    def titles(self, rows: Sequence[int]) -> tuple[KnownMuseums, np.ndarray]:
+    def titles(self, rows: Sequence[int]) -> list[HeldMuseum]:
         """The same, with titles only; raises as `some`."""
         return self._some(rows, _TITLES)
 
@@ -184,10 +168,13 @@ class PublishedMuseums:
 
     def _some(
         self, rows: Sequence[int], names: Sequence[str] | bool
-    ) -> tuple[KnownMuseums, np.ndarray]:
+    ) -> list[HeldMuseum]:
         payloads = self._payloads(rows, names)
-        places = np.array([one["place"] for one in payloads], np.float32)
-        return museums_of(payloads, self.manifest), places.reshape(-1, 2)
+        museums = museums_of(payloads, self.manifest)
+        return [
+            HeldMuseum(int(row), museums, at, *one["place"])
+            for at, (row, one) in enumerate(zip(rows, payloads, strict=True))
+        ]
 
     def _payloads(
         self, rows: Sequence[int], names: Sequence[str] | bool

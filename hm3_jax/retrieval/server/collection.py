@@ -69,10 +69,13 @@ class Answer:
         sentences: The query's sentences, as they were told apart; none where the query
             is a museum.
         hits: The museums, best first.
+        exact: Whether these are the best for sure; where they are not, an engine's
+            limits were reached.
     """
 
     sentences: Sequence[str]
     hits: Sequence[Hit]
+    exact: bool = True
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

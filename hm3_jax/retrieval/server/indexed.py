@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from hm3_jax.files.input_kinds import ROOM_KINDS
 from hm3_jax.objective.late_interaction import QueryVectors
 from hm3_jax.retrieval.exact import Search
-from hm3_jax.retrieval.index import Index
+from hm3_jax.retrieval.held import HeldMuseum, Holder, row_of
 from hm3_jax.retrieval.server.collection import (
     Answer,
     Hit,
@@ -58,7 +58,7 @@ class IndexCollection:
 
     def __init__(
         self,
-        index: Index,
+        holder: Holder,
         embed: EmbedTexts,
         search: Search,
         listed: Callable[[str], Mapping[str, Any]] = lambda museum: {},
@@ -66,19 +66,17 @@ class IndexCollection:
         """Joins the parts.
 
         Args:
-            index: The museums.
+            holder: The museums.
             embed: Embeds queries as the index's model does.
             search: Finds museums of the index.
             listed: What else is known about a museum, in the form of the index's
                 details; it replaces what the index says.
         """
-        self._index, self._embed, self._search = index, embed, search
+        self._holder, self._embed, self._search = holder, embed, search
         self._listed = listed
-        museums = index.museums
-        counts = np.bincount(museums.theme_index, minlength=len(museums.themes))
         self._themes = [
-            Theme(name, int(number))
-            for name, number in zip(museums.themes, counts, strict=True)
+            Theme(name, number)
+            for name, number in zip(holder.themes, holder.museums_by_theme, strict=True)
         ]
 
     @property
@@ -96,8 +94,8 @@ class IndexCollection:
         found: list[str] = []
         # Museums spread evenly over the collection, more than are needed, since not
         # all may have a description.
-        for row in spread(len(self), 8 * _EXAMPLES):
-            said = self._facts(row).get("description", [])
+        for museum in self._holder.some(spread(len(self), 8 * _EXAMPLES)):
+            said = self._facts(museum).get("description", [])
             short = [text for text in said if text.strip() and len(text) <= _EXAMPLE]
             # The longest says most.
             if short and (text := max(short, key=len)) not in found:
@@ -108,48 +106,35 @@ class IndexCollection:
 
     def __len__(self) -> int:
         """Number of museums."""
-        return len(self._index.museums)
+        return len(self._holder)
 
     def __contains__(self, museum: str) -> bool:
         """Whether there is a museum with this id."""
-        try:
-            self._index.row(museum)
-        except ValueError:
-            return False
-        return True
+        return museum in self._holder.rows([museum])
 
     def search(self, queries: Sequence[Query]) -> list[Answer | ValueError]:
         """Answers queries together; a ValueError for each that has no answer."""
         asked = self._embed_queries(queries)
-        good = [i for i, what in enumerate(asked) if not isinstance(what, ValueError)]
-        if not good:
-            return [what for what in asked if isinstance(what, ValueError)]
-        found = self._search.search(
-            [self._vectors(asked[i]) for i in good],
-            # One more, because a museum is the one most like itself.
-            max(queries[i].top_k for i in good) + 1,
-            [self._theme_numbers(queries[i]) for i in good],
-        )
-        answers = {
-            i: self._answer(asked[i], hits.scores, hits.rows, queries[i].top_k)
-            for i, hits in zip(good, found, strict=True)
-        }
+        good = [
+            (query, what)
+            for query, what in zip(queries, asked, strict=True)
+            if not isinstance(what, ValueError)
+        ]
+        answers = iter(self._answers(good) if good else [])
         return [
-            what if isinstance(what, ValueError) else answers[i]
-            for i, what in enumerate(asked)
+            what if isinstance(what, ValueError) else next(answers) for what in asked
         ]
 
     def museum(self, museum: str) -> Museum:
         """The museum with this id; ValueError if there is none."""
-        row = self._index.row(museum)
-        facts = self._facts(row)
-        x, y = self._index.map[row].tolist()
+        (held,) = self._holder.some([row_of(museum, self._holder)])
+        facts = self._facts(held)
         return Museum(
             museum,
             _title(museum, facts),
-            self._theme(row),
-            x,
-            y,
+            self._theme(held),
+            held.x,
+            held.y,
             facts.get("description", []),
             [
                 Room(counts={kind: room.get(kind, 0) for kind in ROOM_KINDS})
@@ -159,26 +144,26 @@ class IndexCollection:
 
     def map(self, most: int) -> Map:
         """Places of at most so many museums, spread evenly over the collection."""
-        museums, places = self._index.museums, self._index.map
-        rows = spread(len(museums), most)
+        museums = self._holder.titles(spread(len(self), most))
         return Map(
-            [museums.ids[row] for row in rows],
-            [_title(museums.ids[row], self._facts(row)) for row in rows],
-            museums.theme_index[rows].tolist(),
+            [museum.id for museum in museums],
+            [_title(museum.id, self._facts(museum)) for museum in museums],
+            [museum.theme for museum in museums],
             # More digits than a screen has points would only take longer.
-            np.round(places[rows, 0].astype(float), 4).tolist(),
-            np.round(places[rows, 1].astype(float), 4).tolist(),
+            [round(museum.x, 4) for museum in museums],
+            [round(museum.y, 4) for museum in museums],
         )
 
     def _embed_queries(
         self, queries: Sequence[Query]
-    ) -> list[EmbeddedText | int | ValueError]:
-        """What each query is compared by: a text, or the row of a museum."""
+    ) -> list[EmbeddedText | HeldMuseum | ValueError]:
+        """What each query is compared by: a text, or a museum."""
         texts = [query.text for query in queries if query.text is not None]
         embedded = iter(self._embed_each(texts))
+        like = [row_of(q.like or "", self._holder) for q in queries if q.text is None]
+        museums = iter(self._holder.some(like))
         return [
-            self._index.row(query.like or "") if query.text is None else next(embedded)
-            for query in queries
+            next(museums) if query.text is None else next(embedded) for query in queries
         ]
 
     def _embed_each(self, texts: Sequence[str]) -> list[EmbeddedText | ValueError]:
@@ -192,64 +177,70 @@ class IndexCollection:
                 return [error]
         return [one for text in texts for one in self._embed_each([text])]
 
-    def _vectors(self, asked: EmbeddedText | int | ValueError) -> QueryVectors:
-        if isinstance(asked, ValueError):
-            raise asked
-        if isinstance(asked, int):
-            return self._index.museums.query_like(asked)
-        return asked.vectors
-
-    def _answer(
-        self,
-        asked: EmbeddedText | int | ValueError,
-        scores: Float[np.ndarray, " hits"],
-        rows: Int[np.ndarray, " hits"],
-        top_k: int,
-    ) -> Answer:
-        text = None if isinstance(asked, int | ValueError) else asked
-        best = [
-            (float(score), int(row))
-            for score, row in zip(scores, rows, strict=True)
-            if row != asked
-        ][:top_k]
-        vectors = self._vectors(asked)
-        return Answer(
-            [] if text is None else list(text.sentences),
-            [self._hit(score, row, vectors, text) for score, row in best],
+    def _answers(
+        self, asked: Sequence[tuple[Query, EmbeddedText | HeldMuseum]]
+    ) -> list[Answer]:
+        vectors = [
+            what.query_like() if isinstance(what, HeldMuseum) else what.vectors
+            for _, what in asked
+        ]
+        found = self._search.search(
+            vectors,
+            # One more, because a museum is the one most like itself.
+            max(query.top_k for query, _ in asked) + 1,
+            [self._theme_numbers(query) for query, _ in asked],
         )
+        best = [
+            [
+                (score, row)
+                for score, row in zip(
+                    hits.scores.tolist(), hits.rows.tolist(), strict=True
+                )
+                if not isinstance(what, HeldMuseum) or row != what.row
+            ][: query.top_k]
+            for (query, what), hits in zip(asked, found, strict=True)
+        ]
+        rows = sorted({row for of_query in best for _, row in of_query})
+        museums = dict(zip(rows, self._holder.some(rows), strict=True))
+        answers = []
+        for i, (_, what) in enumerate(asked):
+            text = None if isinstance(what, HeldMuseum) else what
+            hits = [
+                self._hit(score, museums[row], vectors[i], text)
+                for score, row in best[i]
+            ]
+            sentences = [] if text is None else list(text.sentences)
+            answers.append(Answer(sentences, hits, found[i].exact))
+        return answers
 
     def _theme_numbers(self, query: Query) -> list[int] | None:
         if query.theme is None:
             return None
-        return [self._index.museums.themes.index(query.theme)]
+        return [self._holder.themes.index(query.theme)]
 
-    def _theme(self, row: int) -> str:
-        museums = self._index.museums
-        return museums.themes[museums.theme_index[row]]
+    def _theme(self, museum: HeldMuseum) -> str:
+        return self._holder.themes[museum.theme]
 
-    def _facts(self, row: int) -> dict[str, Any]:
-        museums = self._index.museums
-        return {**museums.detail(row), **self._listed(museums.ids[row])}
+    def _facts(self, museum: HeldMuseum) -> dict[str, Any]:
+        return {**museum.detail, **self._listed(museum.id)}
 
     def _hit(
         self,
         score: float,
-        row: int,
+        museum: HeldMuseum,
         query: QueryVectors,
         text: EmbeddedText | None,
     ) -> Hit:
-        museums = self._index.museums
         without = None if text is None else text.without
-        carried = museums.carried(query, without, row, score)
-        x, y = self._index.map[row].tolist()
-        facts = self._facts(row)
+        carried = museum.carried(query, without, score)
+        facts = self._facts(museum)
         return Hit(
-            museums.ids[row],
-            _title(museums.ids[row], facts),
-            self._theme(row),
+            museum.id,
+            _title(museum.id, facts),
+            self._theme(museum),
             score,
-            x,
-            y,
+            museum.x,
+            museum.y,
             [] if text is None else carried.sentences,
             carried.rooms,
             excerpt=_beginning(facts.get("description", [])),

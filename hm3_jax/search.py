@@ -7,8 +7,8 @@ programs.
 
 --like searches with a museum of the index in place of a text.
 
---backend=milvus lets Milvus, to which build_index --uri has copied the index, find the
-museums; the results are the same.
+--uri searches in Qdrant, to which build_index --uri has copied the index: --index then
+needs no more than what build_index --client has written.
 
   python -m hm3_jax.search --index=INDEX --top_k=5 \
     --query="A baroque museum. In the first room, an angel stands before a harbour."
@@ -21,7 +21,7 @@ from pathlib import Path
 from absl import flags
 
 from hm3_jax.app.searching import SearchSettings, lines_of, search
-from hm3_jax.cli import frame, milvus_flags, path_flags
+from hm3_jax.cli import engine_flags, frame, path_flags
 from hm3_jax.files.text import read_text
 from hm3_jax.learn.devices.compilation_cache import keep_compiled_programs
 from hm3_jax.retrieval.server.collection import Query
@@ -35,9 +35,6 @@ _LIKE = flags.DEFINE_string("like", None, "Id of a museum to find similar ones o
 _TOP_K = flags.DEFINE_integer("top_k", 10, "How many museums to find.")
 _THEME = flags.DEFINE_string("theme", None, "Search in this theme only.")
 _JSON = flags.DEFINE_bool("json", False, "Print JSON.")
-_BACKEND = flags.DEFINE_enum(
-    "backend", "exact", ["exact", "milvus"], "What finds the museums."
-)
 _PRETRAINED = path_flags.define_path(
     "pretrained",
     None,
@@ -47,7 +44,7 @@ _PRETRAINED = path_flags.define_path(
 _DEVICE = flags.DEFINE_string(
     "device", "auto", "Device of an encoder of PyTorch, such as cpu or cuda:0."
 )
-flags.adopt_module_key_flags(milvus_flags)
+flags.adopt_module_key_flags(engine_flags)
 
 
 def main() -> None:
@@ -55,7 +52,7 @@ def main() -> None:
     settings = SearchSettings(
         index=Path(_INDEX.value),
         query=_query(),
-        milvus=milvus_flags.given_milvus(_BACKEND.value),
+        engine=engine_flags.given_engine(),
         pretrained=_PRETRAINED.value,
         device=_DEVICE.value,
     )

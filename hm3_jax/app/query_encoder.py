@@ -17,7 +17,7 @@ from hm3_jax.learn.evaluation.text_tower import QueryTower
 from hm3_jax.nn.strategy_json import parse_strategy
 from hm3_jax.objective.late_interaction import QueryVectors
 from hm3_jax.retrieval.exact import unit
-from hm3_jax.retrieval.index import Index
+from hm3_jax.retrieval.index import IndexHead
 from hm3_jax.retrieval.museums import whole_query
 from hm3_jax.retrieval.query_text import check_sentences, cut_at_marks
 
@@ -60,7 +60,7 @@ class QueryEncoder:
 
     @classmethod
     def of_index(
-        cls, index: Index, *, pretrained: str | None = None, device: str = "auto"
+        cls, index: IndexHead, *, pretrained: str | None = None, device: str = "auto"
     ) -> QueryEncoder:
         """The encoder that fits an index.
 

@@ -55,8 +55,9 @@ class EngineItemSearch:
         """
         self._museums, self._most = museums, most
         # None: what all museums have in common.
-        self._model = museums.columns([], [])
-        assert isinstance(self._model, ItemMuseums)
+        model = museums.columns([], [])
+        assert isinstance(model, ItemMuseums)
+        self._model = model
 
     def search(
         self,

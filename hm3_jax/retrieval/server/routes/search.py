@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import logging
 from typing import Annotated
 
 from fastapi import APIRouter, Path
+from starlette.concurrency import run_in_threadpool
 
 from hm3_jax.retrieval.query_text import check_theme
 from hm3_jax.retrieval.server.batching import QueueFullError, StoppedError
@@ -20,7 +20,6 @@ from hm3_jax.retrieval.server.errors import (
 from hm3_jax.retrieval.server.queries import QueryText, SearchBody, ThemeName, TopK
 from hm3_jax.retrieval.server.service import Served, Service
 
-_LOG = logging.getLogger(__name__)
 router = APIRouter()
 
 
@@ -47,7 +46,7 @@ async def like(
     theme: ThemeName = None,
 ) -> Answer:
     """Finds museums that are like one of them."""
-    service.check_museum(museum)
+    await run_in_threadpool(service.check_museum, museum)
     return await _answer(service, Query(top_k, like=museum, theme=theme))
 
 
@@ -74,9 +73,3 @@ async def _search(service: Service, query: Query) -> Answer:
         raise unavailable("the server is busy; try again", 1) from None
     except StoppedError:
         raise search_stopped() from None
-    except ConnectionError as error:
-        # Its address is for those who run the server, not for those who ask.
-        _LOG.error("%s", error)
-        raise unavailable(
-            "what searches for this server cannot be reached; try again later", 10
-        ) from None

@@ -67,7 +67,9 @@ def make_index(path: Path, museums: int, size: int) -> None:
 def queries(size: int) -> list[QueryVectors]:
     """Some unit vectors."""
     rng = np.random.default_rng(1)
-    return [whole_query(v) for v in unit(rng.standard_normal((BATCH, size), np.float32))]
+    return [
+        whole_query(v) for v in unit(rng.standard_normal((BATCH, size), np.float32))
+    ]
 
 
 def seconds(call: Callable[[], object]) -> float:

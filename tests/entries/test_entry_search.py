@@ -170,7 +170,9 @@ def test_json_has_all_of_it(index, ask):
         wanted = [score, score - without_first, score - without_second]
         found = [hit["score"], *hit["sentences"]]
         np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-6)
-        rooms = index.museums.rooms_of(index.row(hit["id"])) @ encoder([QUERY])[0].vector
+        rooms = (
+            index.museums.rooms_of(index.row(hit["id"])) @ encoder([QUERY])[0].vector
+        )
         np.testing.assert_allclose(hit["rooms"], score - rooms, rtol=0, atol=1e-3)
 
 

@@ -184,8 +184,14 @@ def _reason(error: Any) -> str:
     if error.status_code in (401, 403):
         return f"{error.status_code} {error.reason_phrase}: --token is its API key"
     try:
-        said = error.structured()["status"]["error"]
-    except (KeyError, TypeError, json.JSONDecodeError, UnicodeDecodeError):
+        said = " ".join(error.structured()["status"]["error"].split())
+    except (
+        AttributeError,
+        KeyError,
+        TypeError,
+        json.JSONDecodeError,
+        UnicodeDecodeError,
+    ):
         said = "expected Qdrant's JSON, found something else"
     return f"{error.status_code} {error.reason_phrase}: {said}"
 

@@ -136,10 +136,10 @@ class _Ranking:
         top_k: int,
     ):
         check_query(query, model.embedded)
-        if theme_weight < 0 or (query.weights < 0).any():
+        if (query.weights < 0).any():
             raise ValueError(
-                "expected weights of sentences and themes that are 0 or more, found "
-                f"{min(theme_weight, float(query.weights.min())):g}"
+                "expected weights of sentences that are 0 or more, found "
+                f"{query.weights.min():g}"
             )
         self._museums, self._query, self._top_k = museums, query, top_k
         self._theme_weight, self._sharpness = theme_weight, model.sharpness
@@ -150,7 +150,7 @@ class _Ranking:
         sizes = vector_sizes(museums.manifest)
         if VECTORS in sizes:
             self.asks[VECTORS] = query.vector
-        if THEMES in sizes and theme_weight:
+        if THEMES in sizes and theme_weight > 0:
             self.asks[THEMES] = probabilities(query.themes)
 
     def look(self, lists: Mapping[str, Near], limit: int) -> None:
@@ -210,6 +210,8 @@ class _Ranking:
 
     def _unseen(self, lists: Mapping[str, Near]) -> float:
         """What the score of a museum is at most that is in no list."""
+        if self._theme_weight < 0 and len(self._query.themes):
+            return np.inf  # the least alike, which no list puts first
         facts = self._museums.facts
         bound = lists[ITEMS].scores[-1] + self._error + facts["above_and_bias"]
         bound += max(self._total - 1, 0) * facts["above"]

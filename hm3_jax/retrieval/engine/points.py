@@ -121,7 +121,7 @@ def museums_of(
     """Museums of some payloads, in their order.
 
     Args:
-        payloads: Of points; columns that they lack are of no rows.
+        payloads: Of points; columns that they lack are zero.
         manifest: Of the index that the points are of.
     """
     columns: dict[str, np.ndarray] = {
@@ -130,20 +130,25 @@ def museums_of(
     columns["details"], columns["details_offsets"] = pack_details(
         [one.get("details", {}) for one in payloads]
     )
-    nothing = np.zeros(len(payloads) + 1, np.int64)
-    for column in packed_columns(manifest):
-        if column.offsets is not None:
-            columns.setdefault(column.offsets, nothing)
+    packed = packed_columns(manifest)
+    for column in packed:
         rows = [
             _unpacked(one[column.name], column, manifest)
             for one in payloads
             if column.name in one
         ]
-        if not rows:
-            rows = [np.empty((0, *_tail(column, manifest)), column.dtype)]
-        elif column.offsets is not None:
-            columns[column.offsets] = offsets_of([len(of_one) for of_one in rows])
-        columns[column.name] = np.concatenate(rows)
+        if rows:
+            columns[column.name] = np.concatenate(rows)
+            if column.offsets is not None:
+                columns[column.offsets] = offsets_of([len(of_one) for of_one in rows])
+    for column in packed:
+        if column.name not in columns:
+            count = len(payloads)
+            if column.offsets is not None:
+                nothing = np.zeros(count + 1, np.int64)
+                count = int(columns.setdefault(column.offsets, nothing)[-1])
+            shape = (count, *_tail(column, manifest))
+            columns[column.name] = np.zeros(shape, column.dtype)
     return FAMILIES[manifest.layout].of_columns(
         [one.get("id", "") for one in payloads],
         manifest.themes,

@@ -26,12 +26,17 @@ from typing import Any
 import numpy as np
 
 from benchmarks.in_process import measured
+from hm3_jax.objective.late_interaction import QueryVectors
 from hm3_jax.retrieval.exact import ExactSearch, unit
 from hm3_jax.retrieval.index import open_index
 from hm3_jax.retrieval.index_format import IndexFacts
 from hm3_jax.retrieval.index_writer import create_index
-from hm3_jax.objective.late_interaction import QueryVectors
-from hm3_jax.retrieval.museums import Museums, pack_details, whole_query
+from hm3_jax.retrieval.museums import (
+    Museums,
+    of_one_vector,
+    pack_details,
+    whole_query,
+)
 
 BATCH, TOP_K, THEMES = 64, 10, 10
 _CHUNK = 2**16
@@ -84,11 +89,12 @@ def compare(path: Path, rounds: int, cores: int) -> dict[str, Any]:
 
     faiss.omp_set_num_threads(cores)
     index = open_index(path)
-    vectors = index.museums.vectors
+    museums = of_one_vector(index.museums, str(path))
+    vectors = museums.vectors
     theirs = faiss.IndexFlatIP(vectors.shape[1])
     for first in range(0, len(vectors), _CHUNK):
         theirs.add(np.array(vectors[first : first + _CHUNK]))
-    ours, asked = ExactSearch(index.museums), queries(vectors.shape[1])
+    ours, asked = ExactSearch(museums), queries(vectors.shape[1])
     result: dict[str, Any] = {"load_average": os.getloadavg()[0]}
     for name, of_case in (("single", asked[:1]), ("batch", asked)):
         found = [hits.rows for hits in ours.search(of_case, TOP_K)]
@@ -118,6 +124,15 @@ def compare(path: Path, rounds: int, cores: int) -> dict[str, Any]:
     return result
 
 
+def use_cores(cores: int) -> None:
+    """Has processes started from here on use so many cores, as each library would."""
+    # Inherited; libraries start as many threads as there are cores for them.
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])
+    # So are these, which would suit one of the two libraries and not the other.
+    for name in [name for name in os.environ if name.startswith(_CHOICES)]:
+        print(f"{name}={os.environ.pop(name)} left out", file=sys.stderr)
+
+
 def by_blas(index: Any, asked: np.ndarray) -> float:
     """Seconds of a search in faiss by products of its BLAS."""
     import faiss
@@ -134,7 +149,8 @@ def alone(path: Path) -> dict[str, float]:
     """Opening time, and peak memory of a process that only searches."""
     opened = seconds(lambda: open_index(path))
     index = open_index(path)
-    search, asked = ExactSearch(index.museums), queries(index.manifest.size)
+    museums = of_one_vector(index.museums, str(path))
+    search, asked = ExactSearch(museums), queries(index.manifest.size)
     for _ in range(2):
         search.search(asked[:1], TOP_K)
         search.search(asked, TOP_K)
@@ -144,7 +160,7 @@ def alone(path: Path) -> dict[str, float]:
         for line in Path("/proc/self/status").read_text().splitlines()
         if line.startswith("VmHWM")
     )
-    vectors = index.museums.vectors.nbytes
+    vectors = museums.vectors.nbytes
     return {
         "open_seconds": opened,
         "peak_memory_bytes": peak,
@@ -167,11 +183,7 @@ def main() -> None:
     elif args.case == "alone":
         print(json.dumps(alone(args.index)))
     else:
-        # Inherited; libraries start as many threads as there are cores for them.
-        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: args.cores])
-        # So are these, which would suit one of the two libraries and not the other.
-        for name in [name for name in os.environ if name.startswith(_CHOICES)]:
-            print(f"{name}={os.environ.pop(name)} left out", file=sys.stderr)
+        use_cores(args.cores)
         with tempfile.TemporaryDirectory() as folder:
             path = args.index or Path(folder) / "index"
             if not path.exists():

@@ -152,7 +152,7 @@ def verify_index(index: Index) -> None:
     """
     folder = index.path / index.manifest.generation
     for name, facts in index.manifest.files.items():
-        _check_content(folder / name, facts)
+        check_content(folder / name, facts)
 
 
 def _opened(path: Path, open_: Callable[[Path, IndexManifest], _Opened]) -> _Opened:
@@ -171,7 +171,7 @@ def _open_head(path: Path, manifest: IndexManifest) -> IndexHead:
     folder = path / manifest.generation
     check_sizes(folder, {name: manifest.files[name] for name in manifest.query_files})
     for name in manifest.query_files:
-        _check_content(folder / name, manifest.files[name])
+        check_content(folder / name, manifest.files[name])
     files = {name: (folder / name).read_bytes() for name in manifest.query_files}
     return IndexHead(path, manifest, files)
 
@@ -186,7 +186,7 @@ def _open(path: Path, manifest: IndexManifest) -> Index:
     check_sizes(folder, manifest.files)
     for name, facts in manifest.files.items():
         if facts.bytes <= _CHECKED_BYTES:
-            _check_content(folder / name, facts)
+            check_content(folder / name, facts)
     try:
         arrays = {
             column.name: _map_array(folder, manifest, column)
@@ -196,12 +196,14 @@ def _open(path: Path, manifest: IndexManifest) -> Index:
             path=path,
             manifest=manifest,
             map=arrays.pop("map"),
-            museums=FAMILIES[manifest.layout].of_columns(
+            museums=FAMILIES[manifest.layout]
+            .of_columns(
                 _lines(folder / MUSEUM_IDS, manifest.counts["museums"]),
                 manifest.themes,
                 arrays,
                 manifest.facts.model,
-            ),
+            )
+            .reading_from(folder),
             files={name: (folder / name).read_bytes() for name in manifest.query_files},
         )
     except KeyError as error:
@@ -210,7 +212,8 @@ def _open(path: Path, manifest: IndexManifest) -> Index:
         ) from None
 
 
-def _check_content(file: Path, facts: FileFacts) -> None:
+def check_content(file: Path, facts: FileFacts) -> None:
+    """Compares a file with its facts; ValueError if it has changed."""
     found = file_facts(file)
     if found != facts:
         raise ValueError(

@@ -28,11 +28,13 @@ or, for museums of many (format version 2),
 | `item_rooms.npy` | (items,) int32, number of the item's room in its museum |
 | `item_kinds.npy` | (items,) uint8, index into `files.input_kinds.ROOM_KINDS` |
 | `item_places.npy` | (items,) int32, number among those of its kind in its room |
-| `codes.npy`, `scales.npy` | (items, d) int8, (items,) float32: items are near codes times scale |
+| `codes.npy` | (items, d) int8: an item is near its codes times its scale |
+| `scales.npy` | (items,) float32 |
 | `errors.npy` | (museums,) float32, how far an item is from that at most |
 | `bias.npy` | (museums,) float32, added to every score of a museum |
 | `vectors.npy` | (museums, g) float32, of each museum as a whole; g may be 0 |
-| `log_themes.npy` | (museums, t) float32, log probability of each theme that the model knows; t may be 0 |
+| `log_themes.npy` | (museums, t) float32, log probability of each theme that the |
+| | model knows; t may be 0 |
 
 and whatever else the builder gave it, such as the text tower.
 """
@@ -65,6 +67,7 @@ class Column:
             is one a museum.
         bounds: The rows whose places in the museums this column says, or None; it has
             one row more than there are museums.
+        in_memory: Whether a server holds it there; else it reads what it needs.
     """
 
     name: str
@@ -73,6 +76,7 @@ class Column:
     width: str | int | None = None
     offsets: str | None = None
     bounds: str | None = None
+    in_memory: bool = True
 
     def shape(self, counts: Mapping[str, int], size: int) -> tuple[int, ...]:
         """Shape in an index of such counts; KeyError if one is missing."""
@@ -122,7 +126,9 @@ MANY_VECTORS = Layout(
     2,
     "a vector for each item of a museum",
     (
-        Column("items", "<f2", "items", "size", offsets="item_offsets"),
+        Column(
+            "items", "<f2", "items", "size", offsets="item_offsets", in_memory=False
+        ),
         Column("item_offsets", "<i8", bounds="items"),
         Column("item_rooms", "<i4", "items", offsets="item_offsets"),
         Column("item_kinds", "|u1", "items", offsets="item_offsets"),

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Float16, Int, Int8, UInt8
 
+from hm3_jax.files.arrays import StoredRows
 from hm3_jax.files.input_kinds import ROOM_KINDS
 from hm3_jax.objective.late_interaction import (
     MuseumVectors,
@@ -42,6 +44,7 @@ class ItemMuseums(KnownMuseums):
             most.
         sharpness: Of the soft maximum that compares them.
         theme_weight: Of the themes in a score, where a query does not say.
+        stored: Where single items are read; None to take them from `embedded`.
     """
 
     embedded: MuseumVectors
@@ -50,6 +53,7 @@ class ItemMuseums(KnownMuseums):
     errors: Float[np.ndarray, " museums"]
     sharpness: float
     theme_weight: float
+    stored: StoredRows | None = None
 
     layout = MANY_VECTORS
 
@@ -111,6 +115,10 @@ class ItemMuseums(KnownMuseums):
             sharpness=model["sharpness"],
             theme_weight=model["theme_weight"],
         )
+
+    def reading_from(self, folder: Path) -> ItemMuseums:
+        """See `KnownMuseums`."""
+        return dataclasses.replace(self, stored=StoredRows(folder / "items.npy"))
 
     def overview(self) -> Float[np.ndarray, "museums d"]:
         """The mean of each museum's items; float32."""
@@ -213,8 +221,10 @@ class ItemMuseums(KnownMuseums):
                 )
 
     def _items(self, row: int) -> Float16[np.ndarray, "items d"]:
-        first, last = self.embedded.offsets[row : row + 2]
-        return self.embedded.items[first:last]
+        first, last = self.embedded.offsets[row : row + 2].tolist()
+        if self.stored is None:
+            return self.embedded.items[first:last]
+        return self.stored.read(first, last)
 
 
 def item_museums(

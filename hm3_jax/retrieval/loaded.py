@@ -11,7 +11,7 @@ import numpy as np
 from numpy.lib import format as npy
 
 from hm3_jax.files.facts import FileFacts
-from hm3_jax.retrieval.index import Index
+from hm3_jax.retrieval.index import Index, check_content
 
 # More than the header of any array here.
 _HEADER_BYTES = 4096
@@ -21,7 +21,8 @@ def load_index(index: Index) -> Index:
     """A copy of an index that is not mapped from its files.
 
     A mapped file that is cut short ends the process that reads it, and one that is
-    written over gives other answers.
+    written over gives other answers. Columns that are not held in memory are compared
+    with their checksums now, and read later.
 
     Raises:
         OSError: If a file cannot be read.
@@ -29,15 +30,18 @@ def load_index(index: Index) -> Index:
     """
     folder = index.path / index.manifest.generation
     files = index.manifest.files
-    arrays = {
-        column.name: _load(folder / f"{column.name}.npy", files[f"{column.name}.npy"])
-        for column in index.manifest.layout.columns
-    }
-    places = arrays.pop("map")
-    museums = index.museums.of_columns(
-        index.museums.ids, index.museums.themes, arrays, index.manifest.facts.model
+    held, museums = dict(index.museums.columns), index.museums
+    for column in index.manifest.layout.columns:
+        file = folder / f"{column.name}.npy"
+        if column.in_memory:
+            held[column.name] = _load(file, files[file.name])
+        else:
+            check_content(file, files[file.name])
+    places = held.pop("map")
+    loaded = museums.of_columns(
+        museums.ids, museums.themes, held, index.manifest.facts.model
     )
-    return dataclasses.replace(index, museums=museums, map=places)
+    return dataclasses.replace(index, museums=loaded.reading_from(folder), map=places)
 
 
 def _load(file: Path, facts: FileFacts) -> np.ndarray:

@@ -9,6 +9,7 @@ import abc
 import dataclasses
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -109,6 +110,11 @@ class KnownMuseums(abc.ABC):
             columns: The arrays.
             model: What the index says about the model that made them.
         """
+
+    def reading_from(self, folder: Path) -> Self:
+        """The same, reading from the index's files what no search holds in memory."""
+        del folder
+        return self
 
     @abc.abstractmethod
     def overview(self) -> Float[np.ndarray, "museums d"]:
@@ -254,6 +260,23 @@ class Museums(KnownMuseums):
                 f"{where}: expected vectors of length 1, found "
                 f"{np.linalg.norm(self.vectors[row]):.6g} for museum {self.ids[row]!r}"
             )
+
+
+def of_one_vector(museums: KnownMuseums, where: str) -> Museums:
+    """Museums that are to have one vector each.
+
+    Args:
+        museums: Of any family.
+        where: What messages call them.
+
+    Raises:
+        ValueError: If they have many.
+    """
+    if not isinstance(museums, Museums):
+        raise ValueError(
+            f"{where}: expected {ONE_VECTOR.says}, found {museums.layout.says}"
+        )
+    return museums
 
 
 def whole_query(vector: Float[np.ndarray, " d"]) -> QueryVectors:

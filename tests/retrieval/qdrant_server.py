@@ -23,7 +23,7 @@ class StandIn:
         uri: Its address.
         version: What it says it is.
         token: API key that it asks for; empty for none.
-        refused: Paths that answer with an error, as a regular expression; None for none.
+        refused: Calls that get an error, as a regular expression; None for none.
         calls: Method and path of each request.
         largest: Bytes of the largest request.
     """

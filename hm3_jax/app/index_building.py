@@ -75,7 +75,7 @@ def embed_store(
         ModuleNotFoundError: If the hub's library is needed and not installed.
     """
     chosen = chosen_museums(store, splits)
-    saved = load_checkpoint(checkpoint)
+    saved = load_checkpoint(checkpoint, store)
     model = saved.model
     if not check_features(model, store.feature_facts(), str(store.path)):
         warnings.warn(

@@ -3,7 +3,11 @@
 from absl import flags
 
 from hm3_jax.cli import path_flags
-from hm3_jax.retrieval.engine.connection import DEFAULT_COLLECTION, Engine
+from hm3_jax.retrieval.engine.connection import (
+    DEFAULT_CANDIDATES,
+    DEFAULT_COLLECTION,
+    Engine,
+)
 
 URI = path_flags.define_path(
     "uri",
@@ -18,6 +22,14 @@ COLLECTION = flags.DEFINE_string(
     "How the names of collections begin, in Qdrant.",
 )
 
+CANDIDATES = flags.DEFINE_integer(
+    "candidates",
+    DEFAULT_CANDIDATES,
+    "Museums of many vectors that are compared exactly for a query, after Qdrant has "
+    "put them first.",
+    1,
+)
+
 
 def given_engine() -> Engine | None:
     """Where Qdrant is, or None where no flag says so.
@@ -26,8 +38,8 @@ def given_engine() -> Engine | None:
         ValueError: If flags contradict each other, or one is not as it has to be.
     """
     if URI.value is None:
-        for flag in (TOKEN, COLLECTION):
+        for flag in (TOKEN, COLLECTION, CANDIDATES):
             if flag.present:
                 raise ValueError(f"--{flag.name} is for --uri, found none")
         return None
-    return Engine(URI.value, TOKEN.value, COLLECTION.value)
+    return Engine(URI.value, TOKEN.value, COLLECTION.value, CANDIDATES.value)

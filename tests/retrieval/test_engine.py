@@ -68,7 +68,8 @@ def item_index(path: Path, museums: int, **sizes: int) -> Index:
 @pytest.fixture(params=["embedded", "server"])
 def engine(request: pytest.FixtureRequest, server: StandIn, tmp_path: Path) -> Engine:
     if request.param == "server":
-        return Engine(server.uri, collection=f"c{abs(hash(str(tmp_path)))}")
+        name = f"c{abs(hash(str(tmp_path)))}"
+        return Engine(server.uri, collection=name)
     return Engine(str(tmp_path / "qdrant"))
 
 
@@ -110,7 +111,8 @@ def test_equal_museums_of_one_vector_come_in_order(tmp_path, server):
 
 
 def test_museums_of_many_vectors_are_found_as_by_the_built_in_search(items, server):
-    engine, queries = Engine(server.uri), some_queries(len(THEMES))
+    engine = Engine(server.uri, candidates=ITEM_MUSEUMS)
+    queries = some_queries(len(THEMES))
     # The last museum is the second again.
     queries[0] = items.museums.query_like(1)
     publish(items, engine)
@@ -272,8 +274,8 @@ def test_requests_stay_below_what_a_server_takes(items, server, monkeypatch):
     monkeypatch.setattr("hm3_jax.retrieval.engine.publish._NUMBERS", 2**15)
     server.largest = 0
     publish(items, Engine(server.uri, collection="small"))
-    # A number has up to 22 characters; one museum alone has 26,400 numbers.
-    assert server.largest < 2 * 22 * 2**15
+    # A number has up to 22 characters; one museum alone has 55,000 numbers.
+    assert server.largest < 22 * (2**15 + 55_000)
 
 
 def test_another_layout_or_version_is_refused(index, server, monkeypatch):

@@ -39,6 +39,9 @@ def opened(head: IndexHead, engine: Engine) -> Iterator[Published]:
     with connected(engine) as client:
         museums = PublishedMuseums(head, engine, client)
         many = head.manifest.layout == MANY_VECTORS
-        yield Published(
-            museums, EngineItemSearch(museums) if many else EngineSearch(museums)
+        search = (
+            EngineItemSearch(museums, engine.candidates)
+            if many
+            else EngineSearch(museums)
         )
+        yield Published(museums, search)

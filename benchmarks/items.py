@@ -19,9 +19,7 @@ import argparse
 import json
 import os
 import statistics
-import sys
 import tempfile
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 

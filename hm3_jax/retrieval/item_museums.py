@@ -95,13 +95,12 @@ class ItemMuseums(KnownMuseums):
         return cls(
             ids=ids,
             themes=themes,
-            **{
-                name: columns[name]
-                for name in (
-                    *("theme_index", "details", "details_offsets"),
-                    *("codes", "scales", "errors"),
-                )
-            },
+            theme_index=columns["theme_index"],
+            details=columns["details"],
+            details_offsets=columns["details_offsets"],
+            codes=columns["codes"],
+            scales=columns["scales"],
+            errors=columns["errors"],
             embedded=MuseumVectors(
                 items=columns["items"],
                 offsets=columns["item_offsets"],
@@ -252,7 +251,10 @@ def item_museums(
     """
     items = np.asarray(embedded.items, np.float16)
     codes, scales, lengths = _in_8_bits(items)
-    errors = np.maximum.reduceat(lengths, embedded.offsets[:-1])
+    errors = np.zeros(len(embedded), np.float32)
+    # Museums without items are refused when they are written, like other wrong ones.
+    filled = np.diff(embedded.offsets) > 0
+    errors[filled] = np.maximum.reduceat(lengths, embedded.offsets[:-1][filled])
     return ItemMuseums(
         ids=ids,
         themes=themes,
@@ -301,6 +303,19 @@ def rows_of(museums: MuseumVectors, first: int, last: int) -> MuseumVectors:
     )
 
 
+def concatenated(parts: Sequence[MuseumVectors]) -> MuseumVectors:
+    """Museums of several parts, one after the other."""
+    lengths = np.concatenate([np.diff(part.offsets) for part in parts])
+    return MuseumVectors(
+        offsets=np.concatenate([[0], np.cumsum(lengths)]),
+        **{
+            field.name: np.concatenate([getattr(part, field.name) for part in parts])
+            for field in dataclasses.fields(MuseumVectors)
+            if field.name != "offsets"
+        },
+    )
+
+
 def museum_blocks(
     offsets: Int[np.ndarray, " museums_plus_1"], items: int
 ) -> list[tuple[int, int]]:
@@ -327,7 +342,8 @@ def _in_8_bits(
         part = slice(first, first + _CHUNK)
         rows = items[part].astype(np.float32)
         scale = np.maximum(np.abs(rows).max(axis=1) / 127, np.finfo(np.float32).tiny)
-        np.rint(rows / scale[:, None], out=codes[part], casting="unsafe")
+        with np.errstate(invalid="ignore"):  # NaN is refused later, with its museum
+            np.rint(rows / scale[:, None], out=codes[part], casting="unsafe")
         scales[part] = scale
         apart = rows - codes[part] * scale[:, None]
         # Made larger than all that the differences, in float32, are rounded by.

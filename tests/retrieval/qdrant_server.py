@@ -62,6 +62,7 @@ class StandIn:
             return self.client.count(name)
         if rest == "POST points/scroll":
             asked = models.ScrollRequest(**body)
+            page: Any
             points, page = self.client.scroll(
                 name,
                 scroll_filter=asked.filter,

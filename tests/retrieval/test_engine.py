@@ -11,7 +11,7 @@ import pytest
 from hm3_jax.app.query_encoder import QueryEncoder
 from hm3_jax.app.searching import opened_index
 from hm3_jax.app.serving import open_collection
-from hm3_jax.objective.late_interaction import QueryVectors, scores_of
+from hm3_jax.objective.late_interaction import MuseumVectors, QueryVectors, scores_of
 from hm3_jax.retrieval.engine.connection import Engine, connected
 from hm3_jax.retrieval.engine.many_vectors import EngineItemSearch
 from hm3_jax.retrieval.engine.museums import PublishedMuseums
@@ -22,8 +22,9 @@ from hm3_jax.retrieval.families import exact_search
 from hm3_jax.retrieval.index import Index, open_head, open_index
 from hm3_jax.retrieval.index_format import IndexFacts
 from hm3_jax.retrieval.index_writer import create_index, remove_museums, write_head
+from hm3_jax.retrieval.item_museums import ItemMuseums
 from hm3_jax.retrieval.item_search import ItemSearch
-from hm3_jax.retrieval.museums import whole_query
+from hm3_jax.retrieval.museums import Museums, whole_query
 from tests.retrieval.serving import served
 from tests.retrieval.small_index import write_small_index
 from tests.retrieval.small_items import (
@@ -65,6 +66,11 @@ def item_index(path: Path, museums: int, **sizes: int) -> Index:
     return open_index(path)
 
 
+def embedded(index: Index) -> MuseumVectors:
+    assert isinstance(index.museums, ItemMuseums)
+    return index.museums.embedded
+
+
 @pytest.fixture(params=["embedded", "server"])
 def engine(request: pytest.FixtureRequest, server: StandIn, tmp_path: Path) -> Engine:
     if request.param == "server":
@@ -95,6 +101,7 @@ def test_museums_of_one_vector_are_found_as_by_exact_search(index, engine):
 def test_equal_museums_of_one_vector_come_in_order(tmp_path, server):
     write_small_index(tmp_path / "first", 30)
     museums = open_index(tmp_path / "first").museums
+    assert isinstance(museums, Museums)
     # More of them than the first round asks for.
     vectors = np.repeat(museums.vectors[:1], 30, axis=0)
     create_index(
@@ -122,7 +129,7 @@ def test_museums_of_many_vectors_are_found_as_by_the_built_in_search(items, serv
         hits = published.search.search(queries[:1], 2)[0]
     assert hits.rows.tolist() == [1, ITEM_MUSEUMS - 1]
     assert hits.scores[0] == hits.scores[1]
-    scores = scores_of(queries[0], items.museums.embedded, SHARPNESS, THEME_WEIGHT)
+    scores = scores_of(queries[0], embedded(items), SHARPNESS, THEME_WEIGHT)
     assert hits.scores[0] == pytest.approx(scores.max(), abs=1e-14)
 
 
@@ -136,7 +143,7 @@ def test_models_may_have_neither_whole_vectors_nor_themes(
     with opened(index, Engine(server.uri)) as published:
         found = published.search.search(some_queries(3, **sizes), 5)
     for query, hits in zip(some_queries(3, **sizes), found, strict=True):
-        scores = scores_of(query, index.museums.embedded, SHARPNESS, THEME_WEIGHT)
+        scores = scores_of(query, embedded(index), SHARPNESS, THEME_WEIGHT)
         order = np.lexsort((np.arange(40), -scores))[:5]
         assert hits.rows.tolist() == order.tolist()
         np.testing.assert_allclose(hits.scores, scores[order], rtol=0, atol=1e-14)

@@ -291,6 +291,7 @@ def test_weights_are_for_other_encoders(index):
         ),
         (["--query=a", "--uri=no"], "no: expected a folder of Qdrant's embedded mode"),
         (["--query=a", "--token=a"], "--token is for --uri, found none"),
+        (["--query=a", "--candidates=9"], "--candidates is for --uri, found none"),
         (
             ["--query=a", "--uri=tcp://host"],
             "expected the URI of Qdrant, http://HOST:6333 or a folder, found 'tcp",

@@ -39,7 +39,7 @@ from tests.retrieval.qdrant_server import StandIn, qdrant_server  # noqa: E402
 
 THEMES = [None, [0], [1], None, [0, 1], []]
 WEIGHTS = [None, 0.0, 5.0, 1.0, 40.0, -2.0]
-ITEM_MUSEUMS = 300
+ITEM_MUSEUMS = 150
 
 
 @pytest.fixture(scope="module")

@@ -12,9 +12,10 @@ from hm3_jax.files.arrays import RowFile, owned_rows
 from hm3_jax.files.errors import naming
 from hm3_jax.files.facts import file_facts
 from hm3_jax.files.lines import write_lines
-from hm3_jax.retrieval.index_format import MUSEUM_IDS, IndexFacts, IndexManifest
+from hm3_jax.retrieval.index_format import MUSEUM_IDS, WORDS, IndexFacts, IndexManifest
 from hm3_jax.retrieval.museums import Museums
 from hm3_jax.retrieval.projection import project
+from hm3_jax.retrieval.words import Told, write_words
 
 # Museums that are copied at a time.
 _CHUNK = 8192
@@ -100,6 +101,7 @@ def write_generation(
         out.append(project(vectors, theme_index))
     ids = (museums.ids[int(row)] for museums, rows in parts for row in rows)
     write_lines(folder / MUSEUM_IDS, ids)
+    write_words(folder / WORDS, _told(parts))
     for file, content in files.items():
         with naming(folder / file):
             (folder / file).write_bytes(content)
@@ -111,6 +113,12 @@ def write_generation(
         facts=facts,
         files={file.name: file_facts(file) for file in sorted(folder.iterdir())},
     )
+
+
+def _told(parts: Parts) -> Iterator[Told]:
+    for museums, rows in parts:
+        for row in rows:
+            yield Told.of(museums.ids[row], museums.detail(int(row)))
 
 
 def _used_themes(parts: Parts) -> Iterator[str]:

@@ -17,8 +17,15 @@ from jaxtyping import Float
 
 from hm3_jax.files.arrays import map_array
 from hm3_jax.files.facts import FileFacts, check_sizes, file_facts
-from hm3_jax.retrieval.index_format import ARRAYS, MANIFEST, MUSEUM_IDS, IndexManifest
+from hm3_jax.retrieval.index_format import (
+    ARRAYS,
+    MANIFEST,
+    MUSEUM_IDS,
+    WORDS,
+    IndexManifest,
+)
 from hm3_jax.retrieval.museums import Museums
+from hm3_jax.retrieval.words import Words
 
 # Files up to this size are read and compared with their checksums when an index is
 # opened; larger ones would make that slow.
@@ -39,6 +46,8 @@ class Index:
         museums: The museums.
         map: A place for each museum on a map of the collection, within -1 and 1.
         files: Contents of the small files that the builder added, by name.
+        words: Finds museums by words; None where no museum has a description, or the
+            index is older than this.
     """
 
     path: Path
@@ -46,6 +55,7 @@ class Index:
     museums: Museums
     map: Float[np.ndarray, "museums 2"]
     files: Mapping[str, bytes]
+    words: Words | None = None
 
     @functools.cached_property
     def _rows(self) -> dict[str, int]:
@@ -139,7 +149,7 @@ def _open(path: Path, manifest: IndexManifest) -> Index:
             name: _map_array(folder, manifest, name, *shapes[name]) for name in ARRAYS
         }
         places = arrays.pop("map")
-        known = {MUSEUM_IDS, *(f"{name}.npy" for name in ARRAYS)}
+        known = {MUSEUM_IDS, WORDS, *(f"{name}.npy" for name in ARRAYS)}
         return Index(
             path=path,
             manifest=manifest,
@@ -154,11 +164,20 @@ def _open(path: Path, manifest: IndexManifest) -> Index:
                 for name in manifest.files
                 if name not in known
             },
+            words=_words(folder, manifest),
         )
     except KeyError as error:
         raise ValueError(
             f"{path / MANIFEST}: expected an entry for {error}, found none"
         ) from None
+
+
+def _words(folder: Path, manifest: IndexManifest) -> Words | None:
+    if WORDS not in manifest.files:
+        return None
+    words = Words.open(folder / WORDS)
+    # Versions that do not know the file copy it when they change an index.
+    return words if len(words) == manifest.counts["museums"] else None
 
 
 def _check_content(file: Path, facts: FileFacts) -> None:

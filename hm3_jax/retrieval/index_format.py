@@ -14,6 +14,8 @@ a reader sees all of a change or nothing of it. The files of a generation are
 | `details.npy`, `details_offsets.npy` | JSON of each museum, UTF-8 bytes |
 | `map.npy` | (museums, 2) float32, a place for each on a map of the collection |
 
+`words.sqlite` (`retrieval.words`) where museums have descriptions,
+
 and whatever else the builder gave it, such as the text tower.
 """
 
@@ -31,6 +33,7 @@ from hm3_jax.files.json_files import json_text, parse_json
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
 MUSEUM_IDS = "museum_ids.txt"
+WORDS = "words.sqlite"
 ARRAYS = (
     "vectors",
     "theme_index",

@@ -30,7 +30,8 @@ from hm3_jax.retrieval.exact import ExactSearch, unit
 from hm3_jax.retrieval.index import open_index
 from hm3_jax.retrieval.index_format import IndexFacts
 from hm3_jax.retrieval.index_writer import create_index
-from hm3_jax.retrieval.museums import Museums, pack_details
+from hm3_jax.objective.late_interaction import QueryVectors
+from hm3_jax.retrieval.museums import Museums, pack_details, whole_query
 
 BATCH, TOP_K, THEMES = 64, 10, 10
 _CHUNK = 2**16
@@ -63,10 +64,10 @@ def make_index(path: Path, museums: int, size: int) -> None:
     )
 
 
-def queries(size: int) -> np.ndarray:
+def queries(size: int) -> list[QueryVectors]:
     """Some unit vectors."""
     rng = np.random.default_rng(1)
-    return unit(rng.standard_normal((BATCH, size), np.float32))
+    return [whole_query(v) for v in unit(rng.standard_normal((BATCH, size), np.float32))]
 
 
 def seconds(call: Callable[[], object]) -> float:
@@ -89,12 +90,13 @@ def compare(path: Path, rounds: int, cores: int) -> dict[str, Any]:
     result: dict[str, Any] = {"load_average": os.getloadavg()[0]}
     for name, of_case in (("single", asked[:1]), ("batch", asked)):
         found = [hits.rows for hits in ours.search(of_case, TOP_K)]
-        same = np.mean(np.array(found) == theirs.search(of_case, TOP_K)[1])
+        vectors = np.stack([query.vector for query in of_case])
+        same = np.mean(np.array(found) == theirs.search(vectors, TOP_K)[1])
         times = [
             (
                 seconds(lambda q=of_case: ours.search(q, TOP_K)),
-                seconds(lambda q=of_case: theirs.search(q, TOP_K)),
-                by_blas(theirs, of_case),
+                seconds(lambda q=vectors: theirs.search(q, TOP_K)),
+                by_blas(theirs, vectors),
             )
             for _ in range(rounds)
         ]

@@ -118,7 +118,7 @@ LAYERS: dict[str, dict[str, set[str]]] = {
         "learn.devices": {"data"},
         "learn.model": {"nn", "objective"},
         "reporting": {"files", "objective.metric_table", "objective.similarity"},
-        "retrieval": {"files", "objective.similarity"},
+        "retrieval": {"files", "objective.late_interaction", "objective.similarity"},
         "tracking": {"files"},
     },
     "data and mathematics": {

@@ -15,8 +15,10 @@ from hm3_jax.data.concepts import ConceptEncoder
 from hm3_jax.data.store import FeatureStore
 from hm3_jax.learn.evaluation.text_tower import QueryTower
 from hm3_jax.nn.strategy_json import parse_strategy
+from hm3_jax.objective.late_interaction import QueryVectors
 from hm3_jax.retrieval.exact import unit
 from hm3_jax.retrieval.index import Index
+from hm3_jax.retrieval.museums import whole_query
 from hm3_jax.retrieval.query_text import check_sentences, cut_at_marks
 
 TEXT_TOWER = "text_tower.safetensors"
@@ -32,13 +34,13 @@ class Query:
 
     Attributes:
         sentences: What it was cut into.
-        vector: Of length 1.
+        vectors: Of length 1.
         without: For each sentence the vector of the others, of length 1; None if not
             asked for, or where there is one sentence only.
     """
 
     sentences: tuple[str, ...]
-    vector: Float[np.ndarray, " d"]
+    vectors: QueryVectors
     without: Float[np.ndarray, "sentences d"] | None = None
 
 
@@ -84,11 +86,9 @@ class QueryEncoder:
             encoder["dtype"],
         )
 
-    def __call__(self, texts: Sequence[str]) -> Float[np.ndarray, "texts d"]:
-        """Unit vectors of texts; raises as `encode`."""
-        queries = self.encode(texts)
-        size = self._tower.config.hidden_size
-        return np.array([q.vector for q in queries], np.float32).reshape(-1, size)
+    def __call__(self, texts: Sequence[str]) -> list[QueryVectors]:
+        """Embedded texts, without what `encode` says of them; raises as `encode`."""
+        return [query.vectors for query in self.encode(texts)]
 
     def encode(self, texts: Sequence[str], *, explain: bool = False) -> list[Query]:
         """Embeds queries, all at once.
@@ -111,7 +111,7 @@ class QueryEncoder:
         return [
             Query(
                 tuple(sentences),
-                next(vectors),
+                whole_query(next(vectors)),
                 np.array([next(vectors) for _ in sentences])
                 if explain and len(sentences) > 1
                 else None,

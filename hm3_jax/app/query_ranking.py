@@ -110,7 +110,7 @@ class QueryRanker:
             except ValueError as error:
                 raise ValueError(f"{query.where}: {error}") from None
         sentences = [list(query.sentences) for query in embedded]
-        return sentences, np.stack([query.vector for query in embedded])
+        return sentences, np.stack([query.vectors.vector for query in embedded])
 
     def rank(
         self,

@@ -9,10 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from hm3_jax.app.query_encoder import QueryEncoder
-from hm3_jax.retrieval.exact import ExactSearch, Search
+from hm3_jax.retrieval.exact import Search
+from hm3_jax.retrieval.families import exact_search
 from hm3_jax.retrieval.index import Index, open_index
 from hm3_jax.retrieval.milvus import Milvus, MilvusSearch
-from hm3_jax.retrieval.museums import Museums
+from hm3_jax.retrieval.museums import KnownMuseums
 from hm3_jax.retrieval.query_text import check_query, check_theme, check_top_k
 from hm3_jax.retrieval.server.collection import Answer, Query
 from hm3_jax.retrieval.server.indexed import EmbedTexts, IndexCollection
@@ -60,7 +61,7 @@ def search(settings: SearchSettings) -> Answer:
         check_theme(query.theme, index.museums.themes)
     if query.like is not None:
         index.row(query.like)
-    with searching(index, settings.milvus, ExactSearch) as found:
+    with searching(index, settings.milvus, exact_search) as found:
         collection = IndexCollection(index, _embedding_of(index, settings), found)
         (answer,) = collection.search([query])
     if isinstance(answer, ValueError):
@@ -69,7 +70,7 @@ def search(settings: SearchSettings) -> Answer:
 
 
 def searching(
-    index: Index, milvus: Milvus | None, exact: Callable[[Museums], Search]
+    index: Index, milvus: Milvus | None, exact: Callable[[KnownMuseums], Search]
 ) -> contextlib.AbstractContextManager[Search]:
     """What finds an index's museums, while the context lasts.
 

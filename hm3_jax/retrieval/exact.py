@@ -14,6 +14,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from hm3_jax.objective.late_interaction import QueryVectors
 from hm3_jax.objective.similarity import unit_vectors
 from hm3_jax.retrieval.museums import Museums
 
@@ -34,7 +35,8 @@ class Hits(NamedTuple):
     """The best museums for one query, best first.
 
     Attributes:
-        scores: Cosine with the query, float64.
+        scores: Cosine with the query, or what late interaction has in its place;
+            float64.
         rows: Of the museums, int64; among equal scores the smaller comes first.
     """
 
@@ -43,23 +45,28 @@ class Hits(NamedTuple):
 
 
 class Search(Protocol):
-    """What finds the museums nearest to queries."""
+    """What finds the museums that answer queries best, in an index of any family."""
 
     def search(
         self,
-        queries: Float[np.ndarray, "queries d"],
+        queries: Sequence[QueryVectors],
         top_k: int,
         themes: Sequence[Collection[int] | None] | None = None,
+        theme_weights: Sequence[float | None] | None = None,
     ) -> list[Hits]:
         """Finds the best museums for each query.
 
         Args:
-            queries: Of any length; one of zeros has cosine 0 with everything.
+            queries: Of museums of one vector, only `vector` is read, of any length; one
+                of zeros has cosine 0 with everything.
             top_k: How many; fewer are found where there are fewer.
             themes: For each query the numbers of the themes that count, None for all.
+            theme_weights: For each query how much it counts that a museum is like what
+                its themes say, None for what the model says; only museums that know
+                their themes' probabilities are ranked by it.
 
         Raises:
-            ValueError: If `top_k` is below 1, or a query has another size than the
+            ValueError: If `top_k` is below 1, or a query has other sizes than the
                 index's vectors or is not finite.
         """
         ...
@@ -76,20 +83,22 @@ class ExactSearch:
 
     def search(
         self,
-        queries: Float[np.ndarray, "queries d"],
+        queries: Sequence[QueryVectors],
         top_k: int,
         themes: Sequence[Collection[int] | None] | None = None,
+        theme_weights: Sequence[float | None] | None = None,
     ) -> list[Hits]:
         """See `Search`."""
-        queries = unit_queries(queries, self._vectors.shape[1], top_k)
+        del theme_weights
+        vectors = unit_queries(queries, self._vectors.shape[1], top_k)
         top_k = min(top_k, len(self._vectors))
         hits: list[Hits] = []
-        for first in range(0, len(queries), _QUERIES):
+        for first in range(0, len(vectors), _QUERIES):
             part = slice(first, first + _QUERIES)
             allowed = None
             if themes is not None and any(t is not None for t in themes[part]):
                 allowed = allowed_themes(themes[part], self._themes)
-            hits += self._search(queries[part], top_k, allowed)
+            hits += self._search(vectors[part], top_k, allowed)
         return hits
 
     def _search(
@@ -188,23 +197,42 @@ def _below(scores: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
 
 
 def unit_queries(
-    queries: Float[np.ndarray, "queries d"], size: int, top_k: int
+    queries: Sequence[QueryVectors], size: int, top_k: int
 ) -> Float[np.ndarray, "queries d"]:
-    """Checks what `Search.search` is given; the queries with length 1, float32.
+    """Checks what `Search.search` is given for museums of one vector.
+
+    Args:
+        queries: Embedded.
+        size: Floats of a museum's vector.
+        top_k: How many museums are wanted.
+
+    Returns:
+        The queries' vectors with length 1, float32.
 
     Raises:
         ValueError: As `Search.search`.
     """
+    check_top_k(top_k)
+    vectors = np.empty((len(queries), size), np.float32)
+    for i, query in enumerate(queries):
+        if len(query.vector) != size:
+            raise ValueError(
+                f"expected queries of {size} numbers, found {len(query.vector)}"
+            )
+        vectors[i] = query.vector
+    if not np.isfinite(vectors).all():
+        raise ValueError("expected finite queries, found one with NaN or infinity")
+    return unit(vectors)
+
+
+def check_top_k(top_k: int) -> None:
+    """Refuses a number of hits below 1.
+
+    Raises:
+        ValueError: If it is.
+    """
     if top_k < 1:
         raise ValueError(f"top_k: expected at least 1, found {top_k}")
-    queries = np.asarray(queries, np.float32)
-    if queries.ndim != 2 or queries.shape[1] != size:
-        raise ValueError(
-            f"expected queries of shape (queries, {size}), found {queries.shape}"
-        )
-    if not np.isfinite(queries).all():
-        raise ValueError("expected finite queries, found one with NaN or infinity")
-    return unit(queries)
 
 
 def unit(rows: Float[np.ndarray, "rows d"]) -> Float[np.ndarray, "rows d"]:

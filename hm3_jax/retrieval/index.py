@@ -17,14 +17,15 @@ from jaxtyping import Float
 
 from hm3_jax.files.arrays import map_array
 from hm3_jax.files.facts import FileFacts, check_sizes, file_facts
+from hm3_jax.retrieval.families import FAMILIES
 from hm3_jax.retrieval.index_format import (
-    ARRAYS,
     MANIFEST,
     MUSEUM_IDS,
     WORDS,
+    Column,
     IndexManifest,
 )
-from hm3_jax.retrieval.museums import Museums
+from hm3_jax.retrieval.museums import KnownMuseums
 from hm3_jax.retrieval.words import Words
 
 # Files up to this size are read and compared with their checksums when an index is
@@ -52,7 +53,7 @@ class Index:
 
     path: Path
     manifest: IndexManifest
-    museums: Museums
+    museums: KnownMuseums
     map: Float[np.ndarray, "museums 2"]
     files: Mapping[str, bytes]
     words: Words | None = None
@@ -132,33 +133,21 @@ def _open(path: Path, manifest: IndexManifest) -> Index:
         if facts.bytes <= _CHECKED_BYTES:
             _check_content(folder / name, facts)
     try:
-        counts = manifest.counts
-        museums, rooms, details = (
-            counts[name] for name in ("museums", "rooms", "details")
-        )
-        shapes = {
-            "vectors": ((museums, manifest.size), np.float32),
-            "theme_index": ((museums,), np.int32),
-            "room_offsets": ((museums + 1,), np.int64),
-            "rooms": ((rooms, manifest.size), np.float16),
-            "details": ((details,), np.uint8),
-            "details_offsets": ((museums + 1,), np.int64),
-            "map": ((museums, 2), np.float32),
-        }
         arrays = {
-            name: _map_array(folder, manifest, name, *shapes[name]) for name in ARRAYS
+            column.name: _map_array(folder, manifest, column)
+            for column in manifest.layout.columns
         }
-        places = arrays.pop("map")
-        known = {MUSEUM_IDS, WORDS, *(f"{name}.npy" for name in ARRAYS)}
+        known = {MUSEUM_IDS, WORDS, *(f"{name}.npy" for name in arrays)}
         return Index(
             path=path,
             manifest=manifest,
-            museums=Museums(
-                ids=_lines(folder / MUSEUM_IDS, museums),
-                themes=manifest.themes,
-                **arrays,
+            map=arrays.pop("map"),
+            museums=FAMILIES[manifest.layout].of_columns(
+                _lines(folder / MUSEUM_IDS, manifest.counts["museums"]),
+                manifest.themes,
+                arrays,
+                manifest.facts.model,
             ),
-            map=places,
             files={
                 name: (folder / name).read_bytes()
                 for name in manifest.files
@@ -195,20 +184,15 @@ def _lines(file: Path, count: int) -> tuple[str, ...]:
     return lines
 
 
-def _map_array(
-    folder: Path,
-    manifest: IndexManifest,
-    name: str,
-    shape: tuple[int, ...],
-    dtype: type[np.generic],
-) -> np.ndarray:
-    file = folder / f"{name}.npy"
+def _map_array(folder: Path, manifest: IndexManifest, column: Column) -> np.ndarray:
+    file = folder / f"{column.name}.npy"
     if file.name not in manifest.files:
         raise KeyError(file.name)
+    shape = column.shape(manifest.counts, manifest.size)
     array = map_array(file)
-    if array.shape != shape or array.dtype != dtype:
+    if array.shape != shape or array.dtype != np.dtype(column.dtype):
         raise ValueError(
-            f"{file}: expected {np.dtype(dtype)} of shape {shape}, found {array.dtype} "
-            f"of shape {array.shape}"
+            f"{file}: expected {np.dtype(column.dtype)} of shape {shape}, found "
+            f"{array.dtype} of shape {array.shape}"
         )
     return array

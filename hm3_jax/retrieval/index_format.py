@@ -6,15 +6,35 @@ a reader sees all of a change or nothing of it. The files of a generation are
 
 | file | holds |
 |---|---|
-| `vectors.npy` | (museums, d) float32, unit vectors |
 | `museum_ids.txt` | museum ids, one a line |
 | `theme_index.npy` | (museums,) int32, index into the manifest's themes |
-| `room_offsets.npy` | (museums + 1,) int64: rooms of museum i are [i]:[i + 1] |
-| `rooms.npy` | (rooms, d) float16, the museum's unit vector without this room |
 | `details.npy`, `details_offsets.npy` | JSON of each museum, UTF-8 bytes |
 | `map.npy` | (museums, 2) float32, a place for each on a map of the collection |
 
-`words.sqlite` (`retrieval.words`) where museums have descriptions,
+beside, for museums of one vector (format version 1),
+
+| file | holds |
+|---|---|
+| `vectors.npy` | (museums, d) float32, unit vectors |
+| `room_offsets.npy` | (museums + 1,) int64: rooms of museum i are [i]:[i + 1] |
+| `rooms.npy` | (rooms, d) float16, the museum's unit vector without this room |
+
+or, for museums of many (format version 2),
+
+| file | holds |
+|---|---|
+| `items.npy` | (items, d) float16, unit vectors |
+| `item_offsets.npy` | (museums + 1,) int64: items of museum i are [i]:[i + 1] |
+| `item_rooms.npy` | (items,) int32, number of the item's room in its museum |
+| `item_kinds.npy` | (items,) uint8, index into `files.input_kinds.ROOM_KINDS` |
+| `item_places.npy` | (items,) int32, number among those of its kind in its room |
+| `codes.npy`, `scales.npy` | (items, d) int8, (items,) float32: items are near codes times scale |
+| `errors.npy` | (museums,) float32, how far an item is from that at most |
+| `bias.npy` | (museums,) float32, added to every score of a museum |
+| `vectors.npy` | (museums, g) float32, of each museum as a whole; g may be 0 |
+| `log_themes.npy` | (museums, t) float32, log probability of each theme that the model knows; t may be 0 |
+
+with `words.sqlite` (`retrieval.words`) where museums have descriptions,
 
 and whatever else the builder gave it, such as the text tower.
 """
@@ -30,20 +50,99 @@ from typing import Any
 from hm3_jax.files.facts import FileFacts, check_inside
 from hm3_jax.files.json_files import json_text, parse_json
 
-FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
 MUSEUM_IDS = "museum_ids.txt"
 WORDS = "words.sqlite"
-ARRAYS = (
-    "vectors",
-    "theme_index",
-    "room_offsets",
-    "rooms",
-    "details",
-    "details_offsets",
-    "map",
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Column:
+    """An array of an index, in NAME.npy.
+
+    Attributes:
+        name: Of the file, and in `KnownMuseums.columns`.
+        dtype: NumPy's code for it.
+        rows: What there is a row of: a name in the manifest's counts.
+        width: Of a row: a name in the counts, "size", or a number; None for one number.
+        offsets: Where each museum's rows are: the name of that column; None where there
+            is one a museum.
+        bounds: The rows whose places in the museums this column says, or None; it has
+            one row more than there are museums.
+    """
+
+    name: str
+    dtype: str
+    rows: str = "museums"
+    width: str | int | None = None
+    offsets: str | None = None
+    bounds: str | None = None
+
+    def shape(self, counts: Mapping[str, int], size: int) -> tuple[int, ...]:
+        """Shape in an index of such counts; KeyError if one is missing."""
+        length = counts[self.rows] + (self.bounds is not None)
+        if self.width is None:
+            return (length,)
+        if isinstance(self.width, int):
+            return (length, self.width)
+        return (length, size if self.width == "size" else counts[self.width])
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Layout:
+    """What an index of one family of models holds.
+
+    Attributes:
+        version: Of the format.
+        says: What it has of each museum, in words.
+        columns: The arrays.
+    """
+
+    version: int
+    says: str
+    columns: tuple[Column, ...]
+
+
+_THEME_INDEX = Column("theme_index", "<i4")
+_DETAILS = (
+    Column("details", "|u1", "details", offsets="details_offsets"),
+    Column("details_offsets", "<i8", bounds="details"),
 )
-"""Names of the arrays; each is in NAME.npy."""
+_MAP = Column("map", "<f4", width=2)
+
+ONE_VECTOR = Layout(
+    1,
+    "one vector for each museum",
+    (
+        Column("vectors", "<f4", width="size"),
+        _THEME_INDEX,
+        Column("room_offsets", "<i8", bounds="rooms"),
+        Column("rooms", "<f2", "rooms", "size", offsets="room_offsets"),
+        *_DETAILS,
+        _MAP,
+    ),
+)
+MANY_VECTORS = Layout(
+    2,
+    "a vector for each item of a museum",
+    (
+        Column("items", "<f2", "items", "size", offsets="item_offsets"),
+        Column("item_offsets", "<i8", bounds="items"),
+        Column("item_rooms", "<i4", "items", offsets="item_offsets"),
+        Column("item_kinds", "|u1", "items", offsets="item_offsets"),
+        Column("item_places", "<i4", "items", offsets="item_offsets"),
+        Column("codes", "|i1", "items", "size", offsets="item_offsets"),
+        Column("scales", "<f4", "items", offsets="item_offsets"),
+        Column("errors", "<f4"),
+        Column("bias", "<f4"),
+        Column("vectors", "<f4", width="vector"),
+        Column("log_themes", "<f4", width="log_themes"),
+        _THEME_INDEX,
+        *_DETAILS,
+        _MAP,
+    ),
+)
+LAYOUTS = {layout.version: layout for layout in (ONE_VECTOR, MANY_VECTORS)}
+"""By format version."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -69,7 +168,8 @@ class IndexManifest:
     Attributes:
         generation: Name of the folder with the files.
         size: Floats a vector.
-        counts: Numbers of "museums", "rooms" and bytes of "details".
+        counts: Numbers of rows of columns, by `Column.rows`, and of numbers in a row
+            where that is not `size`, by `Column.width`.
         themes: Theme names, sorted; `theme_index.npy` refers to them.
         facts: Where the vectors came from.
         files: Facts of each file of the generation.
@@ -82,7 +182,12 @@ class IndexManifest:
     themes: tuple[str, ...]
     facts: IndexFacts
     files: Mapping[str, FileFacts]
-    format_version: int = FORMAT_VERSION
+    format_version: int
+
+    @property
+    def layout(self) -> Layout:
+        """What the index holds."""
+        return LAYOUTS[self.format_version]
 
     @property
     def checksum(self) -> str:
@@ -110,9 +215,9 @@ class IndexManifest:
             raise ValueError(
                 f"{path}: expected the manifest of an index, found another file"
             )
-        if version > FORMAT_VERSION:
+        if version not in LAYOUTS:
             raise ValueError(
-                f"{path}: expected format version {FORMAT_VERSION} or older, found "
+                f"{path}: expected format version {max(LAYOUTS)} or older, found "
                 f"{version}: this index was written by a newer version of hm3_jax"
             )
         checksum = values.pop("checksum", None)
@@ -125,8 +230,8 @@ class IndexManifest:
             manifest = cls(**values)
         except (AttributeError, KeyError, TypeError) as error:
             raise ValueError(
-                f"{path}: expected the fields of format version {FORMAT_VERSION}, "
-                f"found {error}"
+                f"{path}: expected the fields of format version {version}, found "
+                f"{error}"
             ) from None
         if manifest.checksum != checksum:
             raise ValueError(

@@ -25,7 +25,7 @@ from hm3_jax.retrieval.index_format import (
     IndexFacts,
     IndexManifest,
 )
-from hm3_jax.retrieval.museums import Museums
+from hm3_jax.retrieval.museums import KnownMuseums
 
 _GENERATION = "generation-"
 # Whole, and hidden while they are made.
@@ -34,7 +34,7 @@ _LOCK = ".lock"
 
 
 def create_index(
-    path: Path, museums: Museums, facts: IndexFacts, files: Mapping[str, bytes]
+    path: Path, museums: KnownMuseums, facts: IndexFacts, files: Mapping[str, bytes]
 ) -> IndexManifest:
     """Writes an index.
 
@@ -58,7 +58,7 @@ def create_index(
     return manifest
 
 
-def append_museums(path: Path, museums: Museums, facts: IndexFacts) -> IndexManifest:
+def append_museums(path: Path, museums: KnownMuseums, facts: IndexFacts) -> IndexManifest:
     """Adds museums to an index; those in it stay as they are, in front.
 
     Args:
@@ -74,6 +74,11 @@ def append_museums(path: Path, museums: Museums, facts: IndexFacts) -> IndexMani
     museums.check(f"{path}, to be added")
 
     def parts(index: Index) -> Parts:
+        if index.museums.layout != museums.layout:
+            raise ValueError(
+                f"{path}: the index has {index.museums.layout.says}, found a model "
+                f"that makes {museums.layout.says}"
+            )
         check_same(index.manifest.facts, facts, str(path))
         twice = set(index.museums.ids).intersection(museums.ids)
         if twice:

@@ -13,8 +13,8 @@ from numpy.lib import format as npy
 
 from hm3_jax.files.facts import FileFacts
 from hm3_jax.retrieval.index import Index
+from hm3_jax.retrieval.index_format import WORDS
 from hm3_jax.retrieval.words import Words
-from hm3_jax.retrieval.index_format import ARRAYS, WORDS
 
 # More than the header of any array here.
 _HEADER_BYTES = 4096
@@ -33,10 +33,13 @@ def load_index(index: Index) -> Index:
     folder = index.path / index.manifest.generation
     files = index.manifest.files
     arrays = {
-        name: _load(folder / f"{name}.npy", files[f"{name}.npy"]) for name in ARRAYS
+        column.name: _load(folder / f"{column.name}.npy", files[f"{column.name}.npy"])
+        for column in index.manifest.layout.columns
     }
     places = arrays.pop("map")
-    museums = dataclasses.replace(index.museums, **arrays)
+    museums = index.museums.of_columns(
+        index.museums.ids, index.museums.themes, arrays, index.manifest.facts.model
+    )
     words = index.words and Words.of_bytes(_read(folder / WORDS, files[WORDS]).data)
     return dataclasses.replace(index, museums=museums, map=places, words=words)
 

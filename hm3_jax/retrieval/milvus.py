@@ -19,8 +19,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from hm3_jax.objective.late_interaction import QueryVectors
 from hm3_jax.retrieval.exact import Hits, cosines, product_error, unit_queries
 from hm3_jax.retrieval.index import Index
+from hm3_jax.retrieval.museums import Museums
 
 # Vectors that are sent at a time: Milvus takes messages of up to 64 MB.
 _ROWS = 4096
@@ -86,7 +88,7 @@ def publish(
                 return name
             client.drop_collection(name)  # left unfinished
         _create(client, name, index)
-        museums = index.museums
+        museums = _of_one_vector(index)
         for first in range(0, len(museums), _ROWS):
             rows = range(first, min(first + _ROWS, len(museums)))
             client.insert(
@@ -121,6 +123,7 @@ class MilvusSearch:
     ):
         """Takes an index that `publish` has copied; arguments are its."""
         self._index, self._uri, self._token = index, uri, token
+        self._museums = _of_one_vector(index)
         self._name = _collection_name(index, collection)
         self._open = contextlib.ExitStack()
 
@@ -157,18 +160,19 @@ class MilvusSearch:
 
     def search(
         self,
-        queries: Float[np.ndarray, "queries d"],
+        queries: Sequence[QueryVectors],
         top_k: int,
         themes: Sequence[Collection[int] | None] | None = None,
+        theme_weights: Sequence[float | None] | None = None,
     ) -> list[Hits]:
         """See `hm3_jax.retrieval.exact.Search`; also at most 16,384 hits.
 
         Raises:
             ConnectionError: If Milvus cannot be reached or refuses.
         """
-        vectors = self._index.museums.vectors
-        queries = unit_queries(queries, vectors.shape[1], top_k)
-        top_k = min(top_k, len(vectors))
+        del theme_weights
+        vectors = unit_queries(queries, self._museums.vectors.shape[1], top_k)
+        top_k = min(top_k, len(self._museums))
         if top_k > _LIMIT:
             raise ValueError(f"top_k: expected at most {_LIMIT}, found {top_k}")
         filters = [
@@ -183,9 +187,9 @@ class MilvusSearch:
             while open_ones := [i for i in range(len(queries)) if i not in hits]:
                 for text in {filters[i] for i in open_ones}:
                     asked = [i for i in open_ones if filters[i] == text]
-                    found = self._ask(queries[asked], text, limit)
+                    found = self._ask(vectors[asked], text, limit)
                     for i, of_query in zip(asked, found, strict=True):
-                        settled = self._settle(queries[i], of_query, top_k, limit)
+                        settled = self._settle(vectors[i], of_query, top_k, limit)
                         if settled is not None:
                             hits[i] = settled
                 limit = min(2 * limit, _LIMIT)
@@ -209,13 +213,22 @@ class MilvusSearch:
     ) -> Hits | None:
         """The hits; None where what Milvus left out may belong to them."""
         rows = np.array([hit["row"] for hit in found], np.int64)
-        scores = cosines(self._index.museums.vectors[rows], query.astype(np.float64))
+        scores = cosines(self._museums.vectors[rows], query.astype(np.float64))
         order = np.lexsort((rows, -scores))[:top_k]
         if limit <= len(found) < _LIMIT:
             below = scores[order[-1]] - 2 * product_error(len(query))
             if found[-1]["distance"] >= below:
                 return None
         return Hits(scores[order], rows[order])
+
+
+def _of_one_vector(index: Index) -> Museums:
+    if not isinstance(index.museums, Museums):
+        raise ValueError(
+            f"{index.path}: expected {Museums.layout.says} to search with Milvus, "
+            f"found {index.museums.layout.says}"
+        )
+    return index.museums
 
 
 def _collection_name(index: Index, collection: str) -> str:

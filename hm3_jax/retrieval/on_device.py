@@ -16,6 +16,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
+from hm3_jax.objective.late_interaction import QueryVectors
 from hm3_jax.objective.similarity import COSINE
 from hm3_jax.retrieval.exact import (
     ExactSearch,
@@ -26,7 +27,8 @@ from hm3_jax.retrieval.exact import (
     product_error,
     unit_queries,
 )
-from hm3_jax.retrieval.museums import Museums
+from hm3_jax.retrieval.families import exact_search
+from hm3_jax.retrieval.museums import KnownMuseums, Museums, whole_query
 
 # Candidates beside the hits wanted, which are rounded up to a multiple of this: few
 # programs are compiled, and near equal museums are among the candidates.
@@ -39,11 +41,11 @@ _ROWS = 2**17
 _SHARE = 0.8
 
 
-def search_of(museums: Museums) -> Search:
+def search_of(museums: KnownMuseums) -> Search:
     """The fastest exact search there is here: on the accelerator, if one has room."""
     device = jax.devices()[0]
-    if device.platform == "cpu":
-        return ExactSearch(museums)
+    if device.platform == "cpu" or not isinstance(museums, Museums):
+        return exact_search(museums)
     stats = device.memory_stats() or {}
     free = stats.get("bytes_limit", 0) - stats.get("bytes_in_use", 0)
     if museums.vectors.nbytes > _SHARE * free:
@@ -72,22 +74,23 @@ class DeviceSearch:
 
     def search(
         self,
-        queries: Float[np.ndarray, "queries d"],
+        queries: Sequence[QueryVectors],
         top_k: int,
         themes: Sequence[Collection[int] | None] | None = None,
+        theme_weights: Sequence[float | None] | None = None,
     ) -> list[Hits]:
         """See `hm3_jax.retrieval.exact.Search`."""
-        vectors = self._museums.vectors
-        queries = unit_queries(queries, vectors.shape[1], top_k)
-        chosen = themes if themes is not None else [None] * len(queries)
-        top_k = min(top_k, len(vectors))
+        del theme_weights
+        vectors = unit_queries(queries, self._museums.vectors.shape[1], top_k)
+        chosen = themes if themes is not None else [None] * len(vectors)
+        top_k = min(top_k, len(self._museums))
         candidates = min(_SPARE * (1 + -(-top_k // _SPARE)), self._rows)
         if candidates < top_k:
             return self._exact.search(queries, top_k, themes)
         hits: list[Hits] = []
-        for first in range(0, len(queries), _QUERIES):
+        for first in range(0, len(vectors), _QUERIES):
             part = slice(first, first + _QUERIES)
-            hits += self._search(queries[part], top_k, chosen[part], candidates)
+            hits += self._search(vectors[part], top_k, chosen[part], candidates)
         return hits
 
     def _search(
@@ -131,7 +134,7 @@ class DeviceSearch:
         # All that was left out lies below the last candidate.
         error = 2 * product_error(query.shape[1])
         if found.all() and products[-1] >= scores[order[-1]] - error:
-            (hits,) = self._exact.search(query, top_k, [themes])
+            (hits,) = self._exact.search([whole_query(query[0])], top_k, [themes])
             return hits
         return Hits(scores[order], chosen[order])
 

@@ -7,7 +7,7 @@ import pytest
 
 from hm3_jax.retrieval import exact
 from hm3_jax.retrieval.exact import ExactSearch, unit
-from hm3_jax.retrieval.museums import Museums, pack_details
+from hm3_jax.retrieval.museums import Museums, pack_details, whole_query
 from hm3_jax.retrieval.on_device import DeviceSearch, search_of
 
 MUSEUMS, SIZE, THEMES = 3000, 24, 5
@@ -45,6 +45,11 @@ def queries(museums) -> np.ndarray:
     return rows
 
 
+def asked(rows):
+    """Queries of these vectors."""
+    return [whole_query(row) for row in rows]
+
+
 def full_ranking(museums, query, themes=None):
     """Scores and rows of all museums that count, best first, one by one."""
     wide = query.astype(np.float64)
@@ -61,7 +66,7 @@ def full_ranking(museums, query, themes=None):
 @pytest.mark.parametrize("search", SEARCHES)
 @pytest.mark.parametrize("top_k", [1, 10, 200])
 def test_ranks_as_a_full_ranking_does(museums, queries, search, top_k):
-    found = search(museums).search(queries, top_k)
+    found = search(museums).search(asked(queries), top_k)
     assert len(found) == len(queries)
     for query, hits in zip(queries[:8], found[:8], strict=True):
         scores, rows = full_ranking(museums, query)
@@ -72,7 +77,7 @@ def test_ranks_as_a_full_ranking_does(museums, queries, search, top_k):
 @pytest.mark.parametrize("search", SEARCHES)
 def test_all_museums_are_ranked_where_more_are_asked_for(museums, queries, search):
     for query, hits in zip(
-        queries[:4], search(museums).search(queries[:4], MUSEUMS + 5), strict=True
+        queries[:4], search(museums).search(asked(queries[:4]), MUSEUMS + 5), strict=True
     ):
         assert hits.rows.tolist() == full_ranking(museums, query)[1].tolist()
 
@@ -80,7 +85,7 @@ def test_all_museums_are_ranked_where_more_are_asked_for(museums, queries, searc
 @pytest.mark.parametrize("search", SEARCHES)
 def test_each_query_has_themes_of_its_own(museums, queries, search):
     themes = [None, {1}, [0, 4], [], None, {2}, {0, 1, 2, 3, 4}]
-    found = search(museums).search(queries[:7], 50, themes)
+    found = search(museums).search(asked(queries[:7]), 50, themes)
     for query, of_query, hits in zip(queries, themes, found, strict=False):
         rows = full_ranking(museums, query, of_query)[1]
         assert hits.rows.tolist() == rows[:50].tolist()
@@ -89,10 +94,10 @@ def test_each_query_has_themes_of_its_own(museums, queries, search):
 
 @pytest.mark.parametrize("products", [100, 2**12, 2**30])
 def test_blocks_and_batches_change_no_bit(museums, queries, monkeypatch, products):
-    together = ExactSearch(museums).search(queries, 20)
+    together = ExactSearch(museums).search(asked(queries), 20)
     monkeypatch.setattr(exact, "_PRODUCTS", products)
     for i in range(5):
-        (alone,) = ExactSearch(museums).search(queries[i : i + 1], 20)
+        (alone,) = ExactSearch(museums).search(asked(queries[i : i + 1]), 20)
         assert alone.rows.tobytes() == together[i].rows.tobytes()
         assert alone.scores.tobytes() == together[i].scores.tobytes()
 
@@ -110,8 +115,7 @@ def test_a_product_is_within_the_bound(museums, queries):
     [
         (np.ones((1, SIZE)), 0, "top_k: expected at least 1, found 0"),
         (np.ones((1, SIZE)), -3, "top_k: expected at least 1, found -3"),
-        (np.ones((1, SIZE + 1)), 1, r"shape \(queries, 24\), found \(1, 25\)"),
-        (np.ones(SIZE), 1, r"shape \(queries, 24\), found \(24,\)"),
+        (np.ones((1, SIZE + 1)), 1, "queries of 24 numbers, found 25"),
         (np.full((1, SIZE), np.nan), 1, "expected finite queries"),
         (np.full((1, SIZE), np.inf), 1, "expected finite queries"),
     ],
@@ -119,11 +123,11 @@ def test_a_product_is_within_the_bound(museums, queries):
 @pytest.mark.usefixtures("shapes_are_not_checked")
 def test_wrong_queries_are_refused(museums, search, queries, top_k, complaint):
     with pytest.raises(ValueError, match=complaint):
-        search(museums).search(queries, top_k)
+        search(museums).search(asked(queries), top_k)
 
 
 def test_no_query_has_no_hits(museums):
-    assert ExactSearch(museums).search(np.empty((0, SIZE)), 3) == []
+    assert ExactSearch(museums).search([], 3) == []
 
 
 def test_one_museum_can_be_searched(museums):
@@ -131,7 +135,7 @@ def test_one_museum_can_be_searched(museums):
         museums, theme_index=museums.theme_index[:1], vectors=museums.vectors[:1]
     )
     for search in SEARCHES:
-        (hits,) = search(one).search(museums.vectors[:1], 10)
+        (hits,) = search(one).search(asked(museums.vectors[:1]), 10)
         assert hits.rows.tolist() == [0]
         assert hits.scores == pytest.approx([1.0], abs=1e-6)
 

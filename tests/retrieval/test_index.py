@@ -13,7 +13,7 @@ from hm3_jax.retrieval import index as opening
 from hm3_jax.retrieval import index_writer
 from hm3_jax.retrieval.exact import unit
 from hm3_jax.retrieval.index import Index, open_index, verify_index
-from hm3_jax.retrieval.index_format import ARRAYS, IndexFacts
+from hm3_jax.retrieval.index_format import ONE_VECTOR, IndexFacts
 from hm3_jax.retrieval.index_writer import append_museums, create_index, remove_museums
 from hm3_jax.retrieval.loaded import load_index
 from hm3_jax.retrieval.museums import Museums, pack_details
@@ -24,6 +24,7 @@ SIZE = 6
 FACTS = IndexFacts({"a": 1, "b": {"c": [2]}}, {"name": "words"}, {"from": "a test"})
 FILES = {"tower.bin": bytes(range(200))}
 THEMES = ("genre", "marine", "portrait")
+NAMES = [column.name for column in ONE_VECTOR.columns]
 
 
 def some_museums(first: int, count: int, themes=THEMES) -> Museums:
@@ -370,11 +371,11 @@ def test_a_loaded_index_does_not_need_its_files(tmp_path: Path) -> None:
     write_small_index(path)
     opened = open_index(path)
     loaded = load_index(opened)
-    wanted = {name: array_of(opened, name).copy() for name in ARRAYS}
+    wanted = {name: array_of(opened, name).copy() for name in NAMES}
     for file in path.glob("*/*.npy"):
         with file.open("r+b") as damaged:  # the same file, which may be mapped
             damaged.truncate(0)
-    for name in ARRAYS:
+    for name in NAMES:
         array = array_of(loaded, name)
         np.testing.assert_array_equal(array, wanted[name], strict=True)
         assert not array.flags.writeable
@@ -382,7 +383,7 @@ def test_a_loaded_index_does_not_need_its_files(tmp_path: Path) -> None:
     assert loaded.museums.detail(3)["title"] == "Museum 3"
 
 
-@pytest.mark.parametrize("name", ARRAYS)
+@pytest.mark.parametrize("name", NAMES)
 def test_an_index_that_changes_before_it_is_loaded_is_damaged(
     tmp_path: Path, name: str
 ) -> None:

@@ -67,7 +67,7 @@ def test_texts_are_ranked_and_explained(
     museums = index.museums
     sentences = ["A crimson harbour.", "A king holds a lantern.", "Two angels."]
     assert answer.sentences == sentences
-    (query,) = encoder([TEXT])
+    query = encoder([TEXT])[0].vector
     scores = museums.vectors @ query
     order = np.argsort(-scores)[:5]
     assert [hit.id for hit in answer.hits] == [museums.ids[row] for row in order]
@@ -75,7 +75,7 @@ def test_texts_are_ranked_and_explained(
         assert hit.score == pytest.approx(scores[row], abs=1e-5)
         assert hit.theme == THEMES[row % 2]
         without = [
-            encoder([" ".join(s for j, s in enumerate(sentences) if j != i)])[0]
+            encoder([" ".join(s for j, s in enumerate(sentences) if j != i)])[0].vector
             for i in range(3)
         ]
         np.testing.assert_allclose(

@@ -13,6 +13,7 @@ from hm3_jax.retrieval.exact import ExactSearch
 from hm3_jax.retrieval.index import Index, open_index
 from hm3_jax.retrieval.index_writer import remove_museums
 from hm3_jax.retrieval.milvus import Milvus, MilvusSearch, publish
+from hm3_jax.retrieval.museums import whole_query
 from tests.retrieval.serving import served
 from tests.retrieval.small_index import write_small_index
 
@@ -40,7 +41,8 @@ def index(folder: Path) -> Index:
 
 @pytest.mark.parametrize("top_k", [1, 10, 200])
 def test_finds_what_exact_search_finds(folder, index, top_k):
-    queries = np.random.default_rng(0).standard_normal((6, index.manifest.size))
+    rng = np.random.default_rng(0)
+    queries = [whole_query(rng.standard_normal(index.manifest.size)) for _ in range(6)]
     wanted = ExactSearch(index.museums).search(queries, top_k, THEMES)
     with MilvusSearch(index, str(folder / "lite.db")) as milvus:
         found = milvus.search(queries, top_k, THEMES)
@@ -85,7 +87,7 @@ def test_a_changed_index_is_copied_anew(folder, tmp_path):
     with pytest.raises(ValueError, match="expected the 30 museums of .*, found 0"):
         MilvusSearch(first, uri).__enter__()
     with MilvusSearch(second, uri) as milvus:
-        (hits,) = milvus.search(second.museums.vectors[:1], 1)
+        (hits,) = milvus.search([second.museums.query_like(0)], 1)
     assert hits.rows.tolist() == [0]
 
 

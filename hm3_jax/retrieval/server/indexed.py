@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from hm3_jax.files.input_kinds import ROOM_KINDS
+from hm3_jax.objective.late_interaction import QueryVectors
 from hm3_jax.retrieval.exact import Search
 from hm3_jax.retrieval.index import Index
 from hm3_jax.retrieval.server.collection import (
@@ -30,7 +31,7 @@ _EXAMPLES = 3
 
 
 class EmbeddedText(Protocol):
-    """A text as `EmbedTexts` returns it; vectors have length 1."""
+    """A text as `EmbedTexts` returns it."""
 
     @property
     def sentences(self) -> Sequence[str]:
@@ -38,13 +39,13 @@ class EmbeddedText(Protocol):
         ...
 
     @property
-    def vector(self) -> Float[np.ndarray, " d"]:
-        """Of the text."""
+    def vectors(self) -> QueryVectors:
+        """Of the text, of length 1."""
         ...
 
     @property
     def without(self) -> Float[np.ndarray, "sentences d"] | None:
-        """Of the text without each of its sentences; None where there is only one."""
+        """As `KnownMuseums.carried` takes it."""
         ...
 
 
@@ -124,7 +125,7 @@ class IndexCollection:
         if not good:
             return [what for what in asked if isinstance(what, ValueError)]
         found = self._search.search(
-            np.stack([self._vector(asked[i]) for i in good]),
+            [self._vectors(asked[i]) for i in good],
             # One more, because a museum is the one most like itself.
             max(queries[i].top_k for i in good) + 1,
             [self._theme_numbers(queries[i]) for i in good],
@@ -191,14 +192,12 @@ class IndexCollection:
                 return [error]
         return [one for text in texts for one in self._embed_each([text])]
 
-    def _vector(
-        self, asked: EmbeddedText | int | ValueError
-    ) -> Float[np.ndarray, " d"]:
+    def _vectors(self, asked: EmbeddedText | int | ValueError) -> QueryVectors:
         if isinstance(asked, ValueError):
             raise asked
         if isinstance(asked, int):
-            return self._index.museums.vectors[asked]
-        return asked.vector
+            return self._index.museums.query_like(asked)
+        return asked.vectors
 
     def _answer(
         self,
@@ -213,10 +212,10 @@ class IndexCollection:
             for score, row in zip(scores, rows, strict=True)
             if row != asked
         ][:top_k]
-        vector = self._vector(asked)
+        vectors = self._vectors(asked)
         return Answer(
             [] if text is None else list(text.sentences),
-            [self._hit(score, row, vector, text) for score, row in best],
+            [self._hit(score, row, vectors, text) for score, row in best],
         )
 
     def _theme_numbers(self, query: Query) -> list[int] | None:
@@ -236,16 +235,12 @@ class IndexCollection:
         self,
         score: float,
         row: int,
-        query: Float[np.ndarray, " d"],
+        query: QueryVectors,
         text: EmbeddedText | None,
     ) -> Hit:
         museums = self._index.museums
-        if text is None:
-            sentences = []
-        elif text.without is None:
-            sentences = [score]
-        else:
-            sentences = (score - text.without @ museums.vectors[row]).tolist()
+        without = None if text is None else text.without
+        carried = museums.carried(query, without, row, score)
         x, y = self._index.map[row].tolist()
         facts = self._facts(row)
         return Hit(
@@ -255,8 +250,8 @@ class IndexCollection:
             score,
             x,
             y,
-            sentences,
-            (score - museums.rooms_of(row) @ query).tolist(),
+            [] if text is None else carried.sentences,
+            carried.rooms,
             excerpt=_beginning(facts.get("description", [])),
         )
 

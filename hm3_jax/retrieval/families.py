@@ -1,0 +1,23 @@
+"""The families of models, and what each takes: museums of one vector or of many."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from hm3_jax.retrieval.exact import ExactSearch, Search
+from hm3_jax.retrieval.index_format import Layout
+from hm3_jax.retrieval.item_museums import ItemMuseums
+from hm3_jax.retrieval.item_search import ItemSearch
+from hm3_jax.retrieval.museums import KnownMuseums, Museums
+
+FAMILIES: dict[Layout, type[KnownMuseums]] = {
+    family.layout: family for family in (Museums, ItemMuseums)
+}
+"""Museums by what an index holds of them."""
+
+
+def exact_search(museums: KnownMuseums) -> Search:
+    """The exact search on the processor."""
+    if isinstance(museums, ItemMuseums):
+        return ItemSearch(museums)
+    return ExactSearch(cast(Museums, museums))

@@ -1,0 +1,285 @@
+"""Museums of many vectors each: one for every item (view, painting, clip)."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Float16, Int, Int8, UInt8
+
+from hm3_jax.files.input_kinds import ROOM_KINDS
+from hm3_jax.objective.late_interaction import (
+    MuseumVectors,
+    QueryVectors,
+    soft_maximum,
+)
+from hm3_jax.retrieval.index_format import MANY_VECTORS
+from hm3_jax.retrieval.museums import (
+    Answering,
+    Carried,
+    KnownMuseums,
+    first_wrong_length,
+)
+
+# Items that are converted at a time.
+_CHUNK = 2**14
+# Items of a museum that ask for museums like it: more take longer and add little.
+_MOST_ASKING = 64
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ItemMuseums(KnownMuseums):
+    """Museums of many vectors each.
+
+    Attributes:
+        embedded: Their vectors; the items' are float16, and nothing finer counts.
+        codes: The items in 8 bits: ``codes * scales[:, None]`` is near them.
+        scales: Of the codes.
+        errors: For each museum, how long the difference of an item and its codes is at
+            most.
+        sharpness: Of the soft maximum that compares them.
+        theme_weight: Of the themes in a score, where a query does not say.
+    """
+
+    embedded: MuseumVectors
+    codes: Int8[np.ndarray, "items d"]
+    scales: Float[np.ndarray, " items"]
+    errors: Float[np.ndarray, " museums"]
+    sharpness: float
+    theme_weight: float
+
+    layout = MANY_VECTORS
+
+    @property
+    def vector_size(self) -> int:
+        """See `KnownMuseums`."""
+        return self.embedded.items.shape[1]
+
+    @property
+    def columns(self) -> dict[str, np.ndarray]:
+        """See `KnownMuseums`."""
+        vectors = self.embedded
+        return {
+            "theme_index": self.theme_index,
+            "details": self.details,
+            "details_offsets": self.details_offsets,
+            "items": vectors.items,
+            "item_offsets": vectors.offsets,
+            "item_rooms": vectors.rooms,
+            "item_kinds": vectors.kinds,
+            "item_places": vectors.places,
+            "bias": vectors.bias,
+            "vectors": vectors.vectors,
+            "log_themes": vectors.themes,
+            "codes": self.codes,
+            "scales": self.scales,
+            "errors": self.errors,
+        }
+
+    @classmethod
+    def of_columns(
+        cls,
+        ids: Sequence[str],
+        themes: tuple[str, ...],
+        columns: Mapping[str, np.ndarray],
+        model: Mapping[str, Any],
+    ) -> ItemMuseums:
+        """See `KnownMuseums`."""
+        return cls(
+            ids=ids,
+            themes=themes,
+            **{
+                name: columns[name]
+                for name in (
+                    *("theme_index", "details", "details_offsets"),
+                    *("codes", "scales", "errors"),
+                )
+            },
+            embedded=MuseumVectors(
+                items=columns["items"],
+                offsets=columns["item_offsets"],
+                rooms=columns["item_rooms"],
+                kinds=columns["item_kinds"],
+                places=columns["item_places"],
+                bias=columns["bias"],
+                vectors=columns["vectors"],
+                themes=columns["log_themes"],
+            ),
+            sharpness=model["sharpness"],
+            theme_weight=model["theme_weight"],
+        )
+
+    def overview(self) -> Float[np.ndarray, "museums d"]:
+        """The mean of each museum's items; float32."""
+        offsets = self.embedded.offsets
+        means = np.empty((len(self), self.embedded.items.shape[1]), np.float32)
+        for first, last in museum_blocks(offsets, _CHUNK):
+            start, end = offsets[first], offsets[last]
+            items = self.embedded.items[start:end].astype(np.float32)
+            sums = np.add.reduceat(items, offsets[first:last] - start, axis=0)
+            means[first:last] = sums / np.diff(offsets[first : last + 1])[:, None]
+        return means
+
+    def query_like(self, row: int) -> QueryVectors:
+        """Every item of the museum, or 64 spread over them, asks for its like."""
+        items = self._items(row)
+        if len(items) > _MOST_ASKING:
+            items = items[np.linspace(0, len(items) - 1, _MOST_ASKING).astype(int)]
+        return QueryVectors(
+            sentences=items.astype(np.float32),
+            weights=np.full(len(items), 1 / len(items), np.float32),
+            vector=np.asarray(self.embedded.vectors[row]),
+            themes=np.asarray(self.embedded.themes[row]),
+        )
+
+    def cosines(
+        self, query: QueryVectors, row: int
+    ) -> Float[np.ndarray, "sentences items"]:
+        """Of each sentence of a query and each item of a museum, in float64.
+
+        Equal museums have equal bits, whatever else is searched.
+        """
+        items = self._items(row).astype(np.float64)
+        return query.sentences.astype(np.float64) @ items.T
+
+    def carried(
+        self,
+        query: QueryVectors,
+        without: Float[np.ndarray, "sentences d"] | None,
+        row: int,
+        score: float,
+    ) -> Carried:
+        """See `KnownMuseums`."""
+        del without, score
+        first, last = self.embedded.offsets[row : row + 2]
+        cosines = self.cosines(query, row)
+        adds = query.weights * soft_maximum(cosines, self.sharpness)
+        rooms = self.embedded.rooms[first:last]
+        lost = np.zeros(int(rooms.max()) + 1)
+        for room in np.unique(rooms):
+            others = cosines[:, rooms != room]
+            if others.shape[1]:
+                lost[room] = adds.sum() - query.weights @ soft_maximum(
+                    others, self.sharpness
+                )
+        best = cosines.argmax(axis=1)
+        return Carried(
+            adds.tolist(),
+            lost.tolist(),
+            [
+                Answering(
+                    room=int(rooms[item]),
+                    kind=ROOM_KINDS[self.embedded.kinds[first + item]],
+                    place=int(self.embedded.places[first + item]),
+                    cosine=float(of_sentence[item]),
+                )
+                for of_sentence, item in zip(cosines, best, strict=True)
+            ],
+        )
+
+    def check_vectors(self, where: str) -> None:
+        """See `KnownMuseums`."""
+        vectors = self.embedded
+        empty = np.diff(vectors.offsets) < 1
+        if empty.any():
+            raise ValueError(
+                f"{where}: expected items, found none in museum "
+                f"{self.ids[int(empty.argmax())]!r}"
+            )
+        item = first_wrong_length(vectors.items)
+        if item is not None:
+            row = int(np.searchsorted(vectors.offsets, item, side="right")) - 1
+            raise ValueError(
+                f"{where}: expected vectors of length 1, found "
+                f"{np.linalg.norm(vectors.items[item].astype(np.float64)):.6g} for an "
+                f"item of museum {self.ids[row]!r}"
+            )
+        for name in ("bias", "vectors"):
+            values = getattr(vectors, name).reshape(len(self), -1)
+            bad = ~np.isfinite(values).all(axis=1)
+            if bad.any():
+                raise ValueError(
+                    f"{where}: expected a finite {name}, found NaN or infinity for "
+                    f"museum {self.ids[int(bad.argmax())]!r}"
+                )
+
+    def _items(self, row: int) -> Float16[np.ndarray, "items d"]:
+        first, last = self.embedded.offsets[row : row + 2]
+        return self.embedded.items[first:last]
+
+
+def item_museums(
+    ids: Sequence[str],
+    themes: tuple[str, ...],
+    theme_index: Int[np.ndarray, " museums"],
+    embedded: MuseumVectors,
+    details: UInt8[np.ndarray, " bytes"],
+    details_offsets: Int[np.ndarray, " museums_plus_1"],
+    *,
+    sharpness: float,
+    theme_weight: float = 0.0,
+) -> ItemMuseums:
+    """Museums as an index holds them: items in 16 bits, and in 8.
+
+    Args:
+        ids: Of the museums.
+        themes: Theme names, sorted.
+        theme_index: Of each museum, into `themes`.
+        embedded: The museums.
+        details: See `KnownMuseums`.
+        details_offsets: See `KnownMuseums`.
+        sharpness: Of the soft maximum.
+        theme_weight: Of the themes, where a query does not say.
+    """
+    items = np.asarray(embedded.items, np.float16)
+    codes, scales, lengths = _in_8_bits(items)
+    errors = np.maximum.reduceat(lengths, embedded.offsets[:-1])
+    return ItemMuseums(
+        ids=ids,
+        themes=themes,
+        theme_index=theme_index,
+        details=details,
+        details_offsets=details_offsets,
+        embedded=dataclasses.replace(embedded, items=items),
+        codes=codes,
+        scales=scales,
+        errors=errors,
+        sharpness=sharpness,
+        theme_weight=theme_weight,
+    )
+
+
+def museum_blocks(
+    offsets: Int[np.ndarray, " museums_plus_1"], items: int
+) -> list[tuple[int, int]]:
+    """Cuts museums into blocks of so many items, or of one museum that has more."""
+    blocks, first, museums = [], 0, len(offsets) - 1
+    while first < museums:
+        last = int(np.searchsorted(offsets, offsets[first] + items, side="right")) - 1
+        blocks.append((first, max(last, first + 1)))
+        first = blocks[-1][1]
+    return blocks
+
+
+def _in_8_bits(
+    items: Float16[np.ndarray, "items d"],
+) -> tuple[
+    Int8[np.ndarray, "items d"],
+    Float[np.ndarray, " items"],
+    Float[np.ndarray, " items"],
+]:
+    """Codes, scales, and the length of the difference, rounded up."""
+    codes = np.empty(items.shape, np.int8)
+    scales, lengths = np.empty((2, len(items)), np.float32)
+    for first in range(0, len(items), _CHUNK):
+        part = slice(first, first + _CHUNK)
+        rows = items[part].astype(np.float32)
+        scale = np.maximum(np.abs(rows).max(axis=1) / 127, np.finfo(np.float32).tiny)
+        np.rint(rows / scale[:, None], out=codes[part], casting="unsafe")
+        scales[part] = scale
+        apart = rows - codes[part] * scale[:, None]
+        # Made larger than all that the differences, in float32, are rounded by.
+        lengths[part] = 1.001 * np.sqrt(np.einsum("rd,rd->r", apart, apart)) + 1e-6
+    return codes, scales, lengths

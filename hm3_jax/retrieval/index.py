@@ -75,6 +75,20 @@ class Index:
             )
         return row
 
+    def find_words(self, text: str, most: int, theme: str | None) -> list[int]:
+        """Rows of the museums of a theme, or of all, that `words` finds, best first.
+
+        Raises:
+            RuntimeError: As `Words.find`.
+        """
+        if self.words is None:
+            return []
+        allowed = None
+        if theme is not None:
+            number = self.museums.themes.index(theme)
+            allowed = np.asarray(self.museums.theme_index == number)
+        return self.words.find(text, most, allowed)
+
 
 def open_index(path: str | os.PathLike[str]) -> Index:
     """Opens an index without reading its vectors.

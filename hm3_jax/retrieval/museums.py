@@ -137,6 +137,23 @@ class KnownMuseums(abc.ABC):
         """
 
     @abc.abstractmethod
+    def score(
+        self, query: QueryVectors, theme_weight: float | None, row: int
+    ) -> float:
+        """Score of a query and a museum, as a search finds it.
+
+        Args:
+            query: Embedded.
+            theme_weight: As for `Search.search`.
+            row: Of the museum.
+        """
+
+    @property
+    def default_theme_weight(self) -> float | None:
+        """What counts where a query has no weight of themes; None where none can."""
+        return None
+
+    @abc.abstractmethod
     def check_vectors(self, where: str) -> None:
         """Checks all vectors; raises as `check`."""
 
@@ -245,6 +262,13 @@ class Museums(KnownMuseums):
         if without is None:
             return Carried([score], rooms.tolist())
         return Carried((score - without @ self.vectors[row]).tolist(), rooms.tolist())
+
+    def score(
+        self, query: QueryVectors, theme_weight: float | None, row: int
+    ) -> float:
+        """See `KnownMuseums`."""
+        del theme_weight
+        return float(self.vectors[row].astype(np.float64) @ unit_vector(query.vector))
 
     def check_vectors(self, where: str) -> None:
         """See `KnownMuseums`."""

@@ -78,6 +78,19 @@ def check_theme(name: str, themes: Sequence[str]) -> str:
     return name
 
 
+def check_match(match: str, matches: Sequence[str]) -> None:
+    """Checks what is to find museums.
+
+    Raises:
+        ValueError: If a collection cannot be searched by it.
+    """
+    if match not in matches:
+        raise ValueError(
+            f"match: expected pictures, found {match!r}: the index has no words, as no "
+            "museum of it has a description, or it was made before words were kept"
+        )
+
+
 def check_sentences(count: int) -> None:
     """Checks how many sentences, or pieces of another kind, a query was cut into.
 

@@ -7,9 +7,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
+
+
+Match = Literal["both", "pictures", "words"]
+"""What finds museums for a text: their pictures, what is written about them, or both."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -21,12 +25,44 @@ class Query:
         text: What somebody wants to see, as `check_query` returns it, or None.
         like: Id of a museum, which is left out of its own results, or None.
         theme: Theme to search in, one of the collection's, or None for all.
+        match: What finds museums for the text, one of the collection's `matches`; None
+            for the first of them.
+        theme_weight: How much it counts that a museum's theme is like the query's; None
+            for what the model says. Only where the collection has one.
     """
 
     top_k: int
     text: str | None = None
     like: str | None = None
     theme: str | None = None
+    match: Match | None = None
+    theme_weight: float | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class AnsweringItem:
+    """What answers a sentence of a query best among the things in a museum.
+
+    Attributes:
+        room: Number of its room, from 0.
+        kind: What it is: views, images or videos.
+        place: Its number among those of its kind in its room, from 0.
+        cosine: Of the sentence and the item.
+        fits: Whether it answers the sentence as well as things answer the sentences
+            about them; None where that is not known.
+        picture: Address of the picture, or None.
+        thumbnail: Address of a small copy of it, or None.
+        title: What the painting is called, or None.
+    """
+
+    room: int
+    kind: str
+    place: int
+    cosine: float
+    fits: bool | None = None
+    picture: str | None = None
+    thumbnail: str | None = None
+    title: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -37,7 +73,8 @@ class Hit:
         id: Of the museum.
         title: Its name for people.
         theme: Its theme.
-        score: Cosine of the query's vector and the museum's.
+        score: How well pictures match: the cosine of the query's vector and the
+            museum's, or what late interaction has in its place.
         x: Place on the map of the collection, -1 to 1 from left to right.
         y: Place on the map, -1 to 1 from bottom to top.
         sentences: What each sentence of the query adds to the score: the score would
@@ -46,6 +83,12 @@ class Hit:
         picture: Address of a picture of the museum, or None.
         thumbnail: Address of a small copy of it, or None.
         excerpt: How the museum's description begins; empty where there is none.
+        answers: For each sentence of the query what answers it in the museum; empty
+            where the museum is compared as a whole.
+        found_by: What has found it, "pictures", "words" or both.
+        passage: The sentence of what is written about the museum that has most of the
+            query's words, cut where a word begins and ends: every second piece is one.
+            Empty where words have not found it.
     """
 
     id: str
@@ -59,6 +102,9 @@ class Hit:
     picture: str | None = None
     thumbnail: str | None = None
     excerpt: str = ""
+    answers: Sequence[AnsweringItem] = ()
+    found_by: Sequence[Literal["pictures", "words"]] = ("pictures",)
+    passage: Sequence[str] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -69,10 +115,14 @@ class Answer:
         sentences: The query's sentences, as they were told apart; none where the query
             is a museum.
         hits: The museums, best first.
+        match: What has found them.
+        fits: Whether any of them fits well; None where that is not known.
     """
 
     sentences: Sequence[str]
     hits: Sequence[Hit]
+    match: Match = "pictures"
+    fits: bool | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -182,6 +232,16 @@ class Collection(Protocol):
     @property
     def examples(self) -> Sequence[str]:
         """A few short texts to search for; none where no description is known."""
+        ...
+
+    @property
+    def matches(self) -> Sequence[Match]:
+        """What can find museums for a text; the first is what does, unasked."""
+        ...
+
+    @property
+    def theme_weight(self) -> float | None:
+        """What `Query.theme_weight` is, unasked; None where there is no such weight."""
         ...
 
     def __len__(self) -> int:

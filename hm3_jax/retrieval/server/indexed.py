@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from hm3_jax.files.input_kinds import ROOM_KINDS
 from hm3_jax.objective.late_interaction import QueryVectors
-from hm3_jax.retrieval.exact import Search
+from hm3_jax.retrieval.exact import Hits, Search
+from hm3_jax.retrieval.fusion import MOST_RANKED, Fused, fuse
 from hm3_jax.retrieval.index import Index
+from hm3_jax.retrieval.query_text import check_match
 from hm3_jax.retrieval.server.collection import (
     Answer,
+    AnsweringItem,
     Hit,
     Map,
+    Match,
     Museum,
     Query,
     Room,
     Theme,
     spread,
 )
+from hm3_jax.retrieval.words import Told
 
 # Characters of a description that a hit has, and those of an example at most.
 _EXCERPT = 160
@@ -53,6 +58,15 @@ EmbedTexts = Callable[[Sequence[str]], Sequence[EmbeddedText]]
 """Embeds texts together; ValueError if one of them says nothing."""
 
 
+class _Found(NamedTuple):
+    """A museum that was found."""
+
+    row: int
+    score: float
+    found_by: tuple[str, ...]
+    passage: tuple[str, ...] = ()
+
+
 class IndexCollection:
     """The museums of an index, with what a museum list adds about them."""
 
@@ -62,6 +76,7 @@ class IndexCollection:
         embed: EmbedTexts,
         search: Search,
         listed: Callable[[str], Mapping[str, Any]] = lambda museum: {},
+        match: Match | None = None,
     ):
         """Joins the parts.
 
@@ -71,9 +86,20 @@ class IndexCollection:
             search: Finds museums of the index.
             listed: What else is known about a museum, in the form of the index's
                 details; it replaces what the index says.
+            match: What finds museums where a query does not say; None for all there is.
+
+        Raises:
+            ValueError: If the index cannot be searched by `match`.
         """
         self._index, self._embed, self._search = index, embed, search
         self._listed = listed
+        self._matches: list[Match] = (
+            ["pictures"] if index.words is None else ["both", "pictures", "words"]
+        )
+        if match is not None:
+            check_match(match, self._matches)
+            # The first counts where a query does not say.
+            self._matches.sort(key=lambda other: other != match)
         museums = index.museums
         counts = np.bincount(museums.theme_index, minlength=len(museums.themes))
         self._themes = [
@@ -90,6 +116,16 @@ class IndexCollection:
     def examples(self) -> Sequence[str]:
         """A few short texts to search for; none where no description is known."""
         return self._examples
+
+    @property
+    def matches(self) -> Sequence[Match]:
+        """What can find museums for a text; the first is what does, unasked."""
+        return self._matches
+
+    @property
+    def theme_weight(self) -> float | None:
+        """What `Query.theme_weight` is, unasked; None where there is no such weight."""
+        return self._index.museums.default_theme_weight
 
     @functools.cached_property
     def _examples(self) -> list[str]:
@@ -126,12 +162,12 @@ class IndexCollection:
             return [what for what in asked if isinstance(what, ValueError)]
         found = self._search.search(
             [self._vectors(asked[i]) for i in good],
-            # One more, because a museum is the one most like itself.
-            max(queries[i].top_k for i in good) + 1,
+            max(self._depth(queries[i]) for i in good),
             [self._theme_numbers(queries[i]) for i in good],
+            [queries[i].theme_weight for i in good],
         )
         answers = {
-            i: self._answer(asked[i], hits.scores, hits.rows, queries[i].top_k)
+            i: self._answer(queries[i], asked[i], hits)
             for i, hits in zip(good, found, strict=True)
         }
         return [
@@ -199,24 +235,74 @@ class IndexCollection:
             return self._index.museums.query_like(asked)
         return asked.vectors
 
+    def _match(self, query: Query) -> Match:
+        if query.text is None:
+            return "pictures"
+        return query.match or self._matches[0]
+
+    def _depth(self, query: Query) -> int:
+        """How many museums are to be found by pictures."""
+        if self._match(query) == "both":
+            return max(query.top_k, MOST_RANKED)
+        # One more, because a museum is the one most like itself.
+        return query.top_k + 1
+
     def _answer(
-        self,
-        asked: EmbeddedText | int | ValueError,
-        scores: Float[np.ndarray, " hits"],
-        rows: Int[np.ndarray, " hits"],
-        top_k: int,
+        self, query: Query, asked: EmbeddedText | int | ValueError, hits: Hits
     ) -> Answer:
         text = None if isinstance(asked, int | ValueError) else asked
-        best = [
-            (float(score), int(row))
-            for score, row in zip(scores, rows, strict=True)
-            if row != asked
-        ][:top_k]
         vectors = self._vectors(asked)
         return Answer(
             [] if text is None else list(text.sentences),
-            [self._hit(score, row, vectors, text) for score, row in best],
+            [
+                self._hit(found, vectors, text)
+                for found in self._found(query, asked, vectors, hits)
+            ],
+            self._match(query),
         )
+
+    def _found(
+        self,
+        query: Query,
+        asked: EmbeddedText | int | ValueError,
+        vectors: QueryVectors,
+        hits: Hits,
+    ) -> list[_Found]:
+        """The museums of an answer, best first."""
+        depth = self._depth(query)
+        scores = dict(zip(hits.rows[:depth].tolist(), hits.scores.tolist(), strict=False))
+        match = self._match(query)
+        if match == "pictures":
+            rows = [row for row in scores if row != asked][: query.top_k]
+            return [_Found(row, scores[row], ("pictures",)) for row in rows]
+        most = query.top_k if match == "words" else depth
+        read = self._index.find_words(query.text or "", most, query.theme)
+        if match == "words":
+            fused = [Fused(row, ("words",)) for row in read]
+        else:
+            fused = fuse(list(scores), read, query.top_k)
+        passages = self._passages(query.text or "", fused)
+        museums, weight = self._index.museums, query.theme_weight
+        return [
+            _Found(
+                row,
+                scores[row] if row in scores else museums.score(vectors, weight, row),
+                found_by,
+                passages.get(row, ()),
+            )
+            for row, found_by in fused
+        ]
+
+    def _passages(
+        self, text: str, found: Sequence[Fused]
+    ) -> Mapping[int, tuple[str, ...]]:
+        told = {
+            row: Told.of(self._index.museums.ids[row], self._facts(row))
+            for row, found_by in found
+            if "words" in found_by
+        }
+        words = self._index.words
+        return {} if words is None else words.passages(text, told)
 
     def _theme_numbers(self, query: Query) -> list[int] | None:
         if query.theme is None:
@@ -232,12 +318,9 @@ class IndexCollection:
         return {**museums.detail(row), **self._listed(museums.ids[row])}
 
     def _hit(
-        self,
-        score: float,
-        row: int,
-        query: QueryVectors,
-        text: EmbeddedText | None,
+        self, found: _Found, query: QueryVectors, text: EmbeddedText | None
     ) -> Hit:
+        row, score, found_by, passage = found
         museums = self._index.museums
         without = None if text is None else text.without
         carried = museums.carried(query, without, row, score)
@@ -253,6 +336,14 @@ class IndexCollection:
             [] if text is None else carried.sentences,
             carried.rooms,
             excerpt=_beginning(facts.get("description", [])),
+            answers=[]
+            if text is None
+            else [
+                AnsweringItem(item.room, item.kind, item.place, item.cosine)
+                for item in carried.answering
+            ],
+            found_by=found_by,
+            passage=passage,
         )
 
 

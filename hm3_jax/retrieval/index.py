@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ from jaxtyping import Float
 from hm3_jax.files.arrays import map_array
 from hm3_jax.files.facts import FileFacts, check_sizes, file_facts
 from hm3_jax.retrieval.families import FAMILIES
+from hm3_jax.retrieval.held import HeldMuseum, row_of
 from hm3_jax.retrieval.index_format import (
     MANIFEST,
     MUSEUM_IDS,
@@ -36,16 +37,12 @@ _ATTEMPTS = 5
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Index:
-    """An open index; all arrays are read-only and mapped from its files.
-
-    It stays usable, as it was, when the index on the disk is changed.
+class IndexHead:
+    """What it takes to embed queries for an index.
 
     Attributes:
         path: The index's folder.
         manifest: What it says about itself.
-        museums: The museums.
-        map: A place for each museum on a map of the collection, within -1 and 1.
         files: Contents of the small files that the builder added, by name.
         words: Finds museums by words; None where no museum has a description, or the
             index is older than this.
@@ -53,41 +50,63 @@ class Index:
 
     path: Path
     manifest: IndexManifest
+    files: Mapping[str, bytes]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Index(IndexHead):
+    """An open index; all arrays are read-only and mapped from its files.
+
+    It stays usable, as it was, when the index on the disk is changed.
+
+    Attributes:
+        museums: The museums.
+        map: A place for each museum on a map of the collection, within -1 and 1.
+    """
+
     museums: KnownMuseums
     map: Float[np.ndarray, "museums 2"]
-    files: Mapping[str, bytes]
     words: Words | None = None
+
+    def __len__(self) -> int:
+        """Number of museums."""
+        return len(self.museums)
+
+    @property
+    def themes(self) -> tuple[str, ...]:
+        """Theme names, sorted."""
+        return self.museums.themes
+
+    @property
+    def theme_weight(self) -> float | None:
+        """See `KnownMuseums.default_theme_weight`."""
+        return self.museums.default_theme_weight
+
+    @functools.cached_property
+    def museums_by_theme(self) -> list[int]:
+        """How many museums each theme has."""
+        counts = np.bincount(self.museums.theme_index, minlength=len(self.themes))
+        return counts.tolist()
 
     @functools.cached_property
     def _rows(self) -> dict[str, int]:
         return {name: row for row, name in enumerate(self.museums.ids)}
 
+    def rows(self, museums: Iterable[str]) -> dict[str, int]:
+        """Rows of museums by their ids; without those that are not there."""
+        return {name: self._rows[name] for name in museums if name in self._rows}
+
     def row(self, museum: str) -> int:
-        """The row of the museum with this id.
+        """The row of the museum with this id; raises as `row_of`."""
+        return row_of(museum, self)
 
-        Raises:
-            ValueError: If the index has no such museum.
-        """
-        row = self._rows.get(museum)
-        if row is None:
-            raise ValueError(
-                f"expected the id of a museum in the index, found {museum!r}"
-            )
-        return row
+    def some(self, rows: Iterable[int]) -> list[HeldMuseum]:
+        """The museums of some rows, in their order."""
+        return [
+            HeldMuseum(row, self.museums, row, *self.map[row].tolist()) for row in rows
+        ]
 
-    def find_words(self, text: str, most: int, theme: str | None) -> list[int]:
-        """Rows of the museums of a theme, or of all, that `words` finds, best first.
-
-        Raises:
-            RuntimeError: As `Words.find`.
-        """
-        if self.words is None:
-            return []
-        allowed = None
-        if theme is not None:
-            number = self.museums.themes.index(theme)
-            allowed = np.asarray(self.museums.theme_index == number)
-        return self.words.find(text, most, allowed)
+    titles = some
 
 
 def open_index(path: str | os.PathLike[str]) -> Index:

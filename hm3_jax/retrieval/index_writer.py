@@ -58,7 +58,9 @@ def create_index(
     return manifest
 
 
-def append_museums(path: Path, museums: KnownMuseums, facts: IndexFacts) -> IndexManifest:
+def append_museums(
+    path: Path, museums: KnownMuseums, facts: IndexFacts
+) -> IndexManifest:
     """Adds museums to an index; those in it stay as they are, in front.
 
     Args:

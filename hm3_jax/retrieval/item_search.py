@@ -10,7 +10,6 @@ and depends neither on the size of blocks and batches nor on the number of threa
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,13 +18,16 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from hm3_jax.objective.late_interaction import (
-    MuseumVectors,
     QueryVectors,
     extra,
-    soft_maximum,
 )
 from hm3_jax.retrieval.exact import Hits, allowed_themes, check_top_k
-from hm3_jax.retrieval.item_museums import ItemMuseums, museum_blocks
+from hm3_jax.retrieval.item_museums import (
+    ItemMuseums,
+    check_query,
+    museum_blocks,
+    rows_of,
+)
 
 # Items of a block: their float32 numbers fit a core's cache.
 _ITEMS = 1024
@@ -71,7 +73,7 @@ class ItemSearch:
         """See `hm3_jax.retrieval.exact.Search`."""
         check_top_k(top_k)
         for query in queries:
-            self._check(query)
+            check_query(query, self._museums.embedded)
         count = min(max(_SCORES // len(self._museums), 1), _QUERIES)
         themes = [None] * len(queries) if themes is None else themes
         weights = [
@@ -83,26 +85,6 @@ class ItemSearch:
             part = slice(first, first + count)
             hits += self._search(queries[part], top_k, themes[part], weights[part])
         return hits
-
-    def _check(self, query: QueryVectors) -> None:
-        vectors = self._museums.embedded
-        for what, found, expected in (
-            ("sentences", query.sentences, vectors.items),
-            ("a vector", query.vector, vectors.vectors),
-            ("log probabilities of themes", query.themes, vectors.themes),
-        ):
-            if found.shape[-1] != expected.shape[1]:
-                raise ValueError(
-                    f"expected {what} of {expected.shape[1]} numbers, found "
-                    f"{found.shape[-1]}"
-                )
-        if not len(query.sentences):
-            raise ValueError("expected a query of some sentences, found none")
-        for numbers in (query.sentences, query.weights, query.vector):
-            if not np.isfinite(numbers).all():
-                raise ValueError(
-                    "expected finite queries, found one with NaN or infinity"
-                )
 
     def _search(
         self,
@@ -159,7 +141,7 @@ class ItemSearch:
             if len(best.rows) == top_k and highest[near[first]] < best.scores[-1]:
                 break
             rows = near[first : first + _SETTLED]
-            exact = [self._score(query, theme_weight, int(row)) for row in rows]
+            exact = [self._museums.score(query, theme_weight, int(row)) for row in rows]
             found = np.concatenate([best.scores, exact])
             rows = np.concatenate([best.rows, rows])
             order = np.lexsort((rows, -found))[:top_k]
@@ -184,14 +166,6 @@ class ItemSearch:
         largest[np.isinf(largest)] = 0
         return 1.0001 * by_length * self._museums.errors.astype(np.float64) + (
             _ROUNDOFF * (rounded + 2 * largest.astype(np.float64))
-        )
-
-    def _score(self, query: QueryVectors, theme_weight: float, row: int) -> float:
-        cosines = self._museums.cosines(query, row)
-        best = soft_maximum(cosines, self._museums.sharpness)
-        one = _rows(self._museums.embedded, row, row + 1)
-        return float(
-            (best * query.weights).sum() + extra(query, one, theme_weight)[0]
         )
 
 
@@ -281,7 +255,7 @@ class _FirstLook:
         return total
 
     def _extra(self, first: int, last: int) -> Float[np.ndarray, "queries museums"]:
-        some = _rows(self._museums.embedded, first, last)
+        some = rows_of(self._museums.embedded, first, last)
         return np.stack(
             [
                 extra(query, some, weight)
@@ -290,13 +264,3 @@ class _FirstLook:
                 )
             ]
         )
-
-
-def _rows(museums: MuseumVectors, first: int, last: int) -> MuseumVectors:
-    """What `extra` reads of some museums: all but the items."""
-    return dataclasses.replace(
-        museums,
-        bias=museums.bias[first:last],
-        vectors=museums.vectors[first:last],
-        themes=museums.themes[first:last],
-    )

@@ -16,6 +16,7 @@ from jaxtyping import Float, Int, UInt8
 
 from hm3_jax.files.json_files import parse_json
 from hm3_jax.objective.late_interaction import QueryVectors
+from hm3_jax.objective.similarity import unit_vectors
 from hm3_jax.retrieval.index_format import ONE_VECTOR, Layout
 
 # How far the length of a stored vector may be from 1.
@@ -268,7 +269,9 @@ class Museums(KnownMuseums):
     ) -> float:
         """See `KnownMuseums`."""
         del theme_weight
-        return float(self.vectors[row].astype(np.float64) @ unit_vector(query.vector))
+        vectors = np.stack([self.vectors[row], query.vector]).astype(np.float64)
+        museum, asked = unit_vectors(vectors)
+        return float(museum @ asked)
 
     def check_vectors(self, where: str) -> None:
         """See `KnownMuseums`."""

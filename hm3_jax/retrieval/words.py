@@ -11,12 +11,9 @@ import contextlib
 import errno
 import sqlite3
 import weakref
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Self
-
-import numpy as np
-from jaxtyping import Bool
 
 _TOKENS = "tokenize='porter unicode61 remove_diacritics 2'"
 # A word that so many museums have, and more than half of them, tells none from others.
@@ -155,7 +152,7 @@ class Words:
         return self._database.execute("PRAGMA user_version").fetchone()[0]
 
     def find(
-        self, text: str, most: int, allowed: Bool[np.ndarray, " museums"] | None = None
+        self, text: str, most: int, allowed: Callable[[int], bool] = lambda row: True
     ) -> list[int]:
         """Rows of the museums whose words match a text, best first.
 
@@ -164,7 +161,7 @@ class Words:
         Args:
             text: Anything; no character of it has a meaning of its own.
             most: How many museums at most.
-            allowed: Which museums count, None for all.
+            allowed: Whether a museum counts.
 
         Raises:
             RuntimeError: If the index's file is damaged.
@@ -182,7 +179,7 @@ class Words:
                 best = score if best is None else best
                 if score < _LEAST * best:
                     break
-                if allowed is None or allowed[row]:
+                if allowed(row):
                     found.append(row)
                     if len(found) == most:
                         break

@@ -132,7 +132,7 @@ def test_a_match_says_what_carried_it(museums):
     ((score, row),) = (
         (float(s), int(r))
         for hits in ItemSearch(museums).search([query], 1)
-        for s, r in zip(*hits, strict=True)
+        for s, r in zip(hits.scores, hits.rows, strict=True)
     )
     carried = museums.carried(query, None, row, score)
     vectors = museums.embedded

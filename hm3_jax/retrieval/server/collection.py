@@ -115,12 +115,15 @@ class Answer:
         sentences: The query's sentences, as they were told apart; none where the query
             is a museum.
         hits: The museums, best first.
+        exact: Whether these are the best for sure; where they are not, an engine's
+            limits were reached.
         match: What has found them.
         fits: Whether any of them fits well; None where that is not known.
     """
 
     sentences: Sequence[str]
     hits: Sequence[Hit]
+    exact: bool = True
     match: Match = "pictures"
     fits: bool | None = None
 

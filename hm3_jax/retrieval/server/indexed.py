@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from jaxtyping import Float
@@ -13,7 +14,7 @@ from hm3_jax.files.input_kinds import ROOM_KINDS
 from hm3_jax.objective.late_interaction import QueryVectors
 from hm3_jax.retrieval.exact import Hits, Search
 from hm3_jax.retrieval.fusion import MOST_RANKED, Fused, fuse
-from hm3_jax.retrieval.index import Index
+from hm3_jax.retrieval.held import HeldMuseum, Holder, row_of
 from hm3_jax.retrieval.query_text import check_match
 from hm3_jax.retrieval.server.collection import (
     Answer,
@@ -58,21 +59,12 @@ EmbedTexts = Callable[[Sequence[str]], Sequence[EmbeddedText]]
 """Embeds texts together; ValueError if one of them says nothing."""
 
 
-class _Found(NamedTuple):
-    """A museum that was found."""
-
-    row: int
-    score: float
-    found_by: tuple[str, ...]
-    passage: tuple[str, ...] = ()
-
-
 class IndexCollection:
     """The museums of an index, with what a museum list adds about them."""
 
     def __init__(
         self,
-        index: Index,
+        holder: Holder,
         embed: EmbedTexts,
         search: Search,
         listed: Callable[[str], Mapping[str, Any]] = lambda museum: {},
@@ -81,7 +73,7 @@ class IndexCollection:
         """Joins the parts.
 
         Args:
-            index: The museums.
+            holder: The museums.
             embed: Embeds queries as the index's model does.
             search: Finds museums of the index.
             listed: What else is known about a museum, in the form of the index's
@@ -89,22 +81,20 @@ class IndexCollection:
             match: What finds museums where a query does not say; None for all there is.
 
         Raises:
-            ValueError: If the index cannot be searched by `match`.
+            ValueError: If the museums cannot be searched by `match`.
         """
-        self._index, self._embed, self._search = index, embed, search
+        self._holder, self._embed, self._search = holder, embed, search
         self._listed = listed
         self._matches: list[Match] = (
-            ["pictures"] if index.words is None else ["both", "pictures", "words"]
+            ["pictures"] if holder.words is None else ["both", "pictures", "words"]
         )
         if match is not None:
             check_match(match, self._matches)
             # The first counts where a query does not say.
             self._matches.sort(key=lambda other: other != match)
-        museums = index.museums
-        counts = np.bincount(museums.theme_index, minlength=len(museums.themes))
         self._themes = [
-            Theme(name, int(number))
-            for name, number in zip(museums.themes, counts, strict=True)
+            Theme(name, number)
+            for name, number in zip(holder.themes, holder.museums_by_theme, strict=True)
         ]
 
     @property
@@ -125,15 +115,15 @@ class IndexCollection:
     @property
     def theme_weight(self) -> float | None:
         """What `Query.theme_weight` is, unasked; None where there is no such weight."""
-        return self._index.museums.default_theme_weight
+        return self._holder.theme_weight
 
     @functools.cached_property
     def _examples(self) -> list[str]:
         found: list[str] = []
         # Museums spread evenly over the collection, more than are needed, since not
         # all may have a description.
-        for row in spread(len(self), 8 * _EXAMPLES):
-            said = self._facts(row).get("description", [])
+        for museum in self._holder.some(spread(len(self), 8 * _EXAMPLES)):
+            said = self._facts(museum).get("description", [])
             short = [text for text in said if text.strip() and len(text) <= _EXAMPLE]
             # The longest says most.
             if short and (text := max(short, key=len)) not in found:
@@ -144,48 +134,35 @@ class IndexCollection:
 
     def __len__(self) -> int:
         """Number of museums."""
-        return len(self._index.museums)
+        return len(self._holder)
 
     def __contains__(self, museum: str) -> bool:
         """Whether there is a museum with this id."""
-        try:
-            self._index.row(museum)
-        except ValueError:
-            return False
-        return True
+        return museum in self._holder.rows([museum])
 
     def search(self, queries: Sequence[Query]) -> list[Answer | ValueError]:
         """Answers queries together; a ValueError for each that has no answer."""
         asked = self._embed_queries(queries)
-        good = [i for i, what in enumerate(asked) if not isinstance(what, ValueError)]
-        if not good:
-            return [what for what in asked if isinstance(what, ValueError)]
-        found = self._search.search(
-            [self._vectors(asked[i]) for i in good],
-            max(self._depth(queries[i]) for i in good),
-            [self._theme_numbers(queries[i]) for i in good],
-            [queries[i].theme_weight for i in good],
-        )
-        answers = {
-            i: self._answer(queries[i], asked[i], hits)
-            for i, hits in zip(good, found, strict=True)
-        }
+        good = [
+            (query, what)
+            for query, what in zip(queries, asked, strict=True)
+            if not isinstance(what, ValueError)
+        ]
+        answers = iter(self._answers(good) if good else [])
         return [
-            what if isinstance(what, ValueError) else answers[i]
-            for i, what in enumerate(asked)
+            what if isinstance(what, ValueError) else next(answers) for what in asked
         ]
 
     def museum(self, museum: str) -> Museum:
         """The museum with this id; ValueError if there is none."""
-        row = self._index.row(museum)
-        facts = self._facts(row)
-        x, y = self._index.map[row].tolist()
+        (held,) = self._holder.some([row_of(museum, self._holder)])
+        facts = self._facts(held)
         return Museum(
             museum,
             _title(museum, facts),
-            self._theme(row),
-            x,
-            y,
+            self._theme(held),
+            held.x,
+            held.y,
             facts.get("description", []),
             [
                 Room(counts={kind: room.get(kind, 0) for kind in ROOM_KINDS})
@@ -195,26 +172,26 @@ class IndexCollection:
 
     def map(self, most: int) -> Map:
         """Places of at most so many museums, spread evenly over the collection."""
-        museums, places = self._index.museums, self._index.map
-        rows = spread(len(museums), most)
+        museums = self._holder.titles(spread(len(self), most))
         return Map(
-            [museums.ids[row] for row in rows],
-            [_title(museums.ids[row], self._facts(row)) for row in rows],
-            museums.theme_index[rows].tolist(),
+            [museum.id for museum in museums],
+            [_title(museum.id, self._facts(museum)) for museum in museums],
+            [museum.theme for museum in museums],
             # More digits than a screen has points would only take longer.
-            np.round(places[rows, 0].astype(float), 4).tolist(),
-            np.round(places[rows, 1].astype(float), 4).tolist(),
+            [round(museum.x, 4) for museum in museums],
+            [round(museum.y, 4) for museum in museums],
         )
 
     def _embed_queries(
         self, queries: Sequence[Query]
-    ) -> list[EmbeddedText | int | ValueError]:
-        """What each query is compared by: a text, or the row of a museum."""
+    ) -> list[EmbeddedText | HeldMuseum | ValueError]:
+        """What each query is compared by: a text, or a museum."""
         texts = [query.text for query in queries if query.text is not None]
         embedded = iter(self._embed_each(texts))
+        like = [row_of(q.like or "", self._holder) for q in queries if q.text is None]
+        museums = iter(self._holder.some(like))
         return [
-            self._index.row(query.like or "") if query.text is None else next(embedded)
-            for query in queries
+            next(museums) if query.text is None else next(embedded) for query in queries
         ]
 
     def _embed_each(self, texts: Sequence[str]) -> list[EmbeddedText | ValueError]:
@@ -228,14 +205,32 @@ class IndexCollection:
                 return [error]
         return [one for text in texts for one in self._embed_each([text])]
 
-    def _vectors(self, asked: EmbeddedText | int | ValueError) -> QueryVectors:
-        if isinstance(asked, ValueError):
-            raise asked
-        if isinstance(asked, int):
-            return self._index.museums.query_like(asked)
-        return asked.vectors
+    def _answers(
+        self, asked: Sequence[tuple[Query, EmbeddedText | HeldMuseum]]
+    ) -> list[Answer]:
+        vectors = [
+            what.query_like() if isinstance(what, HeldMuseum) else what.vectors
+            for _, what in asked
+        ]
+        found = self._search.search(
+            vectors,
+            max(self._depth(query) for query, _ in asked),
+            [self._theme_numbers(query) for query, _ in asked],
+            [query.theme_weight for query, _ in asked],
+        )
+        best = [
+            self._best(query, what, hits)
+            for (query, what), hits in zip(asked, found, strict=True)
+        ]
+        rows = sorted({one.row for of_query in best for one in of_query})
+        museums = dict(zip(rows, self._holder.some(rows), strict=True))
+        return [
+            self._answer(*asked[i], vectors[i], found[i], best[i], museums)
+            for i in range(len(asked))
+        ]
 
     def _match(self, query: Query) -> Match:
+        """What finds museums for a query."""
         if query.text is None:
             return "pictures"
         return query.match or self._matches[0]
@@ -247,92 +242,97 @@ class IndexCollection:
         # One more, because a museum is the one most like itself.
         return query.top_k + 1
 
-    def _answer(
-        self, query: Query, asked: EmbeddedText | int | ValueError, hits: Hits
-    ) -> Answer:
-        text = None if isinstance(asked, int | ValueError) else asked
-        vectors = self._vectors(asked)
-        return Answer(
-            [] if text is None else list(text.sentences),
-            [
-                self._hit(found, vectors, text)
-                for found in self._found(query, asked, vectors, hits)
-            ],
-            self._match(query),
+    def _best(
+        self, query: Query, what: EmbeddedText | HeldMuseum, hits: Hits
+    ) -> list[Fused]:
+        """The museums that answer a query, best first."""
+        depth, match = self._depth(query), self._match(query)
+        # More than this query's own where others are searched with it.
+        seen = hits.rows[:depth].tolist()
+        if match == "pictures":
+            asking = what.row if isinstance(what, HeldMuseum) else None
+            rows = [row for row in seen if row != asking]
+            return [Fused(row, ("pictures",)) for row in rows[: query.top_k]]
+        read = self._read(query, query.top_k if match == "words" else depth)
+        if match == "words":
+            return [Fused(row, ("words",)) for row in read]
+        return fuse(seen, read, query.top_k)
+
+    def _read(self, query: Query, most: int) -> list[int]:
+        """Rows of the museums that words find."""
+        words, text = self._holder.words, query.text
+        if words is None or text is None:
+            return []
+        if query.theme is None:
+            return words.find(text, most)
+        theme = self._holder.themes.index(query.theme)
+        return words.find(
+            text, most, lambda row: self._holder.some([row])[0].theme == theme
         )
 
-    def _found(
+    def _answer(
         self,
         query: Query,
-        asked: EmbeddedText | int | ValueError,
+        what: EmbeddedText | HeldMuseum,
         vectors: QueryVectors,
         hits: Hits,
-    ) -> list[_Found]:
-        """The museums of an answer, best first."""
-        depth = self._depth(query)
-        scores = dict(zip(hits.rows[:depth].tolist(), hits.scores.tolist(), strict=False))
-        match = self._match(query)
-        if match == "pictures":
-            rows = [row for row in scores if row != asked][: query.top_k]
-            return [_Found(row, scores[row], ("pictures",)) for row in rows]
-        most = query.top_k if match == "words" else depth
-        read = self._index.find_words(query.text or "", most, query.theme)
-        if match == "words":
-            fused = [Fused(row, ("words",)) for row in read]
-        else:
-            fused = fuse(list(scores), read, query.top_k)
-        passages = self._passages(query.text or "", fused)
-        museums, weight = self._index.museums, query.theme_weight
-        return [
-            _Found(
-                row,
-                scores[row] if row in scores else museums.score(vectors, weight, row),
-                found_by,
-                passages.get(row, ()),
+        best: Sequence[Fused],
+        museums: Mapping[int, HeldMuseum],
+    ) -> Answer:
+        text = None if isinstance(what, HeldMuseum) else what
+        scores = dict(zip(hits.rows.tolist(), hits.scores.tolist(), strict=True))
+        facts = {one.row: self._facts(museums[one.row]) for one in best}
+        passages: Mapping[int, Sequence[str]] = {}
+        if self._holder.words is not None and query.text is not None:
+            passages = self._holder.words.passages(
+                query.text,
+                {
+                    row: Told.of(museums[row].id, facts[row])
+                    for row, found_by in best
+                    if "words" in found_by
+                },
             )
-            for row, found_by in fused
-        ]
-
-    def _passages(
-        self, text: str, found: Sequence[Fused]
-    ) -> Mapping[int, tuple[str, ...]]:
-        told = {
-            row: Told.of(self._index.museums.ids[row], self._facts(row))
-            for row, found_by in found
-            if "words" in found_by
-        }
-        words = self._index.words
-        return {} if words is None else words.passages(text, told)
+        shown = []
+        for row, found_by in best:
+            score = scores.get(row)
+            if score is None:
+                score = museums[row].score(vectors, query.theme_weight)
+            hit = self._hit(score, museums[row], facts[row], vectors, text)
+            passage = passages.get(row, ())
+            shown.append(
+                dataclasses.replace(hit, found_by=found_by, passage=passage)
+            )
+        sentences = [] if text is None else list(text.sentences)
+        return Answer(sentences, shown, hits.exact, self._match(query))
 
     def _theme_numbers(self, query: Query) -> list[int] | None:
         if query.theme is None:
             return None
-        return [self._index.museums.themes.index(query.theme)]
+        return [self._holder.themes.index(query.theme)]
 
-    def _theme(self, row: int) -> str:
-        museums = self._index.museums
-        return museums.themes[museums.theme_index[row]]
+    def _theme(self, museum: HeldMuseum) -> str:
+        return self._holder.themes[museum.theme]
 
-    def _facts(self, row: int) -> dict[str, Any]:
-        museums = self._index.museums
-        return {**museums.detail(row), **self._listed(museums.ids[row])}
+    def _facts(self, museum: HeldMuseum) -> dict[str, Any]:
+        return {**museum.detail, **self._listed(museum.id)}
 
     def _hit(
-        self, found: _Found, query: QueryVectors, text: EmbeddedText | None
+        self,
+        score: float,
+        museum: HeldMuseum,
+        facts: Mapping[str, Any],
+        query: QueryVectors,
+        text: EmbeddedText | None,
     ) -> Hit:
-        row, score, found_by, passage = found
-        museums = self._index.museums
         without = None if text is None else text.without
-        carried = museums.carried(query, without, row, score)
-        x, y = self._index.map[row].tolist()
-        facts = self._facts(row)
+        carried = museum.carried(query, without, score)
         return Hit(
-            museums.ids[row],
-            _title(museums.ids[row], facts),
-            self._theme(row),
+            museum.id,
+            _title(museum.id, facts),
+            self._theme(museum),
             score,
-            x,
-            y,
+            museum.x,
+            museum.y,
             [] if text is None else carried.sentences,
             carried.rooms,
             excerpt=_beginning(facts.get("description", [])),
@@ -342,8 +342,6 @@ class IndexCollection:
                 AnsweringItem(item.room, item.kind, item.place, item.cosine)
                 for item in carried.answering
             ],
-            found_by=found_by,
-            passage=passage,
         )
 
 

@@ -26,12 +26,17 @@ from typing import Any
 import numpy as np
 
 from benchmarks.in_process import measured
+from hm3_jax.objective.late_interaction import QueryVectors
 from hm3_jax.retrieval.exact import ExactSearch, unit
 from hm3_jax.retrieval.index import open_index
 from hm3_jax.retrieval.index_format import IndexFacts
 from hm3_jax.retrieval.index_writer import create_index
-from hm3_jax.objective.late_interaction import QueryVectors
-from hm3_jax.retrieval.museums import Museums, pack_details, whole_query
+from hm3_jax.retrieval.museums import (
+    Museums,
+    of_one_vector,
+    pack_details,
+    whole_query,
+)
 
 BATCH, TOP_K, THEMES = 64, 10, 10
 _CHUNK = 2**16
@@ -67,7 +72,9 @@ def make_index(path: Path, museums: int, size: int) -> None:
 def queries(size: int) -> list[QueryVectors]:
     """Some unit vectors."""
     rng = np.random.default_rng(1)
-    return [whole_query(v) for v in unit(rng.standard_normal((BATCH, size), np.float32))]
+    return [
+        whole_query(v) for v in unit(rng.standard_normal((BATCH, size), np.float32))
+    ]
 
 
 def seconds(call: Callable[[], object]) -> float:
@@ -82,11 +89,12 @@ def compare(path: Path, rounds: int, cores: int) -> dict[str, Any]:
 
     faiss.omp_set_num_threads(cores)
     index = open_index(path)
-    vectors = index.museums.vectors
+    museums = of_one_vector(index.museums, str(path))
+    vectors = museums.vectors
     theirs = faiss.IndexFlatIP(vectors.shape[1])
     for first in range(0, len(vectors), _CHUNK):
         theirs.add(np.array(vectors[first : first + _CHUNK]))
-    ours, asked = ExactSearch(index.museums), queries(vectors.shape[1])
+    ours, asked = ExactSearch(museums), queries(vectors.shape[1])
     result: dict[str, Any] = {"load_average": os.getloadavg()[0]}
     for name, of_case in (("single", asked[:1]), ("batch", asked)):
         found = [hits.rows for hits in ours.search(of_case, TOP_K)]
@@ -132,7 +140,8 @@ def alone(path: Path) -> dict[str, float]:
     """Opening time, and peak memory of a process that only searches."""
     opened = seconds(lambda: open_index(path))
     index = open_index(path)
-    search, asked = ExactSearch(index.museums), queries(index.manifest.size)
+    museums = of_one_vector(index.museums, str(path))
+    search, asked = ExactSearch(museums), queries(index.manifest.size)
     for _ in range(2):
         search.search(asked[:1], TOP_K)
         search.search(asked, TOP_K)
@@ -142,7 +151,7 @@ def alone(path: Path) -> dict[str, float]:
         for line in Path("/proc/self/status").read_text().splitlines()
         if line.startswith("VmHWM")
     )
-    vectors = index.museums.vectors.nbytes
+    vectors = museums.vectors.nbytes
     return {
         "open_seconds": opened,
         "peak_memory_bytes": peak,

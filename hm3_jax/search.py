@@ -34,6 +34,19 @@ _QUERY_FILE = path_flags.define_path("query_file", None, "File with the query.")
 _LIKE = flags.DEFINE_string("like", None, "Id of a museum to find similar ones of.")
 _TOP_K = flags.DEFINE_integer("top_k", 10, "How many museums to find.")
 _THEME = flags.DEFINE_string("theme", None, "Search in this theme only.")
+_MATCH = flags.DEFINE_enum(
+    "match",
+    None,
+    ["pictures", "words", "both"],
+    "What finds museums: their pictures, the words that are written about them, or both "
+    "joined; both if not given, where there are descriptions.",
+)
+_THEME_WEIGHT = flags.DEFINE_float(
+    "theme_weight",
+    None,
+    "How much it counts that a museum's theme is like the query's: 0 finds this museum, "
+    "more finds museums like it; what the model says if not given.",
+)
 _JSON = flags.DEFINE_bool("json", False, "Print JSON.")
 _BACKEND = flags.DEFINE_enum(
     "backend", "exact", ["exact", "milvus"], "What finds the museums."
@@ -78,11 +91,24 @@ def _query() -> Query:
                 raise ValueError(
                     f"--{flag.name} is for the encoder of a text, found --like"
                 )
-        return Query(_TOP_K.value, like=_LIKE.value, theme=_THEME.value)
+        if _MATCH.present:
+            raise ValueError("--match is for a text, found --like")
+        return Query(
+            _TOP_K.value,
+            like=_LIKE.value,
+            theme=_THEME.value,
+            theme_weight=_THEME_WEIGHT.value,
+        )
     text = _QUERY.value
     if _QUERY_FILE.value is not None:
         text = read_text(Path(_QUERY_FILE.value))
-    return Query(_TOP_K.value, text=text, theme=_THEME.value)
+    return Query(
+        _TOP_K.value,
+        text=text,
+        theme=_THEME.value,
+        match=_MATCH.value,
+        theme_weight=_THEME_WEIGHT.value,
+    )
 
 
 if __name__ == "__main__":

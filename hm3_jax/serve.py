@@ -50,6 +50,14 @@ _BACKEND = flags.DEFINE_enum(
     ["exact", "milvus"],
     "What finds the museums; build_index --uri copies an index to Milvus.",
 )
+_MATCH = flags.DEFINE_enum(
+    "match",
+    None,
+    ["pictures", "words", "both"],
+    "What finds museums where a search does not say: their pictures, the words that are "
+    "written about them, or both joined; both if not given, where there are "
+    "descriptions.",
+)
 _ALLOWED_HOSTS = flags.DEFINE_list(
     "allowed_hosts",
     [],
@@ -82,6 +90,7 @@ def main() -> None:
             pretrained=_PRETRAINED.value,
             device=_DEVICE.value,
             milvus=milvus_flags.given_milvus(_BACKEND.value),
+            match=_MATCH.value,
             allowed_hosts=_ALLOWED_HOSTS.value,
             root_path=_ROOT_PATH.value,
             forwarded_allow_ips=_FORWARDED_ALLOW_IPS.value,

@@ -14,12 +14,19 @@ from hm3_jax.retrieval.families import exact_search
 from hm3_jax.retrieval.index import Index, open_index
 from hm3_jax.retrieval.milvus import Milvus, MilvusSearch
 from hm3_jax.retrieval.museums import KnownMuseums
-from hm3_jax.retrieval.query_text import check_query, check_theme, check_top_k
-from hm3_jax.retrieval.server.collection import Answer, Query
-from hm3_jax.retrieval.server.indexed import EmbedTexts, IndexCollection
+from hm3_jax.retrieval.query_text import (
+    check_match,
+    check_query,
+    check_theme,
+    check_theme_weight,
+    check_top_k,
+)
+from hm3_jax.retrieval.server.collection import Answer, Hit, Query
+from hm3_jax.retrieval.server.indexed import EmbedTexts, IndexCollection, matches_of
 
 # Where the score of a hit came from is shown for so many sentences and rooms.
 _SHOWN = 3
+_NAMES = {"views": "view", "images": "painting", "videos": "video"}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -61,6 +68,10 @@ def search(settings: SearchSettings) -> Answer:
         check_theme(query.theme, index.museums.themes)
     if query.like is not None:
         index.row(query.like)
+    if query.match is not None:
+        check_match(query.match, matches_of(index))
+    if query.theme_weight is not None:
+        check_theme_weight(query.theme_weight, index.theme_weight)
     with searching(index, settings.milvus, exact_search) as found:
         collection = IndexCollection(index, _embedding_of(index, settings), found)
         (answer,) = collection.search([query])
@@ -91,16 +102,35 @@ def lines_of(answer: Answer) -> list[str]:
     lines = [f"[{i}] {text}" for i, text in enumerate(answer.sentences, start=1)]
     if not answer.hits:
         return [*lines, "no museum found"]
+    if answer.fits is False:
+        lines.append("nothing fits well; these are the nearest")
     for place, hit in enumerate(answer.hits, start=1):
         title = "" if hit.title == hit.id else f"  {hit.title}"
-        lines.append(f"{place:3d}. {hit.score:6.3f}  {hit.id}{title}  ({hit.theme})")
+        found = f"  by {' and '.join(hit.found_by)}" if answer.match == "both" else ""
+        lines.append(
+            f"{place:3d}. {hit.score:6.3f}  {hit.id}{title}  ({hit.theme}){found}"
+        )
+        lines += [f"{'':13}{line}" for line in _why(hit)]
+    return lines
+
+
+def _why(hit: Hit) -> list[str]:
+    """What carried the match of a hit."""
+    lines = [
+        f"[{i}] room {item.room + 1}, {_NAMES[item.kind]} {item.place + 1} "
+        f"{item.cosine:.3f}"
+        for i, item in enumerate(hit.answers, start=1)
+    ]
+    if not lines:
         parts = []
         for name, added in (("sentence", hit.sentences), ("room", hit.rooms)):
             if len(added) > 1:
-                best = sorted(range(len(added)), key=lambda i, a=added: -a[i])[:_SHOWN]
+                best = sorted(range(len(added)), key=lambda i: -added[i])[:_SHOWN]
                 parts += [f"{name} {i + 1} {added[i]:+.3f}" for i in best]
-        if parts:
-            lines.append(f"{'':13}{', '.join(parts)}")
+        lines = [", ".join(parts)] if parts else []
+    if hit.passage:
+        marked = (f"[{p}]" if i % 2 else p for i, p in enumerate(hit.passage))
+        lines.append(f"words: {''.join(marked)}")
     return lines
 
 

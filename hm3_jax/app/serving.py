@@ -19,8 +19,9 @@ from hm3_jax.retrieval.index import Index, open_index
 from hm3_jax.retrieval.loaded import load_index
 from hm3_jax.retrieval.milvus import Milvus
 from hm3_jax.retrieval.on_device import search_of
-from hm3_jax.retrieval.server.collection import Query
-from hm3_jax.retrieval.server.indexed import IndexCollection
+from hm3_jax.retrieval.query_text import check_match
+from hm3_jax.retrieval.server.collection import Match, Query
+from hm3_jax.retrieval.server.indexed import IndexCollection, matches_of
 from hm3_jax.retrieval.server.pictures import Hung, Pictures
 
 # Sentences that a call of the text tower has in a busy minute: many queries at once,
@@ -43,6 +44,7 @@ class ServeSettings:
         device: PyTorch's name of a device for the text encoder.
         milvus: Where the index was copied to, to search there; None for the index's
             own files.
+        match: What finds museums where a search does not say; None for all there is.
         allowed_hosts: Names and addresses that the server answers to beside `host`
             and localhost; "*" stands for all.
         root_path: Path of a proxy that the server is below, such as "/museums".
@@ -58,6 +60,7 @@ class ServeSettings:
     pretrained: str | None = None
     device: str = "auto"
     milvus: Milvus | None = None
+    match: Match | None = None
     allowed_hosts: Sequence[str] = ()
     root_path: str = ""
     forwarded_allow_ips: Sequence[str] = ()
@@ -91,6 +94,8 @@ def serve(settings: ServeSettings) -> None:
     check_proxies(settings.forwarded_allow_ips)
     _check_root_path(settings.root_path)
     index = load_index(open_index(settings.index))
+    if settings.match is not None:
+        check_match(settings.match, matches_of(index))
     listed = pictures = None
     if settings.museums is not None:
         listed = read_museum_files(settings.museums, root=settings.input_root)
@@ -103,14 +108,18 @@ def serve(settings: ServeSettings) -> None:
         encoder = QueryEncoder.of_index(
             index, pretrained=settings.pretrained, device=settings.device
         )
-        collection = open_collection(index, encoder, search, listed)
+        collection = open_collection(index, encoder, search, listed, settings.match)
         app = make_app(collection, pictures, hosts=hosts, root_path=settings.root_path)
         print(f"{len(index.museums)} museums at {address_of(listening)}", flush=True)
         run(app, listening, settings.forwarded_allow_ips)
 
 
 def open_collection(
-    index: Index, encoder: QueryEncoder, search: Search, listed: MuseumFiles | None
+    index: Index,
+    encoder: QueryEncoder,
+    search: Search,
+    listed: MuseumFiles | None,
+    match: Match | None = None,
 ) -> IndexCollection:
     """Makes the collection of an index, ready to answer its first query fast.
 
@@ -119,6 +128,7 @@ def open_collection(
         encoder: The index's own.
         search: Finds museums of the index.
         listed: The museum list, for titles and descriptions, or None.
+        match: As for `IndexCollection`.
     """
     embed = functools.partial(encoder.encode, explain=True)
     by_id = {} if listed is None else {m.id: m for m in listed.museums}
@@ -126,7 +136,7 @@ def open_collection(
     def facts(museum: str) -> Mapping[str, Any]:
         return _facts(by_id[museum]) if museum in by_id else {}
 
-    collection = IndexCollection(index, embed, search, facts)
+    collection = IndexCollection(index, embed, search, facts, match)
     encoder.warm_up(_SENTENCES)
     collection.search([Query(10, like=index.museums.ids[0])])
     return collection

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 from hm3_jax.retrieval.exact import ExactSearch, Search
 from hm3_jax.retrieval.index_format import Layout
 from hm3_jax.retrieval.item_museums import ItemMuseums
 from hm3_jax.retrieval.item_search import ItemSearch
-from hm3_jax.retrieval.museums import KnownMuseums, Museums
+from hm3_jax.retrieval.museums import KnownMuseums, Museums, of_one_vector
 
 FAMILIES: dict[Layout, type[KnownMuseums]] = {
     family.layout: family for family in (Museums, ItemMuseums)
@@ -20,4 +18,4 @@ def exact_search(museums: KnownMuseums) -> Search:
     """The exact search on the processor."""
     if isinstance(museums, ItemMuseums):
         return ItemSearch(museums)
-    return ExactSearch(cast(Museums, museums))
+    return ExactSearch(of_one_vector(museums, "museums"))

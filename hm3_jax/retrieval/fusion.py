@@ -54,7 +54,11 @@ def fuse(pictures: Sequence[int], words: Sequence[int], top_k: int) -> list[Fuse
     return [
         Fused(
             row,
-            (("pictures",) if row not in read or seen.get(row, top_k + 1) <= top_k else ())
+            (
+                ("pictures",)
+                if row not in read or seen.get(row, top_k + 1) <= top_k
+                else ()
+            )
             + (("words",) if row in read else ()),
         )
         for row in best[:top_k]

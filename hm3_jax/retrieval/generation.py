@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int
 
-from hm3_jax.files.arrays import RowFile, map_array, offsets_of, owned_rows
+from hm3_jax.files.arrays import RowFile, map_array, owned_rows
 from hm3_jax.files.errors import naming
 from hm3_jax.files.facts import file_facts
 from hm3_jax.files.lines import write_lines
@@ -70,7 +70,7 @@ def write_generation(
                     out.append(rows)
             elif column.bounds is not None:
                 lengths = [np.diff(held[column.name])[rows] for held, rows in columns]
-                out.append(offsets_of(np.concatenate(lengths)))
+                out.append(np.cumsum(np.concatenate([[0], *lengths])))
             else:
                 for rows in _chunks(column, columns):
                     out.append(rows)

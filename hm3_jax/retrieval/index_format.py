@@ -28,11 +28,13 @@ or, for museums of many (format version 2),
 | `item_rooms.npy` | (items,) int32, number of the item's room in its museum |
 | `item_kinds.npy` | (items,) uint8, index into `files.input_kinds.ROOM_KINDS` |
 | `item_places.npy` | (items,) int32, number among those of its kind in its room |
-| `codes.npy`, `scales.npy` | (items, d) int8, (items,) float32: items are near codes times scale |
+| `codes.npy` | (items, d) int8: an item is near its codes times its scale |
+| `scales.npy` | (items,) float32 |
 | `errors.npy` | (museums,) float32, how far an item is from that at most |
 | `bias.npy` | (museums,) float32, added to every score of a museum |
 | `vectors.npy` | (museums, g) float32, of each museum as a whole; g may be 0 |
-| `log_themes.npy` | (museums, t) float32, log probability of each theme that the model knows; t may be 0 |
+| `log_themes.npy` | (museums, t) float32, log probability of each theme that the |
+| | model knows; t may be 0 |
 
 with `words.sqlite` (`retrieval.words`) where museums have descriptions,
 

@@ -150,9 +150,7 @@ class ItemMuseums(KnownMuseums):
         """See `KnownMuseums`."""
         return self.theme_weight if self.embedded.themes.shape[1] else None
 
-    def score(
-        self, query: QueryVectors, theme_weight: float | None, row: int
-    ) -> float:
+    def score(self, query: QueryVectors, theme_weight: float | None, row: int) -> float:
         """See `KnownMuseums`; has the bits of `cosines`."""
         if theme_weight is None:
             theme_weight = self.theme_weight

@@ -22,7 +22,7 @@ from jaxtyping import Float
 from hm3_jax.objective.late_interaction import QueryVectors
 from hm3_jax.retrieval.exact import Hits, cosines, product_error, unit_queries
 from hm3_jax.retrieval.index import Index
-from hm3_jax.retrieval.museums import Museums
+from hm3_jax.retrieval.museums import of_one_vector
 
 # Vectors that are sent at a time: Milvus takes messages of up to 64 MB.
 _ROWS = 4096
@@ -88,7 +88,7 @@ def publish(
                 return name
             client.drop_collection(name)  # left unfinished
         _create(client, name, index)
-        museums = _of_one_vector(index)
+        museums = of_one_vector(index.museums, str(index.path))
         for first in range(0, len(museums), _ROWS):
             rows = range(first, min(first + _ROWS, len(museums)))
             client.insert(
@@ -123,7 +123,7 @@ class MilvusSearch:
     ):
         """Takes an index that `publish` has copied; arguments are its."""
         self._index, self._uri, self._token = index, uri, token
-        self._museums = _of_one_vector(index)
+        self._museums = of_one_vector(index.museums, str(index.path))
         self._name = _collection_name(index, collection)
         self._open = contextlib.ExitStack()
 
@@ -220,15 +220,6 @@ class MilvusSearch:
             if found[-1]["distance"] >= below:
                 return None
         return Hits(scores[order], rows[order])
-
-
-def _of_one_vector(index: Index) -> Museums:
-    if not isinstance(index.museums, Museums):
-        raise ValueError(
-            f"{index.path}: expected {Museums.layout.says} to search with Milvus, "
-            f"found {index.museums.layout.says}"
-        )
-    return index.museums
 
 
 def _collection_name(index: Index, collection: str) -> str:

@@ -138,9 +138,7 @@ class KnownMuseums(abc.ABC):
         """
 
     @abc.abstractmethod
-    def score(
-        self, query: QueryVectors, theme_weight: float | None, row: int
-    ) -> float:
+    def score(self, query: QueryVectors, theme_weight: float | None, row: int) -> float:
         """Score of a query and a museum, as a search finds it.
 
         Args:
@@ -264,9 +262,7 @@ class Museums(KnownMuseums):
             return Carried([score], rooms.tolist())
         return Carried((score - without @ self.vectors[row]).tolist(), rooms.tolist())
 
-    def score(
-        self, query: QueryVectors, theme_weight: float | None, row: int
-    ) -> float:
+    def score(self, query: QueryVectors, theme_weight: float | None, row: int) -> float:
         """See `KnownMuseums`."""
         del theme_weight
         vectors = np.stack([self.vectors[row], query.vector]).astype(np.float64)
@@ -281,6 +277,23 @@ class Museums(KnownMuseums):
                 f"{where}: expected vectors of length 1, found "
                 f"{np.linalg.norm(self.vectors[row]):.6g} for museum {self.ids[row]!r}"
             )
+
+
+def of_one_vector(museums: KnownMuseums, where: str) -> Museums:
+    """Museums that are to have one vector each.
+
+    Args:
+        museums: Of any family.
+        where: What messages call them.
+
+    Raises:
+        ValueError: If they have many.
+    """
+    if not isinstance(museums, Museums):
+        raise ValueError(
+            f"{where}: expected {ONE_VECTOR.says}, found {museums.layout.says}"
+        )
+    return museums
 
 
 def whole_query(vector: Float[np.ndarray, " d"]) -> QueryVectors:

@@ -235,7 +235,9 @@ class Words:
         says = {number for number, _ in tokens}
         # Where all are common, they are all there is to go by.
         chosen = {number for number, common in tokens if not common} or says
-        quoted = (part.replace('"', '""') for i, part in enumerate(parts) if i in chosen)
+        quoted = (
+            part.replace('"', '""') for i, part in enumerate(parts) if i in chosen
+        )
         return " OR ".join(f'"{part}"' for part in list(quoted)[:_MOST_WORDS])
 
     @contextlib.contextmanager

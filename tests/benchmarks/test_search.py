@@ -19,7 +19,8 @@ def test_both_find_the_same_museums(tmp_path):
     for case in ("single", "batch"):
         assert result[case]["same_museums"] == 1
         assert result[case]["ratio"] <= result[case]["largest_ratio"]
-    lengths = np.linalg.norm(open_index(tmp_path / "index").museums.vectors, axis=1)
+    museums = open_index(tmp_path / "index").museums
+    lengths = np.linalg.norm(museums.columns["vectors"], axis=1)
     np.testing.assert_allclose(lengths, 1, atol=1e-6)
 
 

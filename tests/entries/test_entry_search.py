@@ -20,7 +20,8 @@ from hm3_jax.learn.saved import checkpoint
 from hm3_jax.learn.saved.checkpoint import Checkpoint
 from hm3_jax.nn.strategy import PoolConfig, RecurrentConfig, StrategyConfig
 from hm3_jax.objective.metrics import score_queries
-from hm3_jax.retrieval.exact import ExactSearch, unit
+from hm3_jax.retrieval.exact import unit
+from hm3_jax.retrieval.families import exact_search
 from hm3_jax.retrieval.index import Index, open_index, verify_index
 from hm3_jax.retrieval.server.collection import Answer, Query
 from hm3_jax.retrieval.server.indexed import IndexCollection
@@ -87,7 +88,7 @@ def test_ranks_are_those_of_evaluate(folder, store, index):
     )
     texts = [" ".join(store.sentence_texts(int(i)) or []) for i in museums]
     queries = QueryEncoder.of_index(index)(texts)
-    found = ExactSearch(index.museums).search(queries, len(museums))
+    found = exact_search(index.museums).search(queries, len(museums))
     ranks = [1 + hits.rows.tolist().index(row) for row, hits in enumerate(found)]
     expected, _ = score_queries(
         tested.descriptions, tested.museums, np.zeros(len(museums), int)
@@ -97,7 +98,7 @@ def test_ranks_are_those_of_evaluate(folder, store, index):
     assert 1 < np.median(ranks) < len(museums)
     # The same by what the command and the server call.
     collection = IndexCollection(
-        index, QueryEncoder.of_index(index).encode, ExactSearch(index.museums)
+        index, QueryEncoder.of_index(index).encode, exact_search(index.museums)
     )
     answers = collection.search([Query(len(museums), text=text) for text in texts])
     for museum, rank, answer in zip(museums, ranks, answers, strict=True):
@@ -131,8 +132,8 @@ def test_an_index_is_built_grown_and_searched(folder, store, run_module, tmp_pat
     whole = open_index(tmp_path / "whole")
     for one in index.museums.ids:
         np.testing.assert_allclose(
-            index.museums.vectors[index.row(one)],
-            whole.museums.vectors[whole.row(one)],
+            index.museums.columns["vectors"][index.row(one)],
+            whole.museums.columns["vectors"][whole.row(one)],
             rtol=0,
             atol=1e-6,
         )
@@ -163,14 +164,16 @@ def test_json_has_all_of_it(index, ask):
     encoder = QueryEncoder.of_index(index)
     first, second = answer["sentences"]
     for hit in answer["hits"]:
-        vector = index.museums.vectors[index.row(hit["id"])]
+        vector = index.museums.columns["vectors"][index.row(hit["id"])]
         score, without_first, without_second = (
             query.vector @ vector for query in encoder([QUERY, second, first])
         )
         wanted = [score, score - without_first, score - without_second]
         found = [hit["score"], *hit["sentences"]]
         np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-6)
-        rooms = index.museums.rooms_of(index.row(hit["id"])) @ encoder([QUERY])[0].vector
+        rooms = (
+            index.museums.rooms_of(index.row(hit["id"])) @ encoder([QUERY])[0].vector
+        )
         np.testing.assert_allclose(hit["rooms"], score - rooms, rtol=0, atol=1e-3)
 
 

@@ -17,7 +17,7 @@ from hm3_jax.learn.saved import checkpoint
 from hm3_jax.learn.saved.checkpoint import Checkpoint
 from hm3_jax.nn.strategy import PoolConfig, RecurrentConfig, StrategyConfig
 from hm3_jax.objective.metrics import score_queries
-from hm3_jax.retrieval.exact import ExactSearch
+from hm3_jax.retrieval.families import exact_search
 from hm3_jax.retrieval.index import open_index
 from hm3_jax.retrieval.server.collection import Answer, Query
 from hm3_jax.retrieval.server.indexed import IndexCollection
@@ -79,7 +79,7 @@ def test_every_museum_of_the_split_has_its_rank(folder, clip_folder):
     index = open_index(folder / "index")
     encoder = QueryEncoder.of_index(index, pretrained=str(clip_folder))
     explained = functools.partial(encoder.encode, explain=True)
-    collection = IndexCollection(index, explained, ExactSearch(index.museums))
+    collection = IndexCollection(index, explained, exact_search(index.museums))
     texts = [description(int(museum.removeprefix("museum "))) for museum in museums]
     answers = collection.search([Query(MUSEUMS, text=text) for text in texts])
     ranks, scores = [], []

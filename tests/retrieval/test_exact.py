@@ -77,7 +77,9 @@ def test_ranks_as_a_full_ranking_does(museums, queries, search, top_k):
 @pytest.mark.parametrize("search", SEARCHES)
 def test_all_museums_are_ranked_where_more_are_asked_for(museums, queries, search):
     for query, hits in zip(
-        queries[:4], search(museums).search(asked(queries[:4]), MUSEUMS + 5), strict=True
+        queries[:4],
+        search(museums).search(asked(queries[:4]), MUSEUMS + 5),
+        strict=True,
     ):
         assert hits.rows.tolist() == full_ranking(museums, query)[1].tolist()
 

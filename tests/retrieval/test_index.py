@@ -16,7 +16,12 @@ from hm3_jax.retrieval.index import Index, open_index, verify_index
 from hm3_jax.retrieval.index_format import ONE_VECTOR, IndexFacts
 from hm3_jax.retrieval.index_writer import append_museums, create_index, remove_museums
 from hm3_jax.retrieval.loaded import load_index
-from hm3_jax.retrieval.museums import Museums, pack_details
+from hm3_jax.retrieval.museums import (
+    KnownMuseums,
+    Museums,
+    of_one_vector,
+    pack_details,
+)
 from hm3_jax.retrieval.words import Told, write_words
 from tests.retrieval.small_index import write_small_index
 
@@ -49,8 +54,9 @@ def some_museums(first: int, count: int, themes=THEMES) -> Museums:
     )
 
 
-def as_dictionary(museums: Museums) -> dict[str, tuple]:
+def as_dictionary(museums: KnownMuseums) -> dict[str, tuple]:
     """What is known about each museum, by its id."""
+    museums = of_one_vector(museums, "museums")
     return {
         museums.ids[row]: (
             museums.themes[museums.theme_index[row]],
@@ -76,7 +82,7 @@ def test_what_is_put_in_comes_out(path):
     assert (index.files, index.manifest.facts) == (FILES, FACTS)
     assert index.map.shape == (20, 2) and np.abs(index.map).max() == 1
     assert index.row("museum 7") == 7
-    assert not index.museums.vectors.flags.writeable
+    assert not index.museums.columns["vectors"].flags.writeable
     verify_index(index)
 
 
@@ -399,4 +405,4 @@ def test_an_index_that_changes_before_it_is_loaded_is_damaged(
 
 
 def array_of(index: Index, name: str) -> np.ndarray:
-    return index.map if name == "map" else getattr(index.museums, name)
+    return index.map if name == "map" else index.museums.columns[name]

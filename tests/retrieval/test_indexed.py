@@ -16,9 +16,9 @@ import pytest
 
 from hm3_jax.app.query_encoder import QueryEncoder
 from hm3_jax.app.serving import ServeSettings, serve
-from hm3_jax.retrieval.exact import ExactSearch
+from hm3_jax.retrieval.families import exact_search
 from hm3_jax.retrieval.index import Index, open_index
-from hm3_jax.retrieval.museums import Museums
+from hm3_jax.retrieval.museums import Museums, of_one_vector
 from hm3_jax.retrieval.server.collection import Answer, Query
 from hm3_jax.retrieval.server.indexed import IndexCollection
 from tests.commands import fail
@@ -50,7 +50,7 @@ def collection(index: Index, encoder: QueryEncoder) -> IndexCollection:
     return IndexCollection(
         index,
         lambda texts: encoder.encode(texts, explain=True),
-        ExactSearch(index.museums),
+        exact_search(index.museums),
         lambda museum: {"title": "From the list"} if museum == "museum/1" else {},
     )
 
@@ -64,7 +64,7 @@ def test_texts_are_ranked_and_explained(
     collection: IndexCollection, index: Index, encoder: QueryEncoder
 ) -> None:
     answer = answered(collection.search([Query(5, text=TEXT)])[0])
-    museums = index.museums
+    museums = of_one_vector(index.museums, "index")
     sentences = ["A crimson harbour.", "A king holds a lantern.", "Two angels."]
     assert answer.sentences == sentences
     query = encoder([TEXT])[0].vector
@@ -156,7 +156,7 @@ def test_hits_begin_to_describe_their_museums(
     collection = IndexCollection(
         index,
         encoder.encode,
-        ExactSearch(index.museums),
+        exact_search(index.museums),
         lambda museum: {"description": said.get(museum, ["One."])},
     )
     answer = answered(collection.search([Query(12, text="A golden crown.")])[0])
@@ -180,7 +180,7 @@ def test_what_is_known_of_a_hit_is_read_once(
         return detail(museums, row)
 
     monkeypatch.setattr(type(index.museums), "detail", counted)
-    collection = IndexCollection(index, encoder.encode, ExactSearch(index.museums))
+    collection = IndexCollection(index, encoder.encode, exact_search(index.museums))
     answer = answered(collection.search([Query(5, like="museum/0")])[0])
     assert read == [index.row(hit.id) for hit in answer.hits]
 

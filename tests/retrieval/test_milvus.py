@@ -9,7 +9,7 @@ import pytest
 from hm3_jax.app.query_encoder import QueryEncoder
 from hm3_jax.app.searching import searching
 from hm3_jax.app.serving import open_collection
-from hm3_jax.retrieval.exact import ExactSearch
+from hm3_jax.retrieval.families import exact_search
 from hm3_jax.retrieval.index import Index, open_index
 from hm3_jax.retrieval.index_writer import remove_museums
 from hm3_jax.retrieval.milvus import Milvus, MilvusSearch, publish
@@ -43,7 +43,7 @@ def index(folder: Path) -> Index:
 def test_finds_what_exact_search_finds(folder, index, top_k):
     rng = np.random.default_rng(0)
     queries = [whole_query(rng.standard_normal(index.manifest.size)) for _ in range(6)]
-    wanted = ExactSearch(index.museums).search(queries, top_k, THEMES)
+    wanted = exact_search(index.museums).search(queries, top_k, THEMES)
     with MilvusSearch(index, str(folder / "lite.db")) as milvus:
         found = milvus.search(queries, top_k, THEMES)
     for ours, theirs in zip(wanted, found, strict=True):
@@ -60,7 +60,7 @@ def test_a_server_answers_the_same_by_milvus(folder, index):
     ]
     answers = []
     for milvus in (None, Milvus(str(folder / "lite.db"))):
-        with searching(index, milvus, ExactSearch) as search:
+        with searching(index, milvus, exact_search) as search:
             collection = open_collection(index, encoder, search, None)
             with served(collection) as url, httpx.Client(base_url=url) as client:
                 got = [client.get(path, params=params) for path, params in asked]

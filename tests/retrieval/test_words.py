@@ -63,7 +63,8 @@ def test_ranks_are_those_of_bm25(tmp_path: Path) -> None:
 
     scores = [bm25(text) for text in texts]
     wanted = sorted(
-        (row for row in range(30) if scores[row] >= max(scores) / 4), key=lambda row: (-scores[row], row)
+        (row for row in range(30) if scores[row] >= max(scores) / 4),
+        key=lambda row: (-scores[row], row),
     )
     words = written(tmp_path, museums)
     assert words.find(" ".join(asked), 99) == wanted
@@ -113,7 +114,12 @@ def test_what_says_nothing_finds_nothing(words: Words, text: str) -> None:
 
 
 def test_passages_show_the_words_in_their_sentence(words: Words) -> None:
-    told = {7: TOLD[0], 8: TOLD[3], 9: TOLD[4], 5: Told("m-5", "", ["\x02Angel\x03 " * 90])}
+    told = {
+        7: TOLD[0],
+        8: TOLD[3],
+        9: TOLD[4],
+        5: Told("m-5", "", ["\x02Angel\x03 " * 90]),
+    }
     found = words.passages("Angels, ETE", told)
     assert found[7] == ("A golden ", "angel", " stands.")
     assert found[8] == ("Musée d'", "Été", "")
@@ -154,7 +160,9 @@ def test_fused_ranks_are_sums_of_reciprocals() -> None:
     pictures = rng.permutation(40)[:20].tolist()
     words = rng.permutation(40)[:15].tolist()
     merit = {
-        row: sum(1 / (61 + found.index(row)) for found in (pictures, words) if row in found)
+        row: sum(
+            1 / (61 + found.index(row)) for found in (pictures, words) if row in found
+        )
         for row in {*pictures, *words}
     }
     found = fuse(pictures, words, 12)

@@ -11,7 +11,6 @@ from typing import Literal, Protocol
 
 import numpy as np
 
-
 Match = Literal["both", "pictures", "words"]
 """What finds museums for a text: their pictures, what is written about them, or both."""
 

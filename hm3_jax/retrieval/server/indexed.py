@@ -85,9 +85,7 @@ class IndexCollection:
         """
         self._holder, self._embed, self._search = holder, embed, search
         self._listed = listed
-        self._matches: list[Match] = (
-            ["pictures"] if holder.words is None else ["both", "pictures", "words"]
-        )
+        self._matches = matches_of(holder)
         if match is not None:
             check_match(match, self._matches)
             # The first counts where a query does not say.
@@ -299,9 +297,7 @@ class IndexCollection:
                 score = museums[row].score(vectors, query.theme_weight)
             hit = self._hit(score, museums[row], facts[row], vectors, text)
             passage = passages.get(row, ())
-            shown.append(
-                dataclasses.replace(hit, found_by=found_by, passage=passage)
-            )
+            shown.append(dataclasses.replace(hit, found_by=found_by, passage=passage))
         sentences = [] if text is None else list(text.sentences)
         return Answer(sentences, shown, hits.exact, self._match(query))
 
@@ -343,6 +339,11 @@ class IndexCollection:
                 for item in carried.answering
             ],
         )
+
+
+def matches_of(holder: Holder) -> list[Match]:
+    """What can find the museums of an index for a text, all together first."""
+    return ["pictures"] if holder.words is None else ["both", "pictures", "words"]
 
 
 def _title(museum: str, facts: Mapping[str, Any]) -> str:

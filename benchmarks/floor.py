@@ -8,11 +8,11 @@ features themselves get none).
 import numpy as np
 
 from hm3_jax.data.store import FeatureStore
-from hm3_jax.nn.strategy import PoolConfig, RecurrentConfig, StrategyConfig
+from hm3_jax.nn.strategy import PoolConfig, RecurrentConfig, TowersConfig
 
 
 def epoch_flops(
-    store: FeatureStore, config: StrategyConfig, museums: np.ndarray
+    store: FeatureStore, config: TowersConfig, museums: np.ndarray
 ) -> float:
     """Floating-point operations of the matrix products of one epoch.
 

@@ -17,6 +17,7 @@ from benchmarks.cases import STRATEGY
 from benchmarks.floor import epoch_flops
 from benchmarks.in_process import REPOSITORY, measured
 from hm3_jax.data.store import open_store
+from hm3_jax.nn.strategy import hm3_strategy
 from hm3_jax.nn.strategy_json import load_strategy
 
 
@@ -55,7 +56,7 @@ def main() -> None:
         large = args.large_store or _generate(Path(folder) / "store")
         opening = rounds_of(["open_ours", "open_torch"], str(large), 1)
 
-    store, config = open_store(features), load_strategy(STRATEGY)
+    store, config = open_store(features), hm3_strategy(load_strategy(STRATEGY))
     flops = epoch_flops(store, config, np.asarray(store.splits["train"]))
     rates = {
         case: max(r["flops_per_second"] for r in training[case])

@@ -28,6 +28,7 @@ def case(store: str, runs: int, epochs: int, strategy: str) -> dict[str, float]:
     from hm3_jax.learn.saved.run import Run
     from hm3_jax.learn.settings import Execution, TrainSettings
     from hm3_jax.learn.training.trainer import Trainer
+    from hm3_jax.nn.strategy import hm3_strategy
     from hm3_jax.nn.strategy_json import load_strategy
 
     opened, config = open_store(store), load_strategy(Path(strategy))
@@ -62,7 +63,8 @@ def case(store: str, runs: int, epochs: int, strategy: str) -> dict[str, float]:
         museums = len(opened.splits["train"])
         trainer.run(listener=listener)
         total = time.perf_counter() - start
-    flops = epoch_flops(opened, config, np.asarray(opened.splits["train"])) * runs
+    train = np.asarray(opened.splits["train"])
+    flops = epoch_flops(opened, hm3_strategy(config), train) * runs
     steps = -(-museums // points[0].settings.batch_size)
     return {
         "runs": runs,

@@ -9,13 +9,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hm3_jax.learn.batches.features import Features, RaggedColumn, recurrence_of
+from hm3_jax.learn.batches.features import Features, RaggedColumn
 from hm3_jax.learn.batches.placement import OnDevice
 from hm3_jax.learn.batches.plan import MuseumSizes
 from hm3_jax.learn.devices.mesh import Layout
 from hm3_jax.learn.evaluation.embed import embed, plan_embedding
 from hm3_jax.learn.model import ModelSpec, stack_params
-from hm3_jax.nn.strategy import Masking, StrategyConfig
+from hm3_jax.nn.strategy import Masking, TowersConfig, hm3_strategy
 from hm3_jax.nn.strategy_json import load_strategy
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -24,9 +24,9 @@ STRATEGIES = sorted(
 )
 
 
-def strategy(stem: str) -> StrategyConfig:
+def strategy(stem: str) -> TowersConfig:
     """Golden strategy by file stem."""
-    return load_strategy(GOLDEN / f"{stem}.json")
+    return hm3_strategy(load_strategy(GOLDEN / f"{stem}.json"))
 
 
 def arrays(stem: str) -> dict[str, np.ndarray]:
@@ -35,7 +35,7 @@ def arrays(stem: str) -> dict[str, np.ndarray]:
         return dict(file)
 
 
-def features(config: StrategyConfig, padding: float = np.nan) -> Features:
+def features(config: TowersConfig, padding: float = np.nan) -> Features:
     """The golden museums as features, with rows that no museum owns at the end."""
     museums = arrays("museums")
 
@@ -62,7 +62,7 @@ def features(config: StrategyConfig, padding: float = np.nan) -> Features:
         items={kind: every[kind] for kind in config.uses},
         room_offsets=np.asarray(offsets_of(museums["rooms"])),
         themes=np.asarray(museums["theme"].astype(np.int32)),
-        recurrence=recurrence_of(config),
+        recurrence=config.recurrence,
     )
 
 
@@ -72,7 +72,7 @@ def offsets_of(lengths: np.ndarray) -> np.ndarray:
 
 
 def embeddings(
-    config: StrategyConfig,
+    config: TowersConfig,
     params: Mapping[str, Any],
     masking: Masking = "time",
     batch_size: int = 12,
@@ -89,7 +89,7 @@ def embeddings(
     return [np.asarray(x[0]) for x in out]
 
 
-def counts(config: StrategyConfig) -> MuseumSizes:
+def counts(config: TowersConfig) -> MuseumSizes:
     """MuseumSizes of the golden museums."""
     return MuseumSizes.of(features(config))
 

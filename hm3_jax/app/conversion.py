@@ -14,7 +14,7 @@ from hm3_jax.interop import hub
 from hm3_jax.interop.release_folder import write_release_folder
 from hm3_jax.learn.saved import checkpoint
 from hm3_jax.learn.saved.checkpoint import Checkpoint
-from hm3_jax.nn.strategy import ConvConfig, Masking
+from hm3_jax.nn.strategy import ConvConfig, Masking, TowersConfig, hm3_strategy
 
 Form = Literal["pytorch", "orbax", "shared"]
 FORMS = list(get_args(Form))
@@ -93,11 +93,15 @@ def _write(asked: Conversion, folder: Path, saved: Checkpoint) -> str | None:
                 checkpoint.save(partial, "best", kept)
             return None
         case "pytorch":
-            write_release_folder(asked.output, model.config, model.params)
+            write_release_folder(asked.output, hm3_strategy(model.config), model.params)
         case "shared":
             where = share(saved, folder, asked.output, asked.push)
-    museum = model.config.museum
-    if isinstance(museum, ConvConfig) and museum.masking == "time":
+    config = model.config
+    if (
+        isinstance(config, TowersConfig)
+        and isinstance(config.museum, ConvConfig)
+        and config.museum.masking == "time"
+    ):
         warnings.warn(
             f"{asked.source}: this 1-D CNN masks time; the published release masks "
             "channels and will embed the same museums otherwise",

@@ -146,7 +146,7 @@ def _write(
     """Writes metrics, embeddings and tables; lines about them."""
     evaluation.write(folder)
     tested, themes = evaluation.tested, evaluation.themes
-    ranking = Ranking.of(tested.descriptions, tested.museums)
+    ranking = Ranking.of(tested.descriptions, tested.museums, tested.scores)
     scores = query_scores(ranking, themes, by_theme=DIRECTIONS)
     first = first_ranked(ranking, max(_FIRST, settings.top_k))
     top = first["t2s"][:, :_FIRST]
@@ -184,5 +184,6 @@ def _without_embeddings(evaluation: Evaluation) -> Evaluation:
         evaluation.tested,
         descriptions=evaluation.tested.descriptions[:0],
         museums=evaluation.tested.museums[:0],
+        scores=None,
     )
     return dataclasses.replace(evaluation, tested=tested)

@@ -14,6 +14,7 @@ from hm3_jax.data.concepts import MODEL as CONCEPTS
 from hm3_jax.data.concepts import ConceptEncoder
 from hm3_jax.data.store import FeatureStore
 from hm3_jax.learn.evaluation.text_tower import QueryTower
+from hm3_jax.nn.strategy import hm3_strategy
 from hm3_jax.nn.strategy_json import parse_strategy
 from hm3_jax.objective.late_interaction import QueryVectors
 from hm3_jax.retrieval.exact import unit
@@ -77,7 +78,7 @@ class QueryEncoder:
             ModuleNotFoundError: If the encoder takes PyTorch, which is not installed.
         """
         facts = index.manifest.facts
-        config = parse_strategy(facts.model["strategy"], str(index.path))
+        config = hm3_strategy(parse_strategy(facts.model["strategy"], str(index.path)))
         tower = QueryTower(config.text, load(index.files[TEXT_TOWER]))
         encoder = facts.encoder
         return cls(

@@ -19,6 +19,7 @@ from hm3_jax.files.json_files import json_text
 from hm3_jax.files.lines import text_file, write_text
 from hm3_jax.learn.evaluation.text_tower import QueryTower
 from hm3_jax.learn.model import Model
+from hm3_jax.nn.strategy import hm3_strategy
 from hm3_jax.objective.metric_table import (
     METRICS,
     Relevance,
@@ -101,7 +102,7 @@ class QueryRanker:
                 names its place.
         """
         params = jax.tree.map(np.asarray, dict(model.params["text"]))
-        tower = QueryTower(model.config.text, params)
+        tower = QueryTower(hm3_strategy(model.config).text, params)
         encoder = QueryEncoder(self._describe, tower, self._dtype)
         embedded = []
         for query in self._queries:

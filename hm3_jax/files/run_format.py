@@ -56,3 +56,8 @@ def embedding_names(attempt: int) -> tuple[str, str]:
     ('try_2_descriptions', 'try_2_museums')
     """
     return f"try_{attempt}_descriptions", f"try_{attempt}_museums"
+
+
+def scores_name(attempt: int) -> str:
+    """Name in `TEST_ARRAYS` of a try's scores of all pairs, where it has them."""
+    return f"try_{attempt}_scores"

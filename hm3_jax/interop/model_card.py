@@ -13,7 +13,7 @@ from hm3_jax.nn.strategy import (
     MuseumConfig,
     PoolConfig,
     RecurrentConfig,
-    StrategyConfig,
+    TowersConfig,
 )
 from hm3_jax.objective.metric_table import BY_KEY
 
@@ -32,7 +32,7 @@ _DIRECTIONS = {"t2s": "museums for a description", "s2t": "descriptions for a mu
 _TAGS = ("museums", "text-to-museum-retrieval", "cross-modal-retrieval", "hm3", "jax")
 
 
-def model_card(config: StrategyConfig, facts: SharedFacts, name: str | None) -> str:
+def model_card(config: TowersConfig, facts: SharedFacts, name: str | None) -> str:
     """Writes the card of a model.
 
     Args:
@@ -57,7 +57,7 @@ def model_card(config: StrategyConfig, facts: SharedFacts, name: str | None) -> 
     return "\n\n".join(sections) + "\n"
 
 
-def _front_matter(config: StrategyConfig, facts: SharedFacts, title: str) -> str:
+def _front_matter(config: TowersConfig, facts: SharedFacts, title: str) -> str:
     origin = facts.origin
     tags = dict.fromkeys([*_TAGS, *(origin.tags if origin else ()), config.name])
     matter: dict[str, Any] = {
@@ -93,7 +93,7 @@ def _data_set(origin: Origin) -> str:
     return origin.dataset_name + kinds.get(origin.dataset_kind, "")
 
 
-def _what_it_is(config: StrategyConfig, facts: SharedFacts) -> str:
+def _what_it_is(config: TowersConfig, facts: SharedFacts) -> str:
     scene = f"all items of all rooms by {_part(config.museum)}"
     if config.room is not None:
         scene = (
@@ -128,7 +128,7 @@ def _part(part: MuseumConfig) -> str:
             return f"a 1-D CNN (kernel {part.kernel_size}) of {part.channels}"
 
 
-def _features(config: StrategyConfig, facts: SharedFacts) -> str:
+def _features(config: TowersConfig, facts: SharedFacts) -> str:
     if facts.feature_facts is None:
         return (
             "Which model its features have to come from is not recorded; their sizes "
@@ -225,7 +225,7 @@ def _usage(name: str | None) -> str:
     )
 
 
-def _limits(config: StrategyConfig, facts: SharedFacts) -> str:
+def _limits(config: TowersConfig, facts: SharedFacts) -> str:
     limits = [
         "It reads features, not pictures or texts: those of another model than named "
         "above give vectors without meaning.",

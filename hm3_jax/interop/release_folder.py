@@ -15,7 +15,7 @@ from hm3_jax.files.errors import naming
 from hm3_jax.files.json_files import read_json
 from hm3_jax.files.lines import write_text
 from hm3_jax.interop import torch_files, torch_weights
-from hm3_jax.nn.strategy import StrategyConfig
+from hm3_jax.nn.strategy import TowersConfig, hm3_strategy
 from hm3_jax.nn.strategy_json import parse_strategy, strategy_text
 
 CONFIG_FILE = "config.json"
@@ -41,11 +41,16 @@ _HUGGING_FACE_KEYS = frozenset(
 )
 
 
-def _read_config(path: Path) -> StrategyConfig:
+def _read_config(path: Path) -> TowersConfig:
     value = read_json(path)
     if isinstance(value, dict):
         value = {k: v for k, v in value.items() if k not in _HUGGING_FACE_KEYS}
-    return parse_strategy(value, path)
+    try:
+        return hm3_strategy(parse_strategy(value, path))
+    except ValueError as error:
+        raise ValueError(
+            str(error) if str(path) in str(error) else f"{path}: {error}"
+        ) from None
 
 
 def _weight_file(folder: Path) -> Path:
@@ -57,7 +62,7 @@ def _weight_file(folder: Path) -> Path:
     )
 
 
-def read_release_folder(folder: str | Path) -> tuple[StrategyConfig, dict[str, Any]]:
+def read_release_folder(folder: str | Path) -> tuple[TowersConfig, dict[str, Any]]:
     """Reads a checkpoint folder of the release.
 
     Args:
@@ -85,7 +90,7 @@ def read_release_folder(folder: str | Path) -> tuple[StrategyConfig, dict[str, A
 
 
 def write_release_folder(
-    folder: str | Path, config: StrategyConfig, params: Mapping[str, Any]
+    folder: str | Path, config: TowersConfig, params: Mapping[str, Any]
 ) -> None:
     """Writes a checkpoint folder that the release's `from_pretrained` takes.
 
@@ -103,7 +108,7 @@ def write_release_folder(
 
 
 def write_release_files(
-    folder: Path, config: StrategyConfig, params: Mapping[str, Any]
+    folder: Path, config: TowersConfig, params: Mapping[str, Any]
 ) -> None:
     """Writes `config.json` and `model.safetensors` into a folder.
 

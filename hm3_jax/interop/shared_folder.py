@@ -25,7 +25,7 @@ from hm3_jax.interop.shared_facts import (
     facts_text,
     read_facts,
 )
-from hm3_jax.nn.strategy import StrategyConfig
+from hm3_jax.nn.strategy import TowersConfig
 
 _CARD = "README.md"
 # The card is for people to change.
@@ -34,7 +34,7 @@ _CHECKED = (CONFIG_FILE, WEIGHT_FILES[0])
 
 def write_shared_files(
     folder: Path,
-    config: StrategyConfig,
+    config: TowersConfig,
     params: Mapping[str, Any],
     facts: SharedFacts,
     name: str | None = None,
@@ -59,7 +59,7 @@ def write_shared_files(
 
 def read_shared_folder(
     folder: Path,
-) -> tuple[StrategyConfig, dict[str, Any], SharedFacts]:
+) -> tuple[TowersConfig, dict[str, Any], SharedFacts]:
     """Reads a folder that `write_shared_files` filled.
 
     Returns:

@@ -18,7 +18,7 @@ from hm3_jax.nn.strategy import (
     MuseumConfig,
     PoolConfig,
     RecurrentConfig,
-    StrategyConfig,
+    TowersConfig,
 )
 
 _TEXT = "model_desc_pov"
@@ -115,7 +115,7 @@ def _model(prefix: str, part: MuseumConfig, path: str) -> Iterator[_Leaf]:
             return _conv(prefix, part, path)
 
 
-def _leaves(config: StrategyConfig) -> list[_Leaf]:
+def _leaves(config: TowersConfig) -> list[_Leaf]:
     leaves = list(_model(_TEXT, config.text, "text"))
     prefix = _SCENE
     if config.room is not None:
@@ -127,7 +127,7 @@ def _leaves(config: StrategyConfig) -> list[_Leaf]:
 
 def _check(
     what: str,
-    config: StrategyConfig,
+    config: TowersConfig,
     found: Mapping[str, np.ndarray],
     expected: Mapping[str, _Shape],
     optional: Mapping[str, _Shape],
@@ -154,9 +154,7 @@ def _check(
         )
 
 
-def from_torch(
-    state: Mapping[str, np.ndarray], config: StrategyConfig
-) -> dict[str, Any]:
+def from_torch(state: Mapping[str, np.ndarray], config: TowersConfig) -> dict[str, Any]:
     """Turns a torch state of the release into our parameters.
 
     Args:
@@ -205,9 +203,7 @@ def _flatten(params: Mapping[str, Any], prefix: str = "") -> dict[str, np.ndarra
     return flat
 
 
-def to_torch(
-    params: Mapping[str, Any], config: StrategyConfig
-) -> dict[str, np.ndarray]:
+def to_torch(params: Mapping[str, Any], config: TowersConfig) -> dict[str, np.ndarray]:
     """Turns our parameters into a torch state of the release.
 
     Args:

@@ -13,10 +13,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from jaxtyping import Array, Bool, Float, Int
 
-from hm3_jax.nn.strategy import StrategyConfig
+from hm3_jax.nn.interaction_strategy import LateInteractionConfig
+from hm3_jax.nn.late_interaction import InteractionTowers
+from hm3_jax.nn.strategy import StrategyConfig, TowersConfig
 from hm3_jax.nn.towers import TwoTowers
+from hm3_jax.objective.interaction_scores import LateInteraction
 from hm3_jax.objective.similarity import CosineScores, Scores
+
+Towers = TwoTowers | InteractionTowers
 
 SCORES, LOSS = "scores", "loss"
 """Names of parameters that are not the towers'."""
@@ -51,9 +57,16 @@ class Model:
         return stack_params(self.config, [self.params])
 
 
+def _built(config: StrategyConfig, rngs: nnx.Rngs) -> Towers:
+    if isinstance(config, LateInteractionConfig):
+        return InteractionTowers(config, rngs=rngs)
+    assert isinstance(config, TowersConfig)
+    return TwoTowers(config, rngs=rngs)
+
+
 @functools.cache
 def _abstract(config: StrategyConfig):
-    return nnx.eval_shape(lambda: TwoTowers(config, rngs=nnx.Rngs(0)))
+    return nnx.eval_shape(lambda: _built(config, nnx.Rngs(0)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,9 +87,55 @@ class ModelSpec:
     @property
     def scores(self) -> Scores:
         """Scores between what the towers make of descriptions and museums."""
+        if isinstance(self.config, LateInteractionConfig):
+            return LateInteraction(self.config.sharpness)
         return CosineScores()
 
-    def towers(self, params: Mapping[str, Any]) -> TwoTowers:
+    @property
+    def compares_parts(self) -> bool:
+        """Whether sentences are compared with items, rather than vectors of all."""
+        return isinstance(self.config, LateInteractionConfig)
+
+    @property
+    def theme_weight(self) -> float:
+        """How much it counts that themes agree, unless a search says otherwise."""
+        config = self.config
+        return config.theme_weight if isinstance(config, LateInteractionConfig) else 0.0
+
+    @property
+    def has_side_loss(self) -> bool:
+        """Whether `side_loss` is to be added to the loss of the scores."""
+        config = self.config
+        return isinstance(config, LateInteractionConfig) and bool(config.themes)
+
+    def side_loss(
+        self,
+        text: Any,
+        scene: Any,
+        themes: Int[Array, " batch"],
+        valid: Bool[Array, " batch"],
+    ) -> Float[Array, ""]:
+        """What training lowers besides the loss of the scores: errors of themes.
+
+        Args:
+            text: what the text tower made of a batch.
+            scene: what the scene tower made of it.
+            themes: of the batch.
+            valid: places that hold a museum.
+
+        Returns:
+            Sum over the valid ones.
+        """
+        assert isinstance(self.config, LateInteractionConfig)
+        known = valid & (themes < (self.config.themes or 0))
+        total = jnp.float32(0)
+        for side in (text, scene):
+            own = jnp.where(known, themes, 0)[:, None]
+            likely = jnp.take_along_axis(side.themes, own, axis=1)[:, 0]
+            total = total - jnp.sum(jnp.where(known, likely, 0))
+        return total
+
+    def towers(self, params: Mapping[str, Any]) -> Towers:
         """The towers with their parameters, without axes in front."""
         own = {name: x for name, x in params.items() if name not in (SCORES, LOSS)}
         return nnx.merge(nnx.graphdef(_abstract(self.config)), own)
@@ -100,7 +159,7 @@ def draw_params(config: StrategyConfig, keys: jax.Array) -> dict[str, Any]:
     """
 
     def draw(key):
-        model = TwoTowers(config, rngs=nnx.Rngs(params=key))
+        model = _built(config, nnx.Rngs(params=key))
         return {**nnx.to_pure_dict(nnx.state(model, nnx.Param)), **_of_scores(config)}
 
     return jax.vmap(draw)(keys)

@@ -122,6 +122,13 @@ class TrainSettings:
     loss_delta: float | None = _setting(
         None, "How much lower counts for it (0).", at_least=0
     )
+    partial_descriptions: float = _setting(
+        0.0,
+        "Share of the descriptions that each epoch replaces by some consecutive "
+        "sentences of theirs, drawn anew, as people type only a few.",
+        at_least=0,
+        at_most=1,
+    )
     cnn1d_masking: Masking = _setting(
         "time",
         "What the 1-D CNN masks; channels is the published release's way, for "

@@ -65,22 +65,30 @@ def take_sets(
     sets: Int[Array, " sets"],
     present: Bool[Array, " sets"],
     capacity: int,
+    spans: Int[Array, "sets 2"] | None = None,
 ) -> tuple[Int[Array, " capacity"], Int[Array, " sets"]]:
-    """Row numbers of chosen sets of a large ragged column.
+    """Row numbers of chosen sets of a large ragged column, or of parts of them.
 
     Args:
         offsets: rows `offsets[i]:offsets[i + 1]` of the column belong to its set i.
         sets: chosen sets, int32; any value where `present` is False.
         present: False for places of the batch that are not filled.
         capacity: static number of rows to return.
+        spans: of each chosen set its first row that is wanted and how many; all rows
+            where the first is negative, or everywhere without it.
 
     Returns:
         The rows of the column, set after set, int32 (capacity,), 0 past the last one;
-        and the number of rows of each chosen set, int32 (sets,), 0 where not present.
+        and the number of these of each chosen set, int32 (sets,), 0 where not present.
     """
     chosen = jnp.where(present, sets, 0)
-    lengths = jnp.where(present, offsets[chosen + 1] - offsets[chosen], 0)
-    shift = offsets[chosen] - (jnp.cumsum(lengths) - lengths)
+    starts, lengths = offsets[chosen], offsets[chosen + 1] - offsets[chosen]
+    if spans is not None:
+        first, count = spans[:, 0], spans[:, 1]
+        starts = starts + jnp.maximum(first, 0)
+        lengths = jnp.where(first < 0, lengths, count)
+    lengths = jnp.where(present, lengths, 0)
+    shift = starts - (jnp.cumsum(lengths) - lengths)
     owner = row_owner(lengths, capacity)
     filled = owner < sets.shape[0]
     rows = jnp.arange(capacity, dtype=jnp.int32)

@@ -5,10 +5,11 @@ each with up to three sets of input kinds. A name is taken apart into `NameParts
 code branches on a whole name.
 
 The parts are frozen dataclasses that hold only when sound: every constructor checks
-what its part can know alone, `StrategyConfig` what the parts must agree on. So a
+what its part can know alone, `TowersConfig` what the parts must agree on. So a
 configuration that exists can be built into towers.
 """
 
+import abc
 import dataclasses
 import difflib
 from collections.abc import Mapping
@@ -276,8 +277,65 @@ def _sizes_text(kinds: Mapping[str, int]) -> str:
     return ", ".join(f"{kind} of {size}" for kind, size in kinds.items())
 
 
+class StrategyConfig(abc.ABC):
+    """What a model is built from, whatever its family.
+
+    Frozen and hashable, for `static_argnames`.
+
+    Attributes:
+        name: of the strategy, as its file says it.
+    """
+
+    name: str
+
+    @property
+    @abc.abstractmethod
+    def inputs(self) -> Mapping[str, int]:
+        """Features of a sentence ("sentences") and of an item of each kind it reads."""
+
+    @property
+    def uses(self) -> tuple[str, ...]:
+        """Kinds of items that it reads, in the order of `ROOM_KINDS`."""
+        return tuple(kind for kind in ROOM_KINDS if kind in self.inputs)
+
+    @property
+    @abc.abstractmethod
+    def embedding_size(self) -> int:
+        """Features of the space that descriptions and museums are compared in."""
+
+    @property
+    def file_stem(self) -> str:
+        """Stem of the strategy's file."""
+        return self.name
+
+    @property
+    def recurrence(self) -> Literal["rooms", "views"] | None:
+        """What a recurrent model of the museum steps over; None without one."""
+        return None
+
+    @property
+    def cnn1d_masking(self) -> Masking:
+        """Masking of a 1-D CNN; "time" where there is none."""
+        return "time"
+
+    def masked(self, masking: Masking) -> "StrategyConfig":
+        """The same strategy with another masking of its 1-D CNN, if it has one."""
+        del masking
+        return self
+
+    def trained_on(self, themes: int, museums: int) -> "StrategyConfig":
+        """The same with what it takes from a training split.
+
+        Args:
+            themes: of the store.
+            museums: of its training split.
+        """
+        del themes, museums
+        return self
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class StrategyConfig:
+class TowersConfig(StrategyConfig):
     """A strategy of HM3: a text tower and a scene tower into one space.
 
     Attributes:
@@ -352,7 +410,7 @@ class StrategyConfig:
         """Masking of the 1-D CNN; "time" where there is none."""
         return self.museum.masking if isinstance(self.museum, ConvConfig) else "time"
 
-    def masked(self, masking: Masking) -> "StrategyConfig":
+    def masked(self, masking: Masking) -> "TowersConfig":
         """The same strategy with another masking of its 1-D CNN, if it has one."""
         if not isinstance(self.museum, ConvConfig):
             return self
@@ -365,9 +423,17 @@ class StrategyConfig:
         return self.room is None
 
     @property
-    def uses(self) -> tuple[str, ...]:
-        """Input kinds of the scene tower, in the order of `ROOM_KINDS`."""
-        return tuple(input_kinds(self.museum if self.room is None else self.room))
+    def inputs(self) -> Mapping[str, int]:
+        """Features of a sentence and of an item of each kind."""
+        kinds = input_kinds(self.museum if self.room is None else self.room)
+        return {"sentences": self.text.in_size, **kinds}
+
+    @property
+    def recurrence(self) -> Literal["rooms", "views"] | None:
+        """What the museum's recurrent model steps over; None without one."""
+        if not isinstance(self.museum, RecurrentConfig):
+            return None
+        return "views" if self.flat else "rooms"
 
     @property
     def file_stem(self) -> str:
@@ -378,3 +444,17 @@ class StrategyConfig:
     def embedding_size(self) -> int:
         """Features of the space both towers embed into."""
         return self.text.vector_size
+
+
+def hm3_strategy(config: StrategyConfig) -> TowersConfig:
+    """A strategy of HM3, where nothing else will do.
+
+    Raises:
+        ValueError: it is of another family.
+    """
+    if not isinstance(config, TowersConfig):
+        raise ValueError(
+            f"expected one of HM3's strategies, found {config.name}, which the "
+            "published release does not have"
+        )
+    return config

@@ -18,7 +18,7 @@ from hm3_jax.nn.strategy import (
     NameParts,
     PoolConfig,
     RecurrentConfig,
-    StrategyConfig,
+    TowersConfig,
     parse_name,
 )
 from hm3_jax.nn.strategy_json import strategy_text
@@ -93,7 +93,7 @@ class _Composer:
         self.used.add(flag)
         return flag in self._choices.chosen
 
-    def compose(self, name: str, parts: NameParts, cell: Cell) -> StrategyConfig:
+    def compose(self, name: str, parts: NameParts, cell: Cell) -> TowersConfig:
         out_size = self._size(name, "output_feature_size")
         text = RecurrentConfig(
             cell=cell,
@@ -113,7 +113,7 @@ class _Composer:
             room = PoolConfig(kinds=kinds, size=size, out_size=last)
             kinds = {"views": room.vector_size}
         museum = self._museum(name, parts, cell, kinds, out_size)
-        return StrategyConfig(name=name, text=text, room=room, museum=museum)
+        return TowersConfig(name=name, text=text, room=room, museum=museum)
 
     def _museum(
         self,
@@ -141,7 +141,7 @@ class _Composer:
         )
 
 
-def compose_strategies(choices: Choices) -> list[StrategyConfig]:
+def compose_strategies(choices: Choices) -> list[TowersConfig]:
     """Composes every strategy that the choices name.
 
     Args:
@@ -183,7 +183,7 @@ def compose_strategies(choices: Choices) -> list[StrategyConfig]:
 
 
 def write_strategies(
-    folder: str | Path, configs: Sequence[StrategyConfig], *, overwrite: bool = False
+    folder: str | Path, configs: Sequence[TowersConfig], *, overwrite: bool = False
 ) -> list[Path]:
     """Writes strategy files, all or none where one is in the way.
 

@@ -1,4 +1,4 @@
-"""Strategy files: the published JSON schema <-> `StrategyConfig`.
+"""Strategy files: the published JSON schema <-> `TowersConfig`.
 
 The schema has `strategy_name`, `uses_flattened_hierarchy` and the sizes in `ee_args`.
 `parse_strategy` and `to_json` are inverse up to the order of keys. Flat and by-room
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from hm3_jax.files.json_files import read_json
+from hm3_jax.nn.interaction_strategy import INTERACTION_NAMES, LateInteractionConfig
 from hm3_jax.nn.strategy import (
     Cell,
     ConvConfig,
@@ -22,6 +23,7 @@ from hm3_jax.nn.strategy import (
     PoolConfig,
     RecurrentConfig,
     StrategyConfig,
+    TowersConfig,
     check_size,
     input_kinds,
     parse_name,
@@ -63,6 +65,7 @@ _BY_ROOM: dict[Museum, _Spelling] = {
 _ART = {"images": "image_art_in_channels", "videos": "video_art_in_channels"}
 _ROOM = "roomModelArgs"
 _SEQUENCE = "scenesSequenceModelArgs"
+_FLAT_KEY = "uses_flattened_hierarchy"
 
 # A key of every published file that is always null.
 _AUDIO_VIDEO = "uses_audio_video_features"
@@ -166,7 +169,7 @@ def _read_museum(
     return _read_conv(fields, spelling, kinds)
 
 
-def _read_args(args: _Fields, name: str, parts: NameParts) -> StrategyConfig:
+def _read_args(args: _Fields, name: str, parts: NameParts) -> TowersConfig:
     cell: Cell = "lstm" if args.flag("useLSTM") else "gru"
     text = _read_recurrent(args, _TEXT, args.size(_TEXT.views), cell)
     room = None
@@ -185,26 +188,41 @@ def _read_args(args: _Fields, name: str, parts: NameParts) -> StrategyConfig:
     museum = _read_museum(of_museum, spelling, parts.museum, kinds, cell)
     of_museum.close()
     args.close()
-    return StrategyConfig(name=name, text=text, room=room, museum=museum)
+    return TowersConfig(name=name, text=text, room=room, museum=museum)
 
 
 def _read(value: object) -> StrategyConfig:
     top = _Fields("strategy", value)
     name = top.take("strategy_name")
+    if name in INTERACTION_NAMES:
+        return _read_interaction(name, top)
     parts = parse_name(name)
-    flat = top.flag("uses_flattened_hierarchy")
+    flat = top.flag(_FLAT_KEY)
     if flat == parts.by_room:
         raise ValueError(
-            f"uses_flattened_hierarchy is {json.dumps(flat)} but "
+            f"{_FLAT_KEY} is {json.dumps(flat)} but "
             f"strategy_name {name} is {'by room' if parts.by_room else 'flat'}"
         )
     args = _Fields("ee_args", top.take("ee_args"))
+    _close(top)
+    return _read_args(args, name, parts)
+
+
+def _read_interaction(name: str, top: _Fields) -> LateInteractionConfig:
+    if top.has(_FLAT_KEY) and top.flag(_FLAT_KEY):
+        raise ValueError(f"{_FLAT_KEY} is true but strategy_name {name} is by room")
+    args = top.take("ee_args")
+    _close(top)
+    return LateInteractionConfig.from_args(name, args)
+
+
+def _close(top: _Fields) -> None:
+    """Takes keys that never say anything, and refuses all others."""
     if top.has(_AUDIO_VIDEO) and top.take(_AUDIO_VIDEO):
         raise ValueError(f"{_AUDIO_VIDEO} must be null: no tower reads audio")
     if top.has("transformers_version"):
         top.take("transformers_version")
     top.close()
-    return _read_args(args, name, parts)
 
 
 def parse_strategy(
@@ -277,6 +295,13 @@ def to_json(config: StrategyConfig) -> dict[str, Any]:
     Returns:
         An object that `json.dump` takes, without the keys that never say anything.
     """
+    if isinstance(config, LateInteractionConfig):
+        return {
+            "strategy_name": config.name,
+            _FLAT_KEY: False,
+            "ee_args": config.to_args(),
+        }
+    assert isinstance(config, TowersConfig)
     parts = parse_name(config.name)
     args: dict[str, Any] = {"useLSTM": config.text.cell == "lstm"}
     args |= _write_part(config.text, _TEXT)
@@ -291,7 +316,7 @@ def to_json(config: StrategyConfig) -> dict[str, Any]:
         )
     return {
         "strategy_name": config.name,
-        "uses_flattened_hierarchy": config.flat,
+        _FLAT_KEY: config.flat,
         "ee_args": args,
     }
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import jax
 from flax import nnx
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from hm3_jax.nn.convolution import ConvEncoder
 from hm3_jax.nn.packing import Packing
@@ -17,7 +17,7 @@ from hm3_jax.nn.strategy import (
     MuseumConfig,
     PoolConfig,
     RecurrentConfig,
-    StrategyConfig,
+    TowersConfig,
 )
 
 Encoder = RecurrentEncoder | ConvEncoder | SetPool
@@ -31,10 +31,12 @@ class Descriptions:
     Attributes:
         sentences: sentence features of each description.
         packing: layout for the recurrence over sentences.
+        complete: whether the sentences are the whole description, bool (museums,).
     """
 
     sentences: Ragged
     packing: Packing
+    complete: Bool[Array, " museums"]
 
 
 @jax.tree_util.register_dataclass
@@ -88,7 +90,7 @@ class ByRoomTower(nnx.Module):
 class TwoTowers(nnx.Module):
     """Text tower and scene tower of one strategy, into one space."""
 
-    def __init__(self, config: StrategyConfig, *, rngs: nnx.Rngs):
+    def __init__(self, config: TowersConfig, *, rngs: nnx.Rngs):
         """Draws the parameters of both towers.
 
         Args:
@@ -102,12 +104,18 @@ class TwoTowers(nnx.Module):
         else:
             self.scene = ByRoomTower(SetPool(config.room, rngs=rngs), museum)
 
-    def embed_descriptions(self, batch: Descriptions) -> Float[Array, "museums d"]:
-        """Embeds every description."""
+    def embed_descriptions(
+        self, batch: Descriptions, key: Array | None = None
+    ) -> Float[Array, "museums d"]:
+        """Embeds every description; nothing is drawn, in training neither."""
+        del key
         return self.text({"sentences": batch.sentences}, batch.packing)
 
-    def embed_scenes(self, batch: Scenes) -> Float[Array, "museums d"]:
-        """Embeds every museum."""
+    def embed_scenes(
+        self, batch: Scenes, key: Array | None = None
+    ) -> Float[Array, "museums d"]:
+        """Embeds every museum; nothing is drawn, in training neither."""
+        del key
         return self.scene(batch)
 
 

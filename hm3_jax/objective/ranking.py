@@ -113,6 +113,33 @@ def query_scores(
     )
 
 
+def matrix_scores(
+    similarity: Float[Array, "n n"], themes: Int[Array, " n"], *, block_size: int
+) -> tuple[QueryScores, QueryScores]:
+    """`query_scores` of similarities that are there already.
+
+    Args:
+        similarity: of descriptions (rows) and museums; entry ``[i, i]`` is of a pair.
+        themes: int32 theme of each museum.
+        block_size: queries ranked at a time in each direction.
+    """
+    count = themes.shape[0]
+    blocks = -(-count // block_size)
+    # The last block repeats the last query; what it yields for it is cut off.
+    rows = jnp.minimum(jnp.arange(blocks * block_size, dtype=jnp.int32), count - 1)
+
+    def rank_block(rows: Int[Array, " block"]) -> tuple[QueryScores, QueryScores]:
+        return (
+            _score(similarity[rows], rows, themes, count),
+            _score(similarity[:, rows].T, rows, themes, count),
+        )
+
+    ranked = lax.map(rank_block, rows.reshape(blocks, block_size))
+    return jax.tree.map(
+        lambda x: x.reshape(blocks * block_size, *x.shape[2:])[:count], ranked
+    )
+
+
 def _own_rank(
     similarity: Float[Array, "block n"],
     rows: Int[Array, " block"],

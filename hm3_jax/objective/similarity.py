@@ -24,11 +24,14 @@ Parameters = Mapping[str, Any]
 class Scores(abc.ABC):
     """One definition of a score, for training, validation, metrics and index.
 
-    Frozen and hashable, for `static_argnames`. What a model makes of a description or
-    a museum may be any tree of arrays that have it as their leading axis: one vector,
-    or several and a mask. Parameters (a sharpness, a bias) are trained with the
-    model's and saved in its checkpoints.
+    Frozen and hashable, for `static_argnames`. What a model makes of descriptions or
+    museums may be any tree of arrays, whose leading axis is theirs unless `count`,
+    `masked` and `gathered` say otherwise. Parameters (a sharpness, a bias) are trained
+    with the model's and saved in its checkpoints.
     """
+
+    costly = False
+    """Whether devices that share a batch share its comparisons too."""
 
     def parameters(self) -> dict[str, Any]:
         """Initial parameters of the scores' own; none unless they say otherwise."""
@@ -55,44 +58,77 @@ class Scores(abc.ABC):
             params: as for `prepare`.
         """
 
-    def __call__(
-        self,
-        descriptions: Any,
-        museums: Any,
-        valid: Bool[Any, " batch"] | None = None,
-        params: Parameters | None = None,
-    ) -> Float[Any, "batch batch"]:
-        """Scores of every description of a batch with every museum of it.
-
-        Args:
-            descriptions: embedded descriptions.
-            museums: embedded museums; row ``i`` belongs to description ``i``.
-            valid: rows that hold a pair. The others are replaced by zeros first, so
-                that whatever stands in the padding, NaN included, reaches neither the
-                values nor the gradient of the rest. Without it, every row counts.
-            params: as `parameters` gives them, after some training; those without it.
+    def count(self, embedded: Any) -> int:
+        """Number of descriptions or museums, places without one included.
 
         Raises:
-            ValueError: the two are not of one number of rows.
+            ValueError: arrays disagree.
+        """
+        import jax
+
+        counts = {len(x) for x in jax.tree.leaves(embedded)}
+        if len(counts) != 1:
+            raise ValueError(
+                f"expected arrays of one length, found {_shapes(embedded)}"
+            )
+        return counts.pop()
+
+    def masked(self, embedded: Any, valid: Bool[Any, " batch"]) -> Any:
+        """Zeros where there is no description or museum, whatever stands there.
+
+        Args:
+            embedded: a batch, NaN in its padding included.
+            valid: places that hold one.
         """
         import jax
         import jax.numpy as jnp
 
-        rows = [{len(x) for x in jax.tree.leaves(t)} for t in (descriptions, museums)]
-        if rows[0] != rows[1] or len(rows[0]) != 1:
-            raise ValueError(
-                "expected descriptions and museums of one batch, found "
-                f"{_shapes(jax.tree.leaves(descriptions))} and "
-                f"{_shapes(jax.tree.leaves(museums))}"
-            )
+        def kept(x: Any) -> Any:
+            return jnp.where(valid.reshape(-1, *(1,) * (x.ndim - 1)), x, 0)
+
+        return jax.tree.map(kept, embedded)
+
+    def gathered(self, embedded: Any, axis: str) -> Any:
+        """Those of all devices along an axis of the mesh, inside `shard_map`."""
+        from jax import lax
+
+        return lax.all_gather(embedded, axis, tiled=True)
+
+    def __call__(
+        self,
+        descriptions: Any,
+        museums: Any,
+        valid: Bool[Any, " descriptions"] | None = None,
+        params: Parameters | None = None,
+        valid_museums: Bool[Any, " museums"] | None = None,
+    ) -> Float[Any, "descriptions museums"]:
+        """Scores of every description of a batch with every museum of it.
+
+        Args:
+            descriptions: embedded descriptions.
+            museums: embedded museums; row ``i`` belongs to description ``i``, unless
+                ``valid_museums`` is given.
+            valid: places that hold a pair. The others are replaced by zeros first, so
+                that whatever stands in the padding, NaN included, reaches neither the
+                values nor the gradient of the rest. Without it, every place counts.
+            params: as `parameters` gives them, after some training; those without it.
+            valid_museums: places that hold a museum, where the museums are more than
+                the descriptions (a device's share of them).
+
+        Raises:
+            ValueError: the two are not of one number.
+        """
+        if valid_museums is None:
+            valid_museums = valid
+            if self.count(descriptions) != self.count(museums):
+                raise ValueError(
+                    "expected descriptions and museums of one batch, found "
+                    f"{_shapes(descriptions)} and {_shapes(museums)}"
+                )
         own = self.parameters() if params is None else params
-
-        if valid is not None:
-
-            def kept(x: Any) -> Any:
-                return jnp.where(valid.reshape(-1, *(1,) * (x.ndim - 1)), x, 0)
-
-            descriptions, museums = jax.tree.map(kept, (descriptions, museums))
+        if valid is not None and valid_museums is not None:
+            descriptions = self.masked(descriptions, valid)
+            museums = self.masked(museums, valid_museums)
         return self.block(
             self.prepare(descriptions, own), self.prepare(museums, own), own
         )
@@ -153,5 +189,7 @@ def unit_vectors(vectors: Float[Any, "*batch d"]) -> Float[Any, "*batch d"]:
     return vectors / xp.sqrt(squares + NORM_EPSILON)
 
 
-def _shapes(arrays: list[Any]) -> str:
-    return ", ".join(str(x.shape) for x in arrays)
+def _shapes(arrays: Any) -> str:
+    import jax
+
+    return ", ".join(str(x.shape) for x in jax.tree.leaves(arrays))

@@ -30,27 +30,37 @@ _KEPT = 2**25
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Ranking:
-    """Embeddings of a test set, in one direction.
+    """Embeddings of a test set, in one direction; or the scores of all pairs.
 
     Attributes:
         queries: unit vectors, float32 (n, d).
         items: unit vectors, float32 (n, d); row i belongs to query i.
+        scores: of all queries (rows) and items, float32, of models that compare more
+            than one vector of each, whose d is 0 here; else None.
     """
 
     queries: Float[np.ndarray, "n d"]
     items: Float[np.ndarray, "n d"]
+    scores: Float[np.ndarray, "n n"] | None = None
 
     @classmethod
     def of(
-        cls, descriptions: Float[np.ndarray, "n d"], museums: Float[np.ndarray, "n d"]
+        cls,
+        descriptions: Float[np.ndarray, "n d"],
+        museums: Float[np.ndarray, "n d"],
+        scores: Float[np.ndarray, "n n"] | None = None,
     ) -> "Ranking":
-        """Ranks museums for each description (t2s)."""
+        """Ranks museums for each description (t2s), by scores where there are some."""
+        if scores is not None:
+            return cls(descriptions, museums, scores)
         return cls(COSINE.prepare(descriptions, {}), COSINE.prepare(museums, {}))
 
     def similarity(
         self, rows: slice | Int[np.ndarray, " rows"]
     ) -> Float[np.ndarray, "rows n"]:
-        """Cosines of some queries with every item."""
+        """Cosines, or scores, of some queries with every item."""
+        if self.scores is not None:
+            return self.scores[rows]
         return COSINE.block(self.queries[rows], self.items, {})
 
 
@@ -229,6 +239,8 @@ def _falling(similarity: Float[np.ndarray, "rows n"]) -> Int[np.ndarray, "rows n
 
 def _kept(ranking: Ranking) -> Float[np.ndarray, "n n"] | None:
     """All similarities, if they are few enough to keep."""
+    if ranking.scores is not None:
+        return ranking.scores
     if len(ranking.queries) ** 2 > _KEPT:
         return None
     return ranking.similarity(slice(None))

@@ -17,13 +17,19 @@ import numpy as np
 import orjson
 from jaxtyping import Float, Int
 
-from hm3_jax.files.run_format import TEST_ARRAYS, TEST_OUTPUT, embedding_names
+from hm3_jax.files.run_format import (
+    TEST_ARRAYS,
+    TEST_OUTPUT,
+    embedding_names,
+    scores_name,
+)
 from hm3_jax.objective.metric_table import DIRECTIONS
 from hm3_jax.reporting.query_scores import Ranking, query_scores
 from hm3_jax.reporting.read_tries import theme_names
 from hm3_jax.reporting.records import Run
 
 _EMBEDDINGS = ("output_description_test", "output_pov_test")
+_SCORES = "scores"
 # What damaged archives end in: numpy checks no more of them than it must.
 _DAMAGE = (
     EOFError,
@@ -119,7 +125,8 @@ def read_tested(run: Run, *, both_by_theme: bool, embeddings: bool) -> TestedRun
         found = query_scores(ranking, themes, by_theme=wanted)
         _check_recorded(attempt.metrics, found, path, attempt.number)
         scores.append(found)
-        if embeddings and kept is None:
+        # Of a model with many vectors a museum there is nothing to draw.
+        if embeddings and kept is None and ranking.queries.shape[1]:
             kept = Embedded(attempt.number, ranking)
     return TestedRun(
         ids=ids,
@@ -171,6 +178,9 @@ def _entries(arrays: Mapping[str, np.ndarray]) -> list[Mapping[str, Any]]:
                 key: arrays[name]
                 for key, name in zip(_EMBEDDINGS, embedding_names(number), strict=True)
             },
+            _SCORES: arrays[scores_name(number)]
+            if scores_name(number) in arrays
+            else None,
         }
         for number in numbers
     ]
@@ -228,7 +238,16 @@ def _ranking(entry: Mapping[str, Any], count: int, path: Path) -> Ranking:
             f"{path}: expected descriptions and museums of one size, found "
             f"{rows[0].shape} and {rows[1].shape}"
         )
-    return Ranking.of(*rows)
+    scores = entry.get(_SCORES)
+    if scores is not None and not (
+        scores.shape == (count, count) and np.isfinite(scores).all()
+    ):
+        raise ValueError(
+            f"{path}: {_SCORES}: expected finite scores of all pairs of {count} "
+            f"museums, found an array of shape {scores.shape}"
+        )
+    described, shown = rows
+    return Ranking.of(described, shown, scores)
 
 
 def _check_recorded(

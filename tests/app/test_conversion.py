@@ -14,7 +14,7 @@ from hm3_jax.interop.torch_weights import from_torch
 from hm3_jax.learn.model import Model
 from hm3_jax.learn.saved import checkpoint
 from hm3_jax.learn.saved.checkpoint import Checkpoint
-from hm3_jax.nn.strategy import ConvConfig, Masking
+from hm3_jax.nn.strategy import ConvConfig, Masking, hm3_strategy
 from tests import golden_data
 from tests.learn import small
 
@@ -98,7 +98,8 @@ def test_the_masking_is_kept(tmp_path, masking, recwarn):
     checkpoint.save(tmp_path / "ours", "best", saved)
     shared = to(tmp_path / "ours", "orbax", tmp_path / "shared", "shared")
     again = to(shared, "shared", tmp_path / "again", "orbax")
-    assert isinstance(saved.model.config.museum, ConvConfig)
+    config = hm3_strategy(saved.model.config)
+    assert isinstance(config.museum, ConvConfig)
     for folder in (shared, again):
         assert load_checkpoint(folder).model.config.cnn1d_masking == masking
     assert len(recwarn) == (masking == "time")
@@ -119,7 +120,7 @@ def test_torch_embeds_alike(tmp_path, stem):
         torch.stack([model.description(sentences) for sentences in descriptions]),
         torch.stack([model.museum(rooms) for rooms in museums]),
     ]
-    found = golden_data.embeddings(saved.model.config, saved.model.params)
+    found = golden_data.embeddings(hm3_strategy(saved.model.config), saved.model.params)
     for ours_, theirs in zip(found, wanted, strict=True):
         assert np.abs(theirs.numpy()).max() > 0.1
         np.testing.assert_allclose(ours_, theirs.numpy(), rtol=0, atol=1e-5)

@@ -19,20 +19,20 @@ from hm3_jax.data.synthetic_plan import SyntheticConfig
 from hm3_jax.learn.model import Model, draw_params, take_run
 from hm3_jax.learn.saved import checkpoint
 from hm3_jax.learn.saved.checkpoint import Checkpoint
-from hm3_jax.nn.strategy import PoolConfig, RecurrentConfig, StrategyConfig
+from hm3_jax.nn.strategy import PoolConfig, RecurrentConfig, TowersConfig
 from hm3_jax.objective.metric_table import KEYS
 from hm3_jax.objective.metrics import retrieval_metrics
 from tests.learn import small
 
 SIZE = 16
 TEXT = RecurrentConfig(cell="gru", in_size=SIZE, hidden_size=8, bidirectional=True)
-FLAT = StrategyConfig(
+FLAT = TowersConfig(
     name="rnn_meanPoolProc",
     text=TEXT,
     room=None,
     museum=PoolConfig(kinds={"views": SIZE}, size=8, out_size=8),
 )
-BY_ROOM = StrategyConfig(
+BY_ROOM = TowersConfig(
     name="hier_by_room_rnn_meanPoolProc",
     text=TEXT,
     room=PoolConfig(kinds={"views": SIZE}, size=8, out_size=8),
@@ -40,7 +40,7 @@ BY_ROOM = StrategyConfig(
 )
 
 
-def save_model(folder: Path, config: StrategyConfig, seed: int, facts) -> None:
+def save_model(folder: Path, config: TowersConfig, seed: int, facts) -> None:
     """A model that nobody trained; ranks are ranks all the same."""
     params = draw_params(config, jax.random.split(jax.random.key(seed), 1))
     model = Model(config, take_run(params, 0), facts)

@@ -22,6 +22,7 @@ from hm3_jax.files.json_files import read_json, write_json
 from hm3_jax.interop.release_folder import write_release_folder
 from hm3_jax.interop.shared_facts import read_facts
 from hm3_jax.learn.saved import checkpoint
+from hm3_jax.nn.strategy import hm3_strategy
 from tests.commands import fail, succeed
 from tests.interop import hub_server
 from tests.interop.hub_server import Hub
@@ -167,7 +168,8 @@ def test_features_of_another_model_are_refused(shared, tmp_path):
 
 def test_a_folder_of_the_release_says_too_little(tmp_path, trained):
     model = checkpoint.load_model(trained / "try_1").model
-    write_release_folder(tmp_path / "released", model.config, model.params)
+    config = hm3_strategy(model.config)
+    write_release_folder(tmp_path / "released", config, model.params)
     with pytest.raises(ValueError, match=r"\(convert --from=pytorch makes a check"):
         load_checkpoint(tmp_path / "released")
     with pytest.raises(FileNotFoundError, match="expected a checkpoint"):

@@ -21,7 +21,7 @@ from hm3_jax.learn.saved import run_folder
 from hm3_jax.learn.saved.run_folder import TryResult
 from hm3_jax.learn.training.experiment import Experiment, Listeners
 from hm3_jax.learn.training.run_logs import EpochReport
-from hm3_jax.nn.strategy import StrategyConfig
+from hm3_jax.nn.strategy import TowersConfig
 from tests.learn import small
 
 EXPERIMENTS = [
@@ -91,7 +91,7 @@ def train(listeners: Listeners) -> None:
             listeners.tested(experiment, config, RESULTS)
 
 
-def begun(config: StrategyConfig) -> list[str]:
+def begun(config: TowersConfig) -> list[str]:
     return ["", f"{config.file_stem}: 4 runs"]
 
 

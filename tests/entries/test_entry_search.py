@@ -18,7 +18,7 @@ from hm3_jax.data.synthetic_plan import SyntheticConfig
 from hm3_jax.learn.model import Model, draw_params, take_run
 from hm3_jax.learn.saved import checkpoint
 from hm3_jax.learn.saved.checkpoint import Checkpoint
-from hm3_jax.nn.strategy import PoolConfig, RecurrentConfig, StrategyConfig
+from hm3_jax.nn.strategy import PoolConfig, RecurrentConfig, TowersConfig
 from hm3_jax.objective.metrics import score_queries
 from hm3_jax.retrieval.exact import unit
 from hm3_jax.retrieval.families import exact_search
@@ -29,7 +29,7 @@ from tests.commands import fail, succeed
 from tests.learn import small
 
 SIZE = 32
-STRATEGY = StrategyConfig(
+STRATEGY = TowersConfig(
     name="hier_by_room_rnn_meanPoolProc_video",
     text=RecurrentConfig(cell="gru", in_size=SIZE, hidden_size=12, bidirectional=True),
     room=PoolConfig(kinds={"views": SIZE, "videos": SIZE}, size=8, out_size=8),

@@ -15,7 +15,7 @@ from hm3_jax.data.store import open_store
 from hm3_jax.learn.model import Model, draw_params, take_run
 from hm3_jax.learn.saved import checkpoint
 from hm3_jax.learn.saved.checkpoint import Checkpoint
-from hm3_jax.nn.strategy import PoolConfig, RecurrentConfig, StrategyConfig
+from hm3_jax.nn.strategy import PoolConfig, RecurrentConfig, TowersConfig
 from hm3_jax.objective.metrics import score_queries
 from hm3_jax.retrieval.families import exact_search
 from hm3_jax.retrieval.index import open_index
@@ -27,7 +27,7 @@ from tests.learn import small
 pytest.importorskip("open_clip", reason="needs open_clip")
 
 MUSEUMS, SIZE = 12, 24
-STRATEGY = StrategyConfig(
+STRATEGY = TowersConfig(
     name="hier_by_room_rnn_meanPoolProc",
     text=RecurrentConfig(cell="gru", in_size=SIZE, hidden_size=12, bidirectional=True),
     room=PoolConfig(kinds={"views": SIZE}, size=8, out_size=8),

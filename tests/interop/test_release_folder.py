@@ -7,6 +7,7 @@ from safetensors.numpy import load_file, save_file
 
 from hm3_jax.interop.release_folder import read_release_folder, write_release_folder
 from hm3_jax.interop.torch_weights import from_torch
+from hm3_jax.nn.strategy import hm3_strategy
 from hm3_jax.nn.strategy_json import load_strategy
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -32,7 +33,7 @@ def state():
 
 @pytest.fixture
 def config():
-    return load_strategy(GOLDEN / f"{STEM}.json")
+    return hm3_strategy(load_strategy(GOLDEN / f"{STEM}.json"))
 
 
 @pytest.fixture

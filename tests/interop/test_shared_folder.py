@@ -14,11 +14,12 @@ import yaml
 from hm3_jax.interop.shared_facts import FACTS_FILE, Origin, SharedFacts, Tries
 from hm3_jax.interop.shared_folder import read_shared_folder, write_shared_files
 from hm3_jax.interop.torch_weights import from_torch
+from hm3_jax.nn.strategy import hm3_strategy
 from hm3_jax.nn.strategy_json import load_strategy
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 STEM = "hier_by_room_rnn_meanPoolProc_cnn1d_video"
-CONFIG = load_strategy(GOLDEN / f"{STEM}.json")
+CONFIG = hm3_strategy(load_strategy(GOLDEN / f"{STEM}.json"))
 METRICS = {"t2s_R@1": 37.5, "t2s_mAP": 100 / 3, "s2t_median_rank": 4.5}
 ORIGIN = Origin(
     experiment="STL",

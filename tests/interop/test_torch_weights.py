@@ -7,6 +7,7 @@ import pytest
 from flax import nnx
 
 from hm3_jax.interop.torch_weights import from_torch, to_torch
+from hm3_jax.nn.strategy import hm3_strategy
 from hm3_jax.nn.strategy_json import load_strategy, parse_strategy
 from hm3_jax.nn.towers import TwoTowers
 
@@ -23,7 +24,7 @@ def golden(stem):
             for name in arrays.files
             if name.startswith("param/")
         }
-    return load_strategy(GOLDEN / f"{stem}.json"), state
+    return hm3_strategy(load_strategy(GOLDEN / f"{stem}.json")), state
 
 
 def shapes(tree):
@@ -106,7 +107,7 @@ def test_convolution_weights_turn_round():
 def test_one_direction():
     value = json.loads((GOLDEN / "rnn_rnn.json").read_text())
     value["ee_args"]["scene_model_is_bidirectional"] = False
-    config = parse_strategy(value)
+    config = hm3_strategy(parse_strategy(value))
     _, state = golden("rnn_rnn")
     state = {
         name: array

@@ -22,7 +22,7 @@ from hm3_jax.learn.devices.mesh import BY_DEVICE, BY_RUN, EVERYWHERE, Layout
 from hm3_jax.learn.model import ModelSpec, draw_params
 from hm3_jax.learn.settings import Execution
 from hm3_jax.learn.training.epoch import EpochInputs, fresh_state, train_epoch
-from hm3_jax.nn.strategy import StrategyConfig
+from hm3_jax.nn.strategy import TowersConfig
 from hm3_jax.objective.triplet import TripletLoss, TripletWeights
 from tests.learn import small
 
@@ -38,7 +38,7 @@ LOSSES = {
 
 
 def take_20_steps(
-    store: FeatureStore, config: StrategyConfig, loss: TripletLoss, devices: int
+    store: FeatureStore, config: TowersConfig, loss: TripletLoss, devices: int
 ) -> tuple[Any, np.ndarray, np.ndarray]:
     """Trains one run on all museums, each batch split over the devices.
 
@@ -101,6 +101,7 @@ def train(
         execution=execution,
         epochs=2,
         scheduler_gamma=1.0,
+        partial_descriptions=0.5,
         **changes,
     )
 

@@ -25,7 +25,7 @@ from hm3_jax.learn.training.experiment import Experiment, Listeners, run_experim
 from hm3_jax.learn.training.graceful_stop import GracefulStop
 from hm3_jax.learn.training.optimizer import Rates
 from hm3_jax.learn.training.run_logs import EpochReport
-from hm3_jax.nn.strategy import ConvConfig, PoolConfig, RecurrentConfig, StrategyConfig
+from hm3_jax.nn.strategy import ConvConfig, PoolConfig, RecurrentConfig, TowersConfig
 from hm3_jax.tracking.tracker import Tracker
 
 SIZES = {"sentences": 8, "views": 7, "images": 6, "videos": 5}
@@ -39,19 +39,19 @@ _TRAIN_ARTWORKS = slice(2, 9)
 _TEXT = RecurrentConfig(cell="gru", in_size=8, hidden_size=6, bidirectional=True)
 _KINDS = {kind: SIZES[kind] for kind in ("views", "images", "videos")}
 
-BY_ROOM = StrategyConfig(
+BY_ROOM = TowersConfig(
     name="hier_by_room_rnn_meanPoolProc_image_video",
     text=_TEXT,
     room=PoolConfig(kinds=_KINDS, size=4, out_size=4),
     museum=RecurrentConfig(cell="gru", in_size=4, hidden_size=6, bidirectional=True),
 )
-FLAT = StrategyConfig(
+FLAT = TowersConfig(
     name="rnn_meanPoolProc",
     text=_TEXT,
     room=None,
     museum=PoolConfig(kinds={"views": 7}, size=6, out_size=6),
 )
-CONVOLUTION = StrategyConfig(
+CONVOLUTION = TowersConfig(
     name="rnn_cnn1d",
     text=_TEXT,
     room=None,
@@ -158,7 +158,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 def train(
     store: FeatureStore,
     folder: Path,
-    *strategies: StrategyConfig,
+    *strategies: TowersConfig,
     listener: Callable[[EpochReport], None] = lambda report: None,
     resume: bool = False,
     execution: Execution = Execution(),  # noqa: B008 - frozen

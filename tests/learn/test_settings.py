@@ -73,6 +73,8 @@ def test_a_contradiction_names_both_sides(settings, named):
         ("lr", math.nan, "more than 0"),
         ("lr", math.inf, "a finite number"),
         ("scheduler_gamma", 0.0, "more than 0"),
+        ("partial_descriptions", -0.1, "at least 0"),
+        ("partial_descriptions", 1.1, "at most 1"),
         ("loss_patience", 0, "at least 1"),
         ("loss_delta", -0.1, "at least 0"),
         ("loss_margin", -0.1, "0 or more"),

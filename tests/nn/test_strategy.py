@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from hm3_jax.nn import strategy, strategy_json
-from hm3_jax.nn.strategy import ConvConfig, PoolConfig, RecurrentConfig, StrategyConfig
+from hm3_jax.nn.strategy import ConvConfig, PoolConfig, RecurrentConfig, TowersConfig
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 NOT_STRATEGIES = {"loss", "metrics"}
@@ -61,7 +61,7 @@ def test_golden_strategy_round_trips(path):
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
 def test_properties_follow_the_name(path):
-    config = strategy_json.load_strategy(path)
+    config = strategy.hm3_strategy(strategy_json.load_strategy(path))
     assert config.flat == (not path.stem.startswith("hier"))
     assert ("images" in config.uses) == ("_image_video" in path.stem)
     assert ("videos" in config.uses) == ("_video" in path.stem)
@@ -73,7 +73,7 @@ def test_by_room_cnn_has_the_parts_of_its_file():
     config = strategy_json.load_strategy(
         GOLDEN / "hier_by_room_rnn_meanPoolProc_cnn1d_image_video_lstm.json"
     )
-    assert config == StrategyConfig(
+    assert config == TowersConfig(
         name="hier_by_room_rnn_meanPoolProc_cnn1d_image_video",
         text=RecurrentConfig(
             cell="lstm", in_size=24, hidden_size=12, bidirectional=True
@@ -86,9 +86,8 @@ def test_by_room_cnn_has_the_parts_of_its_file():
 
 
 def test_skipped_last_layer_makes_room_vectors_as_wide_as_the_kinds():
-    config = strategy_json.load_strategy(
-        GOLDEN / "hier_by_room_rnn_2_meanPoolProc_image_video.json"
-    )
+    path = GOLDEN / "hier_by_room_rnn_2_meanPoolProc_image_video.json"
+    config = strategy.hm3_strategy(strategy_json.load_strategy(path))
     assert config.room is not None and config.room.out_size is None
     assert config.room.vector_size == 30
     assert strategy.input_kinds(config.museum) == {"views": 30}
@@ -230,7 +229,8 @@ def test_file_errors_name_the_file(tmp_path):
     ],
 )
 def test_parts_built_in_code_are_checked_too(build, words):
-    config = strategy_json.load_strategy(GOLDEN / "hier_by_room_rnn_meanPoolProc.json")
+    path = GOLDEN / "hier_by_room_rnn_meanPoolProc.json"
+    config = strategy.hm3_strategy(strategy_json.load_strategy(path))
     with pytest.raises(ValueError, match=words):
         dataclasses.replace(config, **build(config))
 
@@ -249,7 +249,8 @@ def test_parts_check_their_own_sizes():
         PoolConfig(kinds={"videos": 3}, size=4, out_size=4)
     with pytest.raises(ValueError, match="input kinds must be views"):
         PoolConfig(kinds={"views": 3, "sounds": 3}, size=4, out_size=4)
-    flat = strategy_json.load_strategy(GOLDEN / "rnn_meanPoolProc.json")
+    path = GOLDEN / "rnn_meanPoolProc.json"
+    flat = strategy.hm3_strategy(strategy_json.load_strategy(path))
     with pytest.raises(ValueError, match="flat mean pool ends with a linear layer"):
         pool = PoolConfig(kinds={"views": 24}, size=12, out_size=None)
         dataclasses.replace(flat, museum=pool)

@@ -19,7 +19,7 @@ from hm3_jax.learn.saved.run_folder import (
     write_test,
 )
 from hm3_jax.learn.settings import TrainSettings
-from hm3_jax.nn.strategy import StrategyConfig
+from hm3_jax.nn.strategy import TowersConfig, hm3_strategy
 from hm3_jax.nn.strategy_json import load_strategy, to_json
 from hm3_jax.objective.metrics import retrieval_metrics
 
@@ -67,12 +67,12 @@ def embeddings(
     return described, shown, themes
 
 
-def strategy_of(stem: str) -> StrategyConfig:
+def strategy_of(stem: str) -> TowersConfig:
     """The published strategy of that name; some other where there is none."""
     for path in sorted(STRATEGIES.glob("*/*.json")):
         if path.stem == stem:
-            return load_strategy(path)
-    return load_strategy(STRATEGIES / "hierart" / "rnn_rnn.json")
+            return hm3_strategy(load_strategy(path))
+    return hm3_strategy(load_strategy(STRATEGIES / "hierart" / "rnn_rnn.json"))
 
 
 def write_run(
@@ -86,7 +86,7 @@ def write_run(
     kind: str = "real",
     checksum: str = "ab" * 32,
     themes: Sequence[str] = THEMES,
-    strategy: StrategyConfig | None = None,
+    strategy: TowersConfig | None = None,
 ) -> Path:
     """Writes EXPERIMENT/STRATEGY with finished tries; returns it."""
     known = {field.name for field in dataclasses.fields(TrainSettings)}

@@ -12,6 +12,7 @@ from safetensors.numpy import save
 from hm3_jax.app.query_encoder import TEXT_TOWER
 from hm3_jax.data.concepts import ConceptSpace
 from hm3_jax.nn.recurrent import RecurrentEncoder
+from hm3_jax.nn.strategy import hm3_strategy
 from hm3_jax.nn.strategy_json import parse_strategy
 from hm3_jax.retrieval.exact import unit
 from hm3_jax.retrieval.index_format import IndexFacts
@@ -29,7 +30,7 @@ STRATEGY = (
 def write_small_index(path: Path, museums: int = 12) -> None:
     """Museum i has 1, 2 or 3 rooms in turn, and every other one the same theme."""
     strategy = json.loads(STRATEGY.read_text())
-    config = parse_strategy(strategy, str(STRATEGY)).text
+    config = hm3_strategy(parse_strategy(strategy, str(STRATEGY))).text
     tower = RecurrentEncoder(config, rngs=nnx.Rngs(0))
     params = nnx.to_pure_dict(nnx.state(tower, nnx.Param))
     rng = np.random.default_rng(0)

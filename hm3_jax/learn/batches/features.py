@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from hm3_jax.data.store import FeatureStore
-from hm3_jax.nn.strategy import RecurrentConfig, StrategyConfig, input_kinds
+from hm3_jax.nn.strategy import StrategyConfig
 
 # On the host or on a device, which code that has one of them knows.
 if TYPE_CHECKING:
@@ -77,13 +77,6 @@ class Features:
         return jax.tree.map(lambda x: x[0, 0], self)
 
 
-def recurrence_of(config: StrategyConfig) -> Recurrence:
-    """What the museum's recurrent model steps over in a strategy."""
-    if not isinstance(config.museum, RecurrentConfig):
-        return None
-    return "views" if config.flat else "rooms"
-
-
 def load_features(store: FeatureStore, config: StrategyConfig) -> Features:
     """What a strategy reads of a store, on the host: tables stay mapped from files.
 
@@ -114,7 +107,7 @@ def load_features(store: FeatureStore, config: StrategyConfig) -> Features:
         items=items,
         room_offsets=integers(store.room_offsets),
         themes=integers(store.theme_index),
-        recurrence=recurrence_of(config),
+        recurrence=config.recurrence,
     )
 
 
@@ -124,11 +117,7 @@ def check_inputs(store: FeatureStore, config: StrategyConfig) -> None:
     Raises:
         ValueError: a kind of features is missing or has another size.
     """
-    wanted = {
-        "sentences": config.text.in_size,
-        **input_kinds(config.room or config.museum),
-    }
-    for kind, size in wanted.items():
+    for kind, size in config.inputs.items():
         if kind not in store.manifest.features:
             raise ValueError(
                 f"{config.name} needs {kind}, but {store.path} has only "

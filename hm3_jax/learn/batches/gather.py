@@ -14,6 +14,7 @@ def descriptions(
     museums: Int[Array, " batch"],
     packings: Packings,
     capacity: StaticSizes,
+    spans: Int[Array, "batch 2"] | None = None,
 ) -> Descriptions:
     """Gathers the descriptions of one batch.
 
@@ -22,9 +23,14 @@ def descriptions(
         museums: batch, `plan.EMPTY` where a place is free (an empty description).
         packings: of this batch.
         capacity: static sizes.
+        spans: parts of the descriptions, as `learn.batches.spans` makes them; None
+            where all are whole.
     """
-    sentences = _gather(features.sentences, museums, museums >= 0, capacity.sentences)
-    return Descriptions(sentences, packings.sentences)
+    sentences = _gather(
+        features.sentences, museums, museums >= 0, capacity.sentences, spans
+    )
+    complete = jnp.ones(museums.shape, bool) if spans is None else spans[:, 0] < 0
+    return Descriptions(sentences, packings.sentences, complete)
 
 
 def scenes(
@@ -45,7 +51,13 @@ def scenes(
     return Scenes(rooms_of_museum, items, packings.sequence)
 
 
-def _gather(column: RaggedColumn, sets: Array, present: Array, capacity: int) -> Ragged:
-    items, lengths = take_sets(column.offsets, sets, present, capacity)
+def _gather(
+    column: RaggedColumn,
+    sets: Array,
+    present: Array,
+    capacity: int,
+    spans: Array | None = None,
+) -> Ragged:
+    items, lengths = take_sets(column.offsets, sets, present, capacity, spans)
     rows = items if column.index is None else column.index[items]
     return Ragged(column.table[rows].astype(jnp.float32), lengths)

@@ -158,6 +158,8 @@ class Batches:
 
     Attributes:
         museums: int32, `EMPTY` where a place is free.
+        spans: int32; parts of the descriptions, see `learn.batches.spans`; None where
+            all are whole.
         sentences: int32; of the group's runs the most sentences of any run's longest
             description, second longest, and so on, in each share.
         sequence: the same for the museum's recurrence; None without one.
@@ -166,6 +168,7 @@ class Batches:
     museums: Int[AnyArray, "run data slots steps share"]
     sentences: Int[AnyArray, "run data groups steps share"]
     sequence: Int[AnyArray, "run data groups steps share"] | None
+    spans: Int[AnyArray, "run data slots steps share 2"] | None = None
 
     @property
     def steps(self) -> int:
@@ -230,7 +233,10 @@ class MuseumSizes:
         return self.rooms if self.recurrence == "rooms" else self.items["views"]
 
     def plan(
-        self, batches: Int[np.ndarray, "slots steps batch"], layout: Layout
+        self,
+        batches: Int[np.ndarray, "slots steps batch"],
+        layout: Layout,
+        spans: Int[np.ndarray, "slots steps batch 2"] | None = None,
     ) -> Batches:
         """Spreads batches over the devices of a layout.
 
@@ -238,29 +244,44 @@ class MuseumSizes:
             batches: museums of every slot of the layout, `EMPTY` where a place of a
                 batch is free.
             layout: of the devices.
+            spans: parts of the museums' descriptions; None where all are whole.
         """
         shares = layout.data_devices
         free = -batches.shape[2] % shares
-        batches = np.pad(batches, ((0, 0), (0, 0), (0, free)), constant_values=EMPTY)
-        shared = batches.reshape(*batches.shape[:2], shares, -1)
+
+        def share(x: np.ndarray) -> np.ndarray:
+            edges = [(0, 0)] * x.ndim
+            edges[2] = (0, free)
+            x = np.pad(x, edges, constant_values=EMPTY)
+            return x.reshape(*x.shape[:2], shares, -1, *x.shape[3:])
+
+        shared = share(batches)
+        parts = None if spans is None else share(spans)
 
         def by_device(x: np.ndarray) -> np.ndarray:
             x = x.reshape(layout.run_devices, -1, *x.shape[1:])
             return np.ascontiguousarray(np.moveaxis(x, 3, 1).astype(np.int32))
 
         def joint_lengths(counts: np.ndarray) -> np.ndarray:
-            lengths = -np.sort(-self._filled(counts, shared), axis=-1)
+            lengths = -np.sort(-counts, axis=-1)
             groups = lengths.reshape(-1, layout.vector, *lengths.shape[1:])
             return by_device(groups.max(axis=1))
 
+        steps = self.steps
         return Batches(
             museums=by_device(shared),
-            sentences=joint_lengths(self.sentences),
-            sequence=None if self.steps is None else joint_lengths(self.steps),
+            sentences=joint_lengths(self._sentences(shared, parts)),
+            sequence=None
+            if steps is None
+            else joint_lengths(self._filled(steps, shared)),
+            spans=None if parts is None else by_device(parts),
         )
 
     def plan_shared(
-        self, batches: Int[np.ndarray, "steps batch"], layout: Layout
+        self,
+        batches: Int[np.ndarray, "steps batch"],
+        layout: Layout,
+        spans: Int[np.ndarray, "steps batch 2"] | None = None,
     ) -> Batches:
         """Spreads batches that all runs share: every device has some of the batches.
 
@@ -268,48 +289,62 @@ class MuseumSizes:
             batches: museums, `EMPTY` where a place is free. Device i of the data axis
                 gets the i-th part of them.
             layout: of the devices.
+            spans: parts of the museums' descriptions; None where all are whole.
         """
         missing = -batches.shape[0] % layout.data_devices
-        batches = np.pad(batches, ((0, missing), (0, 0)), constant_values=EMPTY)
-        shape = (1, layout.data_devices, 1, -1, batches.shape[1])
-        museums = batches.reshape(shape)
+
+        def share(x: np.ndarray) -> np.ndarray:
+            edges = [(0, missing), *[(0, 0)] * (x.ndim - 1)]
+            x = np.pad(x, edges, constant_values=EMPTY)
+            return x.reshape(1, layout.data_devices, 1, -1, *x.shape[1:])
+
+        museums = share(batches)
+        parts = None if spans is None else share(spans)
 
         def on_every_row(x: np.ndarray) -> np.ndarray:
             return np.repeat(x.astype(np.int32), layout.run_devices, axis=0)
 
         def lengths(counts: np.ndarray) -> np.ndarray:
-            return on_every_row(-np.sort(-self._filled(counts, museums), axis=-1))
+            return on_every_row(-np.sort(-counts, axis=-1))
 
+        steps = self.steps
         return Batches(
             museums=on_every_row(museums),
-            sentences=lengths(self.sentences),
-            sequence=None if self.steps is None else lengths(self.steps),
+            sentences=lengths(self._sentences(museums, parts)),
+            sequence=None if steps is None else lengths(self._filled(steps, museums)),
+            spans=None if parts is None else on_every_row(parts),
         )
 
     def capacity(self, planned: Iterable[Batches]) -> StaticSizes:
         """Sizes that hold every batch of the given plans."""
-        planned = list(planned)
+        planned, steps = list(planned), self.steps
 
-        def most(counts: np.ndarray) -> int:
-            return _round_up(
-                max(int(self._filled(counts, p.museums).sum(-1).max()) for p in planned)
-            )
+        def most(counts: Iterable[np.ndarray]) -> int:
+            return _round_up(max(int(x.sum(-1).max()) for x in counts))
 
-        def packed(lengths: Iterable[np.ndarray | None]) -> int:
-            return _round_up(
-                max(int(x.sum(-1).max()) for x in lengths if x is not None)
-            )
+        def most_of(counts: np.ndarray) -> int:
+            return most(self._filled(counts, p.museums) for p in planned)
 
-        steps = self.steps
+        longest = self.sentences.max()
+        if all(p.spans is not None for p in planned):
+            longest = max(p.sentences.max() for p in planned)
+        sequences = [p.sequence for p in planned if p.sequence is not None]
         return StaticSizes(
-            sentences=most(self.sentences),
-            rooms=most(self.rooms),
-            items=tuple((kind, most(n)) for kind, n in self.items.items()),
-            longest_description=int(self.sentences.max()),
-            packed_sentences=packed(p.sentences for p in planned),
+            sentences=most(self._sentences(p.museums, p.spans) for p in planned),
+            rooms=most_of(self.rooms),
+            items=tuple((kind, most_of(n)) for kind, n in self.items.items()),
+            longest_description=int(longest),
+            packed_sentences=most(p.sentences for p in planned),
             longest_sequence=0 if steps is None else int(steps.max()),
-            packed_sequence=0 if steps is None else packed(p.sequence for p in planned),
+            packed_sequence=0 if steps is None else most(sequences),
         )
+
+    def _sentences(self, museums: np.ndarray, spans: np.ndarray | None) -> np.ndarray:
+        """Sentences that are read of each museum, 0 where a place is free."""
+        if spans is None:
+            return self._filled(self.sentences, museums)
+        first, count = spans[..., 0], spans[..., 1]
+        return np.where(first < 0, self.sentences[museums], count) * (museums >= 0)
 
     @staticmethod
     def _filled(counts: np.ndarray, museums: np.ndarray) -> np.ndarray:

@@ -198,7 +198,7 @@ class Layout:
         """
 
         def split(x):
-            return x.reshape(-1, self.vector, *x.shape[1:])
+            return x.reshape(x.shape[0] // self.vector, self.vector, *x.shape[1:])
 
         def zeros(*args):
             shapes = jax.eval_shape(function, *args)
@@ -209,7 +209,12 @@ class Layout:
             return lax.cond(jnp.any(active), function, otherwise or zeros, *rest)
 
         out = lax.map(one, (split(active), jax.tree.map(split, of_runs), of_groups))
-        return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), out)
+
+        def joined(x):
+            # Said in full, as arrays may be of size 0.
+            return x.reshape(x.shape[0] * x.shape[1], *x.shape[2:])
+
+        return jax.tree.map(joined, out)
 
 
 @functools.cache

@@ -26,9 +26,10 @@ from hm3_jax.learn.batches.plan import (
 )
 from hm3_jax.learn.devices.mesh import BY_DEVICE, BY_RUN, DATA, EVERYWHERE, Layout
 from hm3_jax.learn.model import ModelSpec
-from hm3_jax.nn.towers import TwoTowers
+from hm3_jax.objective.ranking import TILE
 
 Tower = Literal["text", "scene"]
+TOWERS: tuple[Tower, Tower] = ("text", "scene")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,14 +40,14 @@ class TowerPlan:
         tower: which one.
         batches: museums by the length of what the tower's recurrence reads.
         place: where each museum of the split ends up, over data devices, batches and
-            places in a batch.
+            places in a batch; None where batches are wanted as they are, in tiles.
         feed: brings the batches to the devices.
         capacity: static sizes.
     """
 
     tower: Tower
     batches: Batches
-    place: Int[np.ndarray, " museums"]
+    place: Int[np.ndarray, " museums"] | None
     feed: Feed
     capacity: StaticSizes
 
@@ -64,6 +65,33 @@ class EmbeddingPlan:
     text: TowerPlan
     scene: TowerPlan
     layout: Layout
+
+
+def plan_tiles(
+    tower: Tower,
+    counts: MuseumSizes,
+    museums: Int[np.ndarray, " museums"],
+    source: PlacedFeatures,
+    layout: Layout,
+) -> TowerPlan:
+    """Plans one tower's part in tiles of `TILE` museums, in their order.
+
+    Arguments and errors as for `plan_embedding`.
+    """
+    _check_any(museums)
+    planned = counts.plan_shared(in_batches(museums, TILE), layout)
+    return TowerPlan(
+        tower=tower,
+        batches=planned,
+        place=None,
+        feed=source.feed([planned]),
+        capacity=counts.capacity([planned]),
+    )
+
+
+def _check_any(museums: Int[np.ndarray, " museums"]) -> None:
+    if len(museums) == 0:
+        raise ValueError("expected at least one museum to embed, found none")
 
 
 def plan_embedding(
@@ -85,10 +113,9 @@ def plan_embedding(
     Raises:
         ValueError: there is no museum.
     """
-    towers: tuple[Tower, Tower] = ("text", "scene")
     text, scene = (
         plan_tower(tower, counts, museums, batch_size, source, layout)
-        for tower in towers
+        for tower in TOWERS
     )
     return EmbeddingPlan(text, scene, layout)
 
@@ -102,8 +129,7 @@ def plan_tower(
     layout: Layout,
 ) -> TowerPlan:
     """Plans one tower's part; arguments and errors as for `plan_embedding`."""
-    if len(museums) == 0:
-        raise ValueError("expected at least one museum to embed, found none")
+    _check_any(museums)
     # Without a recurrence nothing is gained by another order, and the published
     # channel masking looks at batch-mates: those are then neighbours in the split.
     steps = counts.steps
@@ -157,8 +183,13 @@ def embed_tower(
     layout: Layout,
     *,
     spec: ModelSpec,
-) -> Float[Array, "slots museums d"]:
-    """Embeds what one tower reads; other arguments as for `embed`."""
+) -> Any:
+    """Embeds what one tower reads; other arguments as for `embed`.
+
+    Returns:
+        What the tower makes, with leading axes of slots and museums, in the order of
+        the plan's; of slots and tiles where it is planned in tiles.
+    """
     blocks = [
         _embed_block(
             params,
@@ -172,6 +203,8 @@ def embed_tower(
         )
         for block in plan.feed.blocks(plan.batches)
     ]
+    if plan.place is None:
+        return _joined(blocks)
     return _ordered(blocks, layout.put(plan.place, EVERYWHERE))
 
 
@@ -186,10 +219,10 @@ def _embed_block(
     spec: ModelSpec,
     capacity: StaticSizes,
     layout: Layout,
-) -> Float[Array, "slots data steps batch d"]:
+) -> Any:
     method, gather = {
-        "text": (TwoTowers.embed_descriptions, descriptions),
-        "scene": (TwoTowers.embed_scenes, scenes),
+        "text": ("embed_descriptions", descriptions),
+        "scene": ("embed_scenes", scenes),
     }[tower]
 
     def of_device(params, active, batches, features):
@@ -203,13 +236,14 @@ def _embed_block(
             gathered = gather(features, museums, packing, capacity)
 
             def one(params):
-                return method(spec.towers(params), gathered)
+                return getattr(spec.towers(params), method)(gathered)
 
             return params, jax.vmap(one)(params)
 
         def group(params, _):
             xs = (batches.museums, batches.sentences, batches.sequence)
-            return jnp.moveaxis(lax.scan(batch, params, xs)[1], 1, 0)
+            embedded = lax.scan(batch, params, xs)[1]
+            return jax.tree.map(lambda x: jnp.moveaxis(x, 1, 0), embedded)
 
         embedded = layout.map_groups(group, active, params)
         return lax.all_gather(embedded, DATA, axis=1)
@@ -223,5 +257,17 @@ def _embed_block(
 
 @jax.jit
 def _ordered(blocks: list[Array], place: Int[Array, " museums"]) -> Array:
-    rows = jnp.concatenate(blocks, axis=2)
+    rows = _joined(blocks)
     return rows.reshape(rows.shape[0], -1, rows.shape[-1])[:, place]
+
+
+@jax.jit
+def _joined(blocks: list[Any]) -> Any:
+    """Batches of all blocks and data devices, one after another."""
+
+    def joined(*leaves: Array) -> Array:
+        every = jnp.concatenate(leaves, axis=2)
+        slots, devices, steps = every.shape[:3]
+        return every.reshape(slots, devices * steps, *every.shape[3:])
+
+    return jax.tree.map(joined, *blocks)

@@ -45,15 +45,19 @@ class Evaluation:
     tested: Tested
 
     def write(self, folder: Path) -> None:
-        """Writes `metrics.json` and `embeddings.npz` into a folder."""
+        """Writes `metrics.json` and `embeddings.npz` into a folder.
+
+        A model with many vectors a museum has scores of all pairs there in their place.
+        """
         path = folder / "embeddings.npz"
+        arrays = {
+            "descriptions": self.tested.descriptions,
+            "museums": self.tested.museums,
+        }
+        if self.tested.scores is not None:
+            arrays = {"scores": self.tested.scores}
         with naming(path):
-            np.savez(
-                path,
-                ids=np.array(self.ids),
-                descriptions=self.tested.descriptions,
-                museums=self.tested.museums,
-            )
+            np.savez(path, allow_pickle=False, ids=np.array(self.ids), **arrays)
         write_text(folder / "metrics.json", json_text(dict(self.tested.metrics)))
 
 

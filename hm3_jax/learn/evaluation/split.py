@@ -13,7 +13,19 @@ from jaxtyping import Array, Bool, Float, Int
 from hm3_jax.learn.batches.placement import PlacedFeatures
 from hm3_jax.learn.batches.plan import MuseumSizes, in_batches
 from hm3_jax.learn.devices.mesh import BY_RUN, EVERYWHERE, Layout
-from hm3_jax.learn.evaluation.embed import embed, plan_embedding
+from hm3_jax.learn.evaluation.embed import (
+    TOWERS,
+    embed,
+    embed_tower,
+    plan_embedding,
+    plan_tiles,
+)
+from hm3_jax.learn.evaluation.pairs import (
+    PairScores,
+    pair_losses,
+    rank_pairs,
+    score_pairs,
+)
 from hm3_jax.learn.model import LOSS, SCORES, ModelSpec
 from hm3_jax.learn.saved.run_folder import Tested
 from hm3_jax.objective.loss import Loss
@@ -91,25 +103,62 @@ class Split:
         self._plan = functools.cache(
             lambda: plan_embedding(counts, museums, EMBED_BATCH, source, layout)
         )
+        self._tiles = functools.cache(
+            lambda: tuple(
+                plan_tiles(tower, counts, museums, source, layout) for tower in TOWERS
+            )
+        )
 
     def embed(
         self, params: Mapping[str, Any], active: Array, spec: ModelSpec
-    ) -> Embeddings:
-        """Embeds descriptions and museums with the parameters of every active run."""
-        both = embed(params, active, self._plan(), spec=spec)
-        return Embeddings.of(*both, active, params, spec)
+    ) -> Embeddings | PairScores:
+        """Embeds descriptions and museums with the parameters of every active run.
 
-    def metrics(self, embeddings: Embeddings) -> list[dict[str, float] | str]:
+        Models that compare sentences with items also compare all pairs: their vectors
+        are too many to keep.
+        """
+        if not spec.compares_parts:
+            both = embed(params, active, self._plan(), spec=spec)
+            return Embeddings.of(*both, active, params, spec)
+        descriptions, museums = (
+            embed_tower(params, active, plan, self._layout, spec=spec)
+            for plan in self._tiles()
+        )
+        return score_pairs(
+            descriptions,
+            museums,
+            params,
+            active,
+            count=len(self.themes),
+            spec=spec,
+            layout=self._layout,
+        )
+
+    def metrics(
+        self, embeddings: Embeddings | PairScores, theme_weight: float = 0.0
+    ) -> list[dict[str, float] | str]:
         """Retrieval metrics of every slot, published keys, see `retrieval_metrics`.
+
+        Args:
+            embeddings: of this split.
+            theme_weight: how much it counts that themes agree, in models that tell
+                themes apart.
 
         Returns:
             A dictionary for each slot (of meaningless numbers where the slot is not
             active), or what is wrong with the slot's embeddings: the first row that is
             not finite.
         """
-        scores, bad_rows = self._layout.fetch(
-            _score(embeddings, self._placed_themes, layout=self._layout)
-        )
+        if isinstance(embeddings, PairScores):
+            found = rank_pairs(
+                embeddings.weighted(theme_weight),
+                embeddings.active,
+                self._placed_themes,
+                layout=self._layout,
+            )
+        else:
+            found = _score(embeddings, self._placed_themes, layout=self._layout)
+        scores, bad_rows = self._layout.fetch(found)
         return [
             self._fault(rows)
             or summarise(*jax.tree.map(lambda x, place=place: x[place], scores))
@@ -125,13 +174,20 @@ class Split:
                 )
         return ""
 
-    def test(self, params: Mapping[str, Any], spec: ModelSpec) -> list[Tested]:
+    def test(
+        self,
+        params: Mapping[str, Any],
+        spec: ModelSpec,
+        theme_weight: float | None = None,
+    ) -> list[Tested]:
         """Embeds the split with some models and scores it.
 
         Args:
             params: of the models, on the host, with a leading axis of as many as the
                 layout was made for.
             spec: structure of the models.
+            theme_weight: how much it counts that themes agree; by default what the
+                model says.
 
         Raises:
             ValueError: an embedding is not finite; the message names split and row.
@@ -143,20 +199,33 @@ class Split:
         embeddings = self.embed(
             self._layout.put(filled, BY_RUN), self._layout.put(active, BY_RUN), spec
         )
-        metrics = self.metrics(embeddings)[:count]
-        descriptions, museums = self._layout.fetch(
-            (embeddings.descriptions, embeddings.museums)
-        )
-        tested = []
-        for place, found in enumerate(metrics):
+        weight = spec.theme_weight if theme_weight is None else theme_weight
+        metrics = self.metrics(embeddings, weight)[:count]
+        kept = [
+            Tested(found if isinstance(found, dict) else {}, *arrays)
+            for found, arrays in zip(
+                metrics, self._outputs(embeddings, weight, count), strict=True
+            )
+        ]
+        for found in metrics:
             if isinstance(found, str):
                 raise ValueError(found)
-            tested.append(Tested(found, descriptions[place], museums[place]))
-        return tested
+        return kept
+
+    def _outputs(
+        self, embeddings: Embeddings | PairScores, weight: float, count: int
+    ) -> list[tuple[np.ndarray, ...]]:
+        """What is kept of the first slots besides metrics, as `Tested` has it."""
+        if isinstance(embeddings, PairScores):
+            matrices = self._layout.fetch(embeddings.weighted(weight))
+            none = np.empty((len(self.themes), 0), np.float32)
+            return [(none, none, matrix) for matrix in matrices[:count]]
+        both = self._layout.fetch((embeddings.descriptions, embeddings.museums))
+        return list(zip(*(x[:count] for x in both), strict=True))
 
     def loss(
         self,
-        embeddings: Embeddings,
+        embeddings: Embeddings | PairScores,
         batch_size: int,
         loss: Loss,
         numbers: Any,
@@ -173,7 +242,10 @@ class Split:
             keys: random key of every run, for losses that draw.
         """
         batches = in_batches(np.arange(len(self.themes), dtype=np.int32), batch_size)
-        losses = _batch_losses(
+        losses_of: Callable[..., Array] = (
+            pair_losses if isinstance(embeddings, PairScores) else _batch_losses
+        )
+        losses = losses_of(
             embeddings,
             self._placed_themes,
             self._layout.put(batches, EVERYWHERE),

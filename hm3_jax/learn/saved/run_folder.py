@@ -22,6 +22,7 @@ from hm3_jax.files.run_format import (
     TEST_METRICS,
     TEST_OUTPUT,
     embedding_names,
+    scores_name,
 )
 from hm3_jax.learn.settings import TrainSettings
 from hm3_jax.nn.strategy import StrategyConfig
@@ -36,11 +37,14 @@ class Tested:
         metrics: published keys.
         descriptions: embeddings, float32 (museums, d).
         museums: embeddings, float32 (museums, d).
+        scores: of all descriptions (rows) and museums, float32, where a model compares
+            more than one vector of each, whose number d is then 0; else None.
     """
 
     metrics: Mapping[str, float]
     descriptions: Float[np.ndarray, "museums d"]
     museums: Float[np.ndarray, "museums d"]
+    scores: Float[np.ndarray, "museums museums"] | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -133,6 +137,8 @@ def write_test(
         embeddings = (tested.descriptions, tested.museums)
         names = embedding_names(result.attempt)
         arrays |= dict(zip(names, map(np.asarray, embeddings), strict=True))
+        if tested.scores is not None:
+            arrays[scores_name(result.attempt)] = tested.scores
     packed = io.BytesIO()
     np.savez(packed, allow_pickle=False, **arrays)
     write_whole(strategy_folder / TEST_ARRAYS, packed.getvalue())

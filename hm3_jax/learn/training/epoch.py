@@ -24,6 +24,9 @@ from hm3_jax.learn.model import LOSS, SCORES, ModelSpec
 from hm3_jax.learn.training.optimizer import ADAM, Optimizer, Rates
 from hm3_jax.objective.loss import Loss
 
+# Folded into a step's key: the loss draws from the key itself.
+_DROPOUT = 1
+
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
@@ -122,12 +125,13 @@ def train_epoch(
     """
     shares = layout.data_devices
 
-    def loss_of(params, museums, packing, numbers, key, features):
+    def loss_of(params, museums, spans, packing, numbers, key, features):
         value = _batch_loss(
             spec,
             params,
             features,
             museums,
+            spans,
             packing,
             capacity,
             loss,
@@ -138,10 +142,10 @@ def train_epoch(
         # Every device has the whole loss: its gradient comes from all of them.
         return value / shares, value
 
-    def one_step(params, moments, inputs, museums, packing, step, features):
+    def one_step(params, moments, inputs, museums, spans, packing, step, features):
         key = jax.random.fold_in(inputs.key, step)
         grads, value = jax.grad(loss_of, has_aux=True)(
-            params, museums, packing, inputs.loss, key, features
+            params, museums, spans, packing, inputs.loss, key, features
         )
         if shares > 1:
             grads = lax.psum(grads, DATA)
@@ -150,18 +154,19 @@ def train_epoch(
 
     def of_device(state, inputs, batches, features, first_step):
         batches, features = batches.local(), features.local()
-        axes = (0, 0, 0, 0, None, None, None)
+        axes = (0, 0, 0, 0, 0, None, None, None)
         steps_of_group: Callable[..., Any] = jax.vmap(one_step, in_axes=axes)
 
         def group(of_runs, of_group):
-            state, inputs, museums = of_runs
+            state, inputs, museums, spans = of_runs
 
             def step(carry, x):
-                step, museums, sentences, sequence = x
+                step, (museums, spans), sentences, sequence = x
                 params, moments, came_to = steps_of_group(
                     *carry,
                     inputs,
                     museums,
+                    spans,
                     packings(sentences, sequence, capacity),
                     step,
                     features,
@@ -169,10 +174,11 @@ def train_epoch(
                 return (params, moments), came_to
 
             steps = first_step + jnp.arange(museums.shape[1], dtype=jnp.int32)
+            by_step = jax.tree.map(lambda x: jnp.moveaxis(x, 1, 0), (museums, spans))
             (params, moments), of_steps = lax.scan(
                 step,
                 (state.params, state.optimizer),
-                (steps, jnp.moveaxis(museums, 1, 0), *of_group),
+                (steps, by_step, *of_group),
             )
             trained = jax.tree.map(
                 jax.vmap(jnp.where),
@@ -183,14 +189,14 @@ def train_epoch(
             return trained, jax.tree.map(jnp.transpose, of_steps)
 
         def skip(of_runs, of_group):
-            state, _, museums = of_runs
+            state, _, museums, _ = of_runs
             zeros = jnp.zeros(museums.shape[:2], jnp.float32)
             return state, Steps(zeros, zeros)
 
         return layout.map_groups(
             group,
             inputs.active,
-            (state, inputs, batches.museums),
+            (state, inputs, batches.museums, batches.spans),
             (batches.sentences, batches.sequence),
             otherwise=skip,
         )
@@ -220,6 +226,7 @@ def _batch_loss(
     params: Mapping[str, Any],
     features: Features,
     museums: Int[Array, " share"],
+    spans: Int[Array, "share 2"] | None,
     packing: Packings,
     capacity: StaticSizes,
     loss: Loss,
@@ -229,13 +236,30 @@ def _batch_loss(
 ) -> Float[Array, ""]:
     """Loss of the batch that this device has a share of; free places take no part."""
     towers = spec.towers(params)
-    text = towers.embed_descriptions(descriptions(features, museums, packing, capacity))
-    scene = towers.embed_scenes(scenes(features, museums, packing, capacity))
-    valid = museums >= 0
-    themes = features.themes[jnp.where(valid, museums, 0)]
+    dropout = jax.random.fold_in(key, _DROPOUT)
     if shares > 1:
-        text, scene, valid, themes = lax.all_gather(
-            (text, scene, valid, themes), DATA, tiled=True
-        )
-    scores = spec.scores(text, scene, valid, params.get(SCORES, {}))
-    return loss(scores, themes, valid, numbers, key, params.get(LOSS, {}))
+        dropout = jax.random.fold_in(dropout, lax.axis_index(DATA))
+    of_text, of_scene = jax.random.split(dropout)
+    text = towers.embed_descriptions(
+        descriptions(features, museums, packing, capacity, spans), of_text
+    )
+    scene = towers.embed_scenes(scenes(features, museums, packing, capacity), of_scene)
+    own = valid = present = museums >= 0
+    own_themes = themes = features.themes[jnp.where(valid, museums, 0)]
+    comparisons = spec.scores
+    shared = shares > 1 and comparisons.costly
+    if shares > 1:
+        scene = comparisons.gathered(scene, DATA)
+        present, themes = lax.all_gather((valid, themes), DATA, tiled=True)
+        if not shared:
+            text, valid = comparisons.gathered(text, DATA), present
+    scores = comparisons(text, scene, valid, params.get(SCORES, {}), present)
+    if shared:
+        scores = lax.all_gather(scores, DATA, tiled=True)
+    value = loss(scores, themes, present, numbers, key, params.get(LOSS, {}))
+    if spec.has_side_loss:
+        side = spec.side_loss(text, scene, own_themes, own)
+        if shared:
+            side = lax.psum(side, DATA)
+        value += side / jnp.maximum(jnp.sum(present), 1)
+    return value

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import itertools
+import math
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -26,7 +27,7 @@ from hm3_jax.learn.settings import Execution, TrainSettings
 from hm3_jax.learn.training.graceful_stop import GracefulStop
 from hm3_jax.learn.training.run_logs import EpochReport
 from hm3_jax.learn.training.run_program import run_program
-from hm3_jax.nn.strategy import ConvConfig, StrategyConfig
+from hm3_jax.nn.strategy import ConvConfig, StrategyConfig, TowersConfig
 from hm3_jax.nn.strategy_json import load_strategy
 from hm3_jax.tracking.following import Follower, following
 from hm3_jax.tracking.speed_file import SpeedFile
@@ -34,6 +35,8 @@ from hm3_jax.tracking.tracker import Tracker
 
 # Themes that a warning names.
 _NAMED = 5
+# In place of an embedding's size.
+_AFTER_PUBLISHED = math.inf
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -195,6 +198,7 @@ def _run_strategy(
     results: dict[Run, TryResult | None] = {}
     for program in programs(itertools.chain.from_iterable(runs)):
         trained = config.masked(program[0].settings.cnn1d_masking)
+        trained = trained.trained_on(len(store.themes), len(store.splits["train"]))
         task = Task(store, trained, execution.data_placement)
         results |= run_program(
             task, program, listeners.epoch, follower, execution, resume, stop
@@ -305,6 +309,8 @@ def load_strategies(files: Sequence[str], folder: str | None) -> list[StrategyCo
 
 def published_order(config: StrategyConfig) -> tuple[Any, ...]:
     """What strategies are sorted by to come in the order of the published tables."""
+    if not isinstance(config, TowersConfig):
+        return (_AFTER_PUBLISHED, config.file_stem)
     return (
         config.embedding_size,
         not config.flat,

@@ -9,11 +9,18 @@ import jax
 import numpy as np
 
 from hm3_jax.learn.batches.placement import Block
-from hm3_jax.learn.batches.plan import BatchThemes, batch_themes, epoch_batches
+from hm3_jax.learn.batches.plan import (
+    Batches,
+    BatchThemes,
+    batch_themes,
+    epoch_batches,
+)
+from hm3_jax.learn.batches.spans import random_spans
 from hm3_jax.learn.devices import memory
 from hm3_jax.learn.devices.mesh import BY_RUN
 from hm3_jax.learn.devices.run_slots import RunSlots
 from hm3_jax.learn.evaluation.embed import embed, plan_embedding
+from hm3_jax.learn.evaluation.pairs import PairScores
 from hm3_jax.learn.evaluation.split import EMBED_BATCH, Embeddings
 from hm3_jax.learn.evaluation.task import Task
 from hm3_jax.learn.saved.run import Run
@@ -74,31 +81,57 @@ class Program:
         counts, layout = task.counts, slots.layout
         source = task.source(layout)
         self._batches = [
-            counts.plan(
-                np.stack([self._order(run, epoch) for run in slots.stand_ins]), layout
-            )
+            self._planned(epoch)
             for epoch in range(max(run.settings.epochs for run in runs))
         ]
         # One size for all epochs, so that one compilation serves them all.
         self._capacity = counts.capacity(self._batches)
         self._feed = source.feed(self._batches)
-        self._train, self._val = (task.split(name, layout) for name in ("train", "val"))
-        # Embedded together: one program compiles in half the time of two.
         splits = task.store.splits
-        both = np.concatenate([splits["train"], splits["val"]])
-        self._embedding = plan_embedding(counts, both, EMBED_BATCH, source, layout)
+        self._museums = len(splits["train"])
+        self._val = task.split("val", layout)
+        if task.spec.compares_parts:
+            # All pairs of train would take longer than training: as many as of val.
+            self._train = task.split("train", layout, most=len(splits["val"]))
+            self._embedding = None
+        else:
+            self._train = task.split("train", layout)
+            # Embedded together: one program compiles in half the time of two.
+            both = np.concatenate([splits["train"], splits["val"]])
+            self._embedding = plan_embedding(counts, both, EMBED_BATCH, source, layout)
         self._compiled: dict[int, Any] = {}
 
     @property
     def museums(self) -> int:
         """Museums of an epoch of one run."""
-        return len(self._train.themes)
+        return self._museums
 
     def _order(self, number: int, epoch: int) -> np.ndarray:
         run = self._runs[number]
         return epoch_batches(
             self._task.store.splits["train"],
             self._batch_size,
+            seed=run.settings.seed,
+            attempt=run.attempt,
+            epoch=epoch,
+        )
+
+    def _planned(self, epoch: int) -> Batches:
+        """The batches of an epoch (from 0) of the runs in all slots."""
+        numbers = self._slots.stand_ins
+        orders = np.stack([self._order(number, epoch) for number in numbers])
+        spans = None
+        if any(run.settings.partial_descriptions for run in self._runs):
+            of_slots = zip(numbers, orders, strict=True)
+            spans = np.stack([self._spans(n, epoch)[order] for n, order in of_slots])
+        return self._task.counts.plan(orders, self._slots.layout, spans)
+
+    def _spans(self, number: int, epoch: int) -> np.ndarray:
+        """Of every museum of the store, what a run reads of its description."""
+        run = self._runs[number]
+        return random_spans(
+            self._task.counts.sentences,
+            run.settings.partial_descriptions,
             seed=run.settings.seed,
             attempt=run.attempt,
             epoch=epoch,
@@ -210,23 +243,31 @@ class Program:
         """
         keys = self._keys(VAL_LOSS, epoch)
         with jax.transfer_guard("disallow"):
-            both = embed(
-                state.params, inputs.active, self._embedding, spec=self._task.spec
-            )
-            train, val = (
-                Embeddings.of(
-                    descriptions,
-                    museums,
-                    inputs.active,
-                    state.params,
-                    self._task.spec,
-                )
-                for descriptions, museums in _cut(both, first=self.museums)
-            )
+            train, val = self._embedded(state, inputs)
             losses = self._val.loss(
                 val, self._batch_size, self._loss, inputs.loss, keys
             )
             return Scores(losses, self._val.metrics(val), self._train.metrics(train))
+
+    def _embedded(
+        self, state: ParamState, inputs: EpochInputs
+    ) -> tuple[Embeddings | PairScores, Embeddings | PairScores]:
+        """What the models make of train and val."""
+        spec = self._task.spec
+        if self._embedding is None:
+            train, val = (
+                split.embed(state.params, inputs.active, spec)
+                for split in (self._train, self._val)
+            )
+            return train, val
+        both = embed(state.params, inputs.active, self._embedding, spec=spec)
+        train, val = (
+            Embeddings.of(
+                descriptions, museums, inputs.active, state.params, self._task.spec
+            )
+            for descriptions, museums in _cut(both, first=len(self._train.themes))
+        )
+        return train, val
 
 
 @functools.partial(jax.jit, static_argnames="first")

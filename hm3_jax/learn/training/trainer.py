@@ -140,7 +140,7 @@ class Trainer:
         keys = keys_of(runs, PARAMETERS, 0)
         losses = [run.settings.loss_function.parameters() for run in runs]
         drawn = jax.device_get(draw_params(self._task.config, keys))
-        params = with_losses(drawn, losses)
+        params = with_losses(self._task.initial(drawn), losses)
         start = state.fresh(self._runs, self._first, params)
         return state.load(self._runs, start, self._task)
 

@@ -19,7 +19,7 @@ from hm3_jax.learn.batches.plan import (
     packings,
 )
 from hm3_jax.nn.ragged import Ragged
-from hm3_jax.nn.strategy import StrategyConfig
+from hm3_jax.nn.strategy import TowersConfig
 from tests.learn import small
 
 # Museum 0 and the last one, one twice, and free places in the middle and at the end.
@@ -224,6 +224,6 @@ def test_a_store_without_videos_is_refused(tmp_path):
         ),
     ],
 )
-def test_another_feature_size_is_refused(store, config: StrategyConfig, complaint):
+def test_another_feature_size_is_refused(store, config: TowersConfig, complaint):
     with pytest.raises(ValueError, match=f"{config.name} expects {complaint}"):
         load_features(store, config)

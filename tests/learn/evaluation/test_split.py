@@ -118,6 +118,7 @@ def test_models_are_tested_on_the_museums_of_the_split(store, features, counts):
     split = split_of(store, features, counts, "test", 2)
     spec = ModelSpec(small.BY_ROOM)
     both = split.embed(params, jnp.ones(2, bool), spec)
+    assert isinstance(both, Embeddings)
     # Fewer models than the split is planned for will do.
     alone = Model(small.BY_ROOM, take_run(params, 1), None).stacked()
     (last,), (_, same) = split.test(alone, spec), split.test(params, spec)

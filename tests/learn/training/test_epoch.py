@@ -13,6 +13,7 @@ import pytest
 from hm3_jax.learn.batches.features import Features, RaggedColumn
 from hm3_jax.learn.batches.gather import descriptions, scenes
 from hm3_jax.learn.batches.plan import EMPTY, MuseumSizes, epoch_batches, packings
+from hm3_jax.learn.batches.spans import WHOLE, random_spans
 from hm3_jax.learn.model import ModelSpec, draw_params, take_run
 from hm3_jax.learn.training.epoch import (
     EpochInputs,
@@ -124,6 +125,7 @@ def embed_one(params, features, batch, capacity):
     packing = packings(batch.sentences, batch.sequence, capacity)
     text = model.embed_descriptions(descriptions(features, museums, packing, capacity))
     scene = model.embed_scenes(scenes(features, museums, packing, capacity))
+    assert isinstance(text, jax.Array) and isinstance(scene, jax.Array)
     return text[0], scene[0]
 
 
@@ -259,3 +261,59 @@ def test_free_places_take_no_part_in_the_loss(features, initial, batches, togeth
     turned = [np.ascontiguousarray(of_epoch[:, :, ::-1]) for of_epoch in batches]
     _, losses, _ = train(features, initial, turned)
     np.testing.assert_allclose(losses, together[1], rtol=2e-5)
+
+
+def one_epoch(features, params, batches, spans=None) -> tuple[ParamState, np.ndarray]:
+    """State after an epoch of both runs, and losses (runs, steps)."""
+    state = fresh_state(jax.tree.map(jnp.copy, params))
+    counts, layout = MuseumSizes.of(features), small.one_device(2)
+    planned = counts.plan(batches, layout, spans)
+    state, of_steps = train_epoch(
+        state,
+        hyper(0),
+        planned,
+        features,
+        spec=SPEC,
+        capacity=counts.capacity([planned]),
+        loss=small.SETTINGS.loss_function,
+        layout=layout,
+    )
+    return state, np.asarray(of_steps.loss)
+
+
+def cut(features: Features, spans: np.ndarray) -> Features:
+    """The same features with other descriptions: spans of them, of every museum."""
+    offsets, rows, lengths = np.asarray(features.sentences.offsets), [], []
+    for museum, (first, count) in enumerate(spans):
+        begin, end = offsets[museum : museum + 2]
+        whole = np.arange(begin, end)
+        rows.append(whole if first == WHOLE else whole[first : first + count])
+        lengths.append(len(rows[-1]))
+    table = np.asarray(features.sentences.table)[np.concatenate(rows)]
+    new = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+    return dataclasses.replace(features, sentences=RaggedColumn(table, new))
+
+
+def test_spans_are_descriptions_cut_by_hand(features, initial, batches):
+    sentences = MuseumSizes.of(features).sentences
+    both = [
+        random_spans(sentences, 0.7, seed=1, attempt=k, epoch=0)[batches[0][k - 1]]
+        for k in (1, 2)
+    ]
+    state, losses = one_epoch(features, initial, batches[0], np.stack(both))
+    whole = one_epoch(features, initial, batches[0])[1]
+    for run in (0, 1):
+        spans = np.full((small.MUSEUMS, 2), WHOLE)
+        spans[batches[0][run]] = both[run]
+        by_hand, wanted = one_epoch(cut(features, spans), initial, batches[0])
+        np.testing.assert_allclose(losses[run], wanted[run], rtol=1e-5)
+        close(take_run(state.params, run), take_run(by_hand.params, run), 1e-5)
+        assert np.abs(losses[run] - whole[run]).min() > 1e-3
+
+
+def test_spans_that_are_all_whole_change_nothing(features, initial, batches):
+    spans = np.full((*batches[0].shape, 2), WHOLE, np.int32)
+    found = one_epoch(features, initial, batches[0], spans)
+    wanted = one_epoch(features, initial, batches[0])
+    np.testing.assert_allclose(found[1], wanted[1], rtol=1e-6)
+    close(found[0].params, wanted[0].params, 1e-6)

@@ -16,18 +16,18 @@ from hm3_jax.learn.training.experiment import (
     load_strategies,
     run_experiments,
 )
-from hm3_jax.nn.strategy import StrategyConfig
+from hm3_jax.nn.strategy import TowersConfig
 from hm3_jax.nn.strategy_json import strategy_text
 from tests.learn import small
 
 
-def write_strategy(folder, config: StrategyConfig, name: str | None = None) -> str:
+def write_strategy(folder, config: TowersConfig, name: str | None = None) -> str:
     path = folder / f"{name or config.file_stem}.json"
     path.write_text(strategy_text(config))
     return str(path)
 
 
-def with_cell(config: StrategyConfig, cell) -> StrategyConfig:
+def with_cell(config: TowersConfig, cell) -> TowersConfig:
     return dataclasses.replace(config, text=dataclasses.replace(config.text, cell=cell))
 
 

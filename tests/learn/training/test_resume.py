@@ -60,6 +60,19 @@ def test_nor_does_one_before_anything_was_saved(store, folder, tmp_path):
     same(found, folder)
 
 
+def test_nor_does_one_where_descriptions_are_partial(store, tmp_path):
+    """Each epoch draws others; val is scored on whole ones."""
+    how: dict[str, Any] = {"epochs": 3, "partial_descriptions": 0.7}
+    wanted = small.train(store, tmp_path / "wanted", **how)
+    found = interrupt(store, tmp_path / "run", 2, execution=EVERY_EPOCH, **how)
+    small.train(store, tmp_path / "run", resume=True, **how)
+    same(found, wanted)
+    saved = small.outcome(found, 1)["epoch"]
+    evaluation = small.evaluated(found / "try_1", store, "val")
+    val = small.log(found, 1)[saved - 1]["val"]
+    assert evaluation.tested.metrics == pytest.approx(val, rel=1e-6)
+
+
 def test_nor_does_one_between_the_saves_of_two_tries(
     store, folder, tmp_path, monkeypatch
 ):
@@ -103,6 +116,7 @@ def test_there_may_be_nothing_to_go_on_with(store, folder, tmp_path):
         ("number_of_tries", 3),
         ("number_of_tries", 1),
         ("loss_margin", 0.3),
+        ("partial_descriptions", 0.5),
         ("best_strategy", "s2t-r1"),
     ],
 )

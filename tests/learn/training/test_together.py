@@ -25,7 +25,9 @@ THEMES = dataclasses.replace(PLAIN, use_categories_in_loss=True)
 # Different in everything that may differ.
 DIFFERENT = {
     "plain": PLAIN,
-    "margin": dataclasses.replace(PLAIN, loss_margin=0.4, lr=0.003, seed=5),
+    "margin": dataclasses.replace(
+        PLAIN, loss_margin=0.4, lr=0.003, seed=5, partial_descriptions=0.6
+    ),
     "hard": dataclasses.replace(PLAIN, filter_out_hard_negatives=True, epochs=2),
     "themes": dataclasses.replace(THEMES, scheduler_step_size=1, scheduler_gamma=0.5),
     "within": dataclasses.replace(

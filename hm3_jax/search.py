@@ -17,6 +17,7 @@ museums; the results are the same.
 import dataclasses
 import json
 from pathlib import Path
+from typing import cast
 
 from absl import flags
 
@@ -24,7 +25,7 @@ from hm3_jax.app.searching import SearchSettings, lines_of, search
 from hm3_jax.cli import frame, milvus_flags, path_flags
 from hm3_jax.files.text import read_text
 from hm3_jax.learn.devices.compilation_cache import keep_compiled_programs
-from hm3_jax.retrieval.server.collection import Query
+from hm3_jax.retrieval.server.collection import Match, Query
 
 _INDEX = path_flags.define_path(
     "index", None, "Index made by build_index.", required=True
@@ -38,14 +39,14 @@ _MATCH = flags.DEFINE_enum(
     "match",
     None,
     ["pictures", "words", "both"],
-    "What finds museums: their pictures, the words that are written about them, or both "
-    "joined; both if not given, where there are descriptions.",
+    "What finds museums: their pictures, the words that are written about them, or "
+    "both joined; both if not given, where there are descriptions.",
 )
 _THEME_WEIGHT = flags.DEFINE_float(
     "theme_weight",
     None,
-    "How much it counts that a museum's theme is like the query's: 0 finds this museum, "
-    "more finds museums like it; what the model says if not given.",
+    "How much it counts that a museum's theme is like the query's: 0 finds this "
+    "museum, more finds museums like it; what the model says if not given.",
 )
 _JSON = flags.DEFINE_bool("json", False, "Print JSON.")
 _BACKEND = flags.DEFINE_enum(
@@ -106,7 +107,7 @@ def _query() -> Query:
         _TOP_K.value,
         text=text,
         theme=_THEME.value,
-        match=_MATCH.value,
+        match=cast("Match | None", _MATCH.value),
         theme_weight=_THEME_WEIGHT.value,
     )
 

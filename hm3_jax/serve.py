@@ -13,12 +13,14 @@ host, so that pages of other sites cannot read what the server says.
 """
 
 from pathlib import Path
+from typing import cast
 
 from absl import flags
 
 from hm3_jax.app.serving import ServeSettings, serve
 from hm3_jax.cli import frame, milvus_flags, path_flags
 from hm3_jax.learn.devices.compilation_cache import keep_compiled_programs
+from hm3_jax.retrieval.server.collection import Match
 
 _INDEX = path_flags.define_path(
     "index", None, "Index made by build_index.", required=True
@@ -54,8 +56,8 @@ _MATCH = flags.DEFINE_enum(
     "match",
     None,
     ["pictures", "words", "both"],
-    "What finds museums where a search does not say: their pictures, the words that are "
-    "written about them, or both joined; both if not given, where there are "
+    "What finds museums where a search does not say: their pictures, the words that "
+    "are written about them, or both joined; both if not given, where there are "
     "descriptions.",
 )
 _ALLOWED_HOSTS = flags.DEFINE_list(
@@ -90,7 +92,7 @@ def main() -> None:
             pretrained=_PRETRAINED.value,
             device=_DEVICE.value,
             milvus=milvus_flags.given_milvus(_BACKEND.value),
-            match=_MATCH.value,
+            match=cast("Match | None", _MATCH.value),
             allowed_hosts=_ALLOWED_HOSTS.value,
             root_path=_ROOT_PATH.value,
             forwarded_allow_ips=_FORWARDED_ALLOW_IPS.value,

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
+
+Way = Literal["pictures", "words"]
+"""What finds museums for a text."""
 
 # Ranks count from here, so that the first of one ranking does not outweigh a museum
 # that both have.
@@ -22,7 +25,7 @@ class Fused(NamedTuple):
     """
 
     row: int
-    found_by: tuple[str, ...]
+    found_by: tuple[Way, ...]
 
 
 def fuse(pictures: Sequence[int], words: Sequence[int], top_k: int) -> list[Fused]:
@@ -50,16 +53,11 @@ def fuse(pictures: Sequence[int], words: Sequence[int], top_k: int) -> list[Fuse
         ranks = (ranking[row] for ranking in (seen, read) if row in ranking)
         return sum(1 / (_CONSTANT + rank) for rank in ranks)
 
+    def found_by(row: int) -> tuple[Way, ...]:
+        if row not in read:
+            return ("pictures",)
+        near = seen.get(row, top_k + 1) <= top_k
+        return ("pictures", "words") if near else ("words",)
+
     best = sorted(dict.fromkeys([*pictures, *words]), key=lambda row: -merit(row))
-    return [
-        Fused(
-            row,
-            (
-                ("pictures",)
-                if row not in read or seen.get(row, top_k + 1) <= top_k
-                else ()
-            )
-            + (("words",) if row in read else ()),
-        )
-        for row in best[:top_k]
-    ]
+    return [Fused(row, found_by(row)) for row in best[:top_k]]

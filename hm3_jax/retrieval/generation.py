@@ -106,7 +106,7 @@ def write_generation(
 def _told(parts: Parts) -> Iterator[Told]:
     for museums, rows in parts:
         for row in rows:
-            yield Told.of(museums.ids[row], museums.detail(int(row)))
+            yield Told.of(museums.ids[int(row)], museums.detail(int(row)))
 
 
 def _chunks(

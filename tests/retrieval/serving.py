@@ -12,6 +12,7 @@ from hm3_jax.retrieval.server.collection import (
     Collection,
     Hit,
     Map,
+    Match,
     Museum,
     Query,
     Room,
@@ -40,6 +41,14 @@ class WordCollection:
             Theme(name, len(self.ids[number :: len(THEMES)]))
             for number, name in enumerate(THEMES)
         ]
+
+    @property
+    def matches(self) -> list[Match]:
+        return ["pictures"]
+
+    @property
+    def theme_weight(self) -> float | None:
+        return None
 
     @property
     def examples(self) -> list[str]:

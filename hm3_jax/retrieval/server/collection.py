@@ -11,8 +11,10 @@ from typing import Literal, Protocol
 
 import numpy as np
 
+from hm3_jax.retrieval.fusion import Way
+
 Match = Literal["both", "pictures", "words"]
-"""What finds museums for a text: their pictures, what is written about them, or both."""
+"""What finds museums for a text: pictures, what is written about museums, or both."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -102,7 +104,7 @@ class Hit:
     thumbnail: str | None = None
     excerpt: str = ""
     answers: Sequence[AnsweringItem] = ()
-    found_by: Sequence[Literal["pictures", "words"]] = ("pictures",)
+    found_by: Sequence[Way] = ("pictures",)
     passage: Sequence[str] = ()
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
@@ -19,11 +19,12 @@ Match = Literal["both", "pictures", "words"]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Query:
-    """One search: by text, or by a museum that the results should be like.
+    """One search: by text, by a picture, or by a museum that results should be like.
 
     Attributes:
         top_k: How many museums to return at most.
         text: What somebody wants to see, as `check_query` returns it, or None.
+        picture: What `Collection.read_picture` has made of a picture, or None.
         like: Id of a museum, which is left out of its own results, or None.
         theme: Theme to search in, one of the collection's, or None for all.
         match: What finds museums for the text, one of the collection's `matches`; None
@@ -38,6 +39,7 @@ class Query:
     theme: str | None = None
     match: Match | None = None
     theme_weight: float | None = None
+    picture: Any = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -225,7 +227,8 @@ def spread(total: int, most: int) -> list[int]:
 class Collection(Protocol):
     """Museums that can be searched.
 
-    `search` is called in a thread of its own, one call at a time; the others are quick.
+    `search` is called in a thread of its own, one call at a time; `read_picture` in any
+    thread; the others are quick.
     """
 
     @property
@@ -246,6 +249,19 @@ class Collection(Protocol):
     @property
     def theme_weight(self) -> float | None:
         """What `Query.theme_weight` is, unasked; None where there is no such weight."""
+        ...
+
+    @property
+    def picture_queries(self) -> bool:
+        """Whether pictures can be searched with."""
+        ...
+
+    def read_picture(self, content: bytes) -> Any:
+        """Decodes a picture for `Query.picture`.
+
+        Raises:
+            ValueError: If it is none that can be read, or there are no such queries.
+        """
         ...
 
     def __len__(self) -> int:

@@ -55,6 +55,18 @@ class EmbeddedText(Protocol):
         ...
 
 
+class EmbedPictures(Protocol):
+    """Reads and embeds pictures that are searched with."""
+
+    def read(self, content: bytes) -> Any:
+        """Decodes a picture; ValueError if it is none."""
+        ...
+
+    def embed(self, pictures: Sequence[Any]) -> Sequence[EmbeddedText]:
+        """Embeds what `read` has returned; without sentences."""
+        ...
+
+
 EmbedTexts = Callable[[Sequence[str]], Sequence[EmbeddedText]]
 """Embeds texts together; ValueError if one of them says nothing."""
 
@@ -69,6 +81,7 @@ class IndexCollection:
         search: Search,
         listed: Callable[[str], Mapping[str, Any]] = lambda museum: {},
         match: Match | None = None,
+        pictures: EmbedPictures | None = None,
     ):
         """Joins the parts.
 
@@ -79,12 +92,13 @@ class IndexCollection:
             listed: What else is known about a museum, in the form of the index's
                 details; it replaces what the index says.
             match: What finds museums where a query does not say; None for all there is.
+            pictures: Embeds pictures that are searched with; None where none can be.
 
         Raises:
             ValueError: If the museums cannot be searched by `match`.
         """
         self._holder, self._embed, self._search = holder, embed, search
-        self._listed = listed
+        self._listed, self._pictures = listed, pictures
         self._matches = matches_of(holder)
         if match is not None:
             check_match(match, self._matches)
@@ -114,6 +128,17 @@ class IndexCollection:
     def theme_weight(self) -> float | None:
         """What `Query.theme_weight` is, unasked; None where there is no such weight."""
         return self._holder.theme_weight
+
+    @property
+    def picture_queries(self) -> bool:
+        """Whether pictures can be searched with."""
+        return self._pictures is not None
+
+    def read_picture(self, content: bytes) -> Any:
+        """Decodes a picture; ValueError if it is none, or there are no such queries."""
+        if self._pictures is None:
+            raise ValueError("expected a text: the index's encoder takes no pictures")
+        return self._pictures.read(content)
 
     @functools.cached_property
     def _examples(self) -> list[str]:
@@ -183,13 +208,18 @@ class IndexCollection:
     def _embed_queries(
         self, queries: Sequence[Query]
     ) -> list[EmbeddedText | HeldMuseum | ValueError]:
-        """What each query is compared by: a text, or a museum."""
+        """What each query is compared by: a text, a picture or a museum."""
         texts = [query.text for query in queries if query.text is not None]
         embedded = iter(self._embed_each(texts))
-        like = [row_of(q.like or "", self._holder) for q in queries if q.text is None]
+        seen = [query.picture for query in queries if query.picture is not None]
+        pictures = iter(self._pictures.embed(seen) if self._pictures and seen else [])
+        like = [row_of(q.like, self._holder) for q in queries if q.like is not None]
         museums = iter(self._holder.some(like))
         return [
-            next(museums) if query.text is None else next(embedded) for query in queries
+            next(embedded)
+            if query.text is not None
+            else next(museums if query.picture is None else pictures)
+            for query in queries
         ]
 
     def _embed_each(self, texts: Sequence[str]) -> list[EmbeddedText | ValueError]:

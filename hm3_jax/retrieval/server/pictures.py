@@ -15,6 +15,11 @@ from hm3_jax.retrieval.server.collection import AnsweringItem, Hit, Picture, Roo
 
 # What an index calls the kinds of pictures that are shown.
 _KINDS = {"views": "view", "images": "painting"}
+MEDIA_TYPES = frozenset(
+    f"image/{name}" for name in ("jpeg", "png", "gif", "webp", "avif", "bmp")
+)
+"""Of pictures that browsers show; `media_type` tells them apart."""
+
 # As many first bytes as tell what a file is.
 _SIGNATURE_BYTES = 12
 

@@ -13,6 +13,11 @@ from hm3_jax.retrieval.server.collection import Match
 MOST_BYTES = 2**16
 """Largest request body; a query of letters outside ASCII takes up to 6 bytes each."""
 
+MOST_PICTURE_BYTES = 2**24
+"""Largest body that is a picture."""
+
+PICTURE_SEARCH = "/api/search/picture"
+
 _SHOWN = 60
 
 

@@ -27,6 +27,7 @@ class Summary:
         matches: What can find museums for a text; the first is what does, unasked.
         theme_weight: What counts where a search has no such weight; None where there is
             none.
+        picture_queries: Whether a picture can be searched with.
     """
 
     museums: int
@@ -35,6 +36,7 @@ class Summary:
     examples: list[str]
     matches: list[Match]
     theme_weight: float | None
+    picture_queries: bool
 
 
 @router.get("/api/collection")
@@ -48,6 +50,7 @@ async def summary(service: Served) -> Summary:
         list(collection.examples),
         list(collection.matches),
         collection.theme_weight,
+        collection.picture_queries,
     )
 
 

@@ -6,7 +6,7 @@ import dataclasses
 import logging
 from typing import Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Request
 
 from hm3_jax.retrieval.query_text import (
     check_match,
@@ -21,7 +21,9 @@ from hm3_jax.retrieval.server.errors import (
     unavailable,
     unprocessable,
 )
+from hm3_jax.retrieval.server.pictures import MEDIA_TYPES
 from hm3_jax.retrieval.server.queries import (
+    PICTURE_SEARCH,
     MatchName,
     QueryText,
     SearchBody,
@@ -61,6 +63,43 @@ async def search_long(service: Served, body: SearchBody) -> Answer:
         match=body.match,
         theme_weight=body.theme_weight,
     )
+    return await _answer(service, query)
+
+
+@router.post(
+    PICTURE_SEARCH,
+    responses=PROBLEMS,
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {
+                name: {"schema": {"type": "string", "format": "binary"}}
+                for name in sorted(MEDIA_TYPES)
+            },
+        }
+    },
+)
+async def search_with_picture(
+    service: Served,
+    request: Request,
+    top_k: TopK = 10,
+    theme: ThemeName = None,
+    theme_weight: ThemeWeight = None,
+) -> Answer:
+    """Finds the museums that show things like a picture, the request's body."""
+    # A page of another site cannot send these without asking first.
+    declared = request.headers.get("content-type", "").partition(";")[0].strip()
+    if declared.lower() not in MEDIA_TYPES:
+        raise unprocessable(
+            "request body: expected a picture (Content-Type: one of "
+            f"{', '.join(sorted(MEDIA_TYPES))}), found {declared[:60]!r}"
+        )
+    if not service.collection.picture_queries:
+        raise unprocessable(
+            "picture: the index's encoder does not take pictures, only texts"
+        )
+    picture = await service.reader.read(request.body)
+    query = Query(top_k, theme=theme, theme_weight=theme_weight, picture=picture)
     return await _answer(service, query)
 
 

@@ -124,6 +124,15 @@ def compare(path: Path, rounds: int, cores: int) -> dict[str, Any]:
     return result
 
 
+def use_cores(cores: int) -> None:
+    """Has processes started from here on use so many cores, as each library would."""
+    # Inherited; libraries start as many threads as there are cores for them.
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])
+    # So are these, which would suit one of the two libraries and not the other.
+    for name in [name for name in os.environ if name.startswith(_CHOICES)]:
+        print(f"{name}={os.environ.pop(name)} left out", file=sys.stderr)
+
+
 def by_blas(index: Any, asked: np.ndarray) -> float:
     """Seconds of a search in faiss by products of its BLAS."""
     import faiss
@@ -174,11 +183,7 @@ def main() -> None:
     elif args.case == "alone":
         print(json.dumps(alone(args.index)))
     else:
-        # Inherited; libraries start as many threads as there are cores for them.
-        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: args.cores])
-        # So are these, which would suit one of the two libraries and not the other.
-        for name in [name for name in os.environ if name.startswith(_CHOICES)]:
-            print(f"{name}={os.environ.pop(name)} left out", file=sys.stderr)
+        use_cores(args.cores)
         with tempfile.TemporaryDirectory() as folder:
             path = args.index or Path(folder) / "index"
             if not path.exists():

@@ -9,7 +9,9 @@ Several checkpoints, or several splits, have a folder below OUTPUT each, and one
 OUTPUT/metrics.csv. With --per_query=csv,parquet every query has a row in queries.csv
 or queries.parquet: its rank, its scores, and what it found first. With --queries the
 museums of each split are ranked for descriptions of your own: rankings.jsonl, and
-query_metrics.json where the file says what they describe.
+query_metrics.json where the file says what they describe. With --query_sentences
+museums are also looked for by parts of their descriptions, as people type:
+by_length.csv and by_length.json, of which report makes a table and a figure.
 
   python -m hm3_jax.evaluate --checkpoint=runs/STL/NAME/try_1 --features=STORE \
     --split=test --output=evaluation
@@ -22,7 +24,7 @@ from pathlib import Path
 
 from absl import flags
 
-from hm3_jax.app.evaluation import EvaluationSettings, evaluate_all
+from hm3_jax.app.evaluation import QUERY_SEED, EvaluationSettings, evaluate_all
 from hm3_jax.app.evaluation_table import table_of
 from hm3_jax.app.models import CHECKPOINT_HELP
 from hm3_jax.cli import frame, path_flags
@@ -46,6 +48,15 @@ _QUERIES = path_flags.define_path(
     None,
     "File of free descriptions to rank the museums for: .txt with one a line, .json or "
     ".jsonl with id and text, and relevant museums or a theme where they are known.",
+)
+_QUERY_SENTENCES = flags.DEFINE_list(
+    "query_sentences",
+    [],
+    "Also test with queries of so many consecutive sentences of each description (all "
+    "of one that has fewer), such as 1,2,4,8,all.",
+)
+_QUERY_SEED = flags.DEFINE_integer(
+    "query_seed", QUERY_SEED, "Draws where the sentences of --query_sentences begin."
 )
 _TOP_K = flags.DEFINE_integer(
     "top_k", 10, "How many items --per_query and --queries list for each query."
@@ -80,6 +91,8 @@ def _settings() -> EvaluationSettings:
     for flag in (_PRETRAINED, _DEVICE):
         if flag.present and _QUERIES.value is None:
             raise ValueError(f"--{flag.name} has no effect without --queries")
+    if _QUERY_SEED.present and not _QUERY_SENTENCES.value:
+        raise ValueError("--query_seed has no effect without --query_sentences")
     queries = None if _QUERIES.value is None else Path(_QUERIES.value)
     return EvaluationSettings(
         checkpoints=tuple(_CHECKPOINT.value),
@@ -90,6 +103,8 @@ def _settings() -> EvaluationSettings:
         top_k=_TOP_K.value,
         pretrained=_PRETRAINED.value,
         device=_DEVICE.value,
+        query_sentences=tuple(_QUERY_SENTENCES.value),
+        query_seed=_QUERY_SEED.value,
     )
 
 

@@ -65,7 +65,9 @@ _FEATURE_SET = flags.DEFINE_string(
     "feature_set", None, "hm3: NAME of featureSets/NAME.json."
 )
 _MUSEUMS = path_flags.define_path(
-    "museums", None, "hm3: museums.json with splits, artworks by room and sentences."
+    "museums",
+    None,
+    "hm3: museums.json with splits, artworks by room, sentences and their rooms.",
 )
 _MUSEUMS_PACKAGE = path_flags.define_path(
     "museums_package",

@@ -24,6 +24,12 @@ from hm3_jax.reporting.layouts import LAYOUTS
 _RUNS = path_flags.define_paths(
     "runs", None, "Folders with runs: workdirs, or experiments.", required=True
 )
+_EVALUATIONS = path_flags.define_paths(
+    "evaluations",
+    [],
+    "Folders that evaluate --query_sentences has written; what they reach with each "
+    "number of sentences stands beside that of the runs.",
+)
 _OUTPUT = path_flags.define_path(
     "output",
     None,
@@ -85,6 +91,7 @@ def _config() -> ReportConfig:
         compare=tuple(filter(None, _COMPARE.value)),
         show=tuple(filter(None, _SHOW.value)),
         figures=_FIGURES.value,
+        evaluations=tuple(map(Path, _EVALUATIONS.value)),
     )
 
 

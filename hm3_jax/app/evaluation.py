@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -11,7 +12,9 @@ from hm3_jax.app.models import load_checkpoint
 from hm3_jax.app.query_ranking import QueryRanker, query_metrics, write_ranked
 from hm3_jax.data.store import FeatureStore
 from hm3_jax.files.durable import whole_or_absent
+from hm3_jax.files.run_format import WHOLE_QUERY, LengthFacts
 from hm3_jax.files.words import counted
+from hm3_jax.learn.batches.spans import QUERY_SEED
 from hm3_jax.learn.evaluation.saved_model import (
     Evaluation,
     check_fits,
@@ -19,6 +22,7 @@ from hm3_jax.learn.evaluation.saved_model import (
     evaluate,
 )
 from hm3_jax.learn.model import Model
+from hm3_jax.reporting.by_length import lines_by_length, write_by_length
 from hm3_jax.reporting.by_theme import (
     lines_by_theme,
     scores_by_theme,
@@ -54,6 +58,12 @@ class EvaluationSettings:
         top_k: Items that are listed for each query.
         pretrained: Weights of the text encoder, if not where the store's facts say.
         device: PyTorch's name of a device for the text encoder.
+        query_sentences: Numbers of sentences, or "all", to test with as well: so many
+            consecutive ones of each description.
+        query_seed: Of where these begin.
+
+    Raises:
+        ValueError: If a number of sentences is none, or is there twice.
     """
 
     checkpoints: Sequence[str]
@@ -64,6 +74,29 @@ class EvaluationSettings:
     top_k: int = 10
     pretrained: str | None = None
     device: str = "auto"
+    query_sentences: Sequence[str] = ()
+    query_seed: int = QUERY_SEED
+
+    def __post_init__(self) -> None:
+        """Checks the numbers of sentences."""
+        for text in self.query_sentences:
+            if text != WHOLE_QUERY and not re.fullmatch("[1-9][0-9]{0,5}", text):
+                raise ValueError(
+                    "query_sentences: expected whole numbers from 1 on, or "
+                    f"{WHOLE_QUERY}, found {text!r}"
+                )
+        if len(set(self.query_sentences)) < len(self.query_sentences):
+            raise ValueError(
+                "query_sentences: expected each number once, found "
+                f"{','.join(self.query_sentences)}"
+            )
+        if self.query_seed < 0:
+            raise ValueError(f"query_seed: expected 0 or more, found {self.query_seed}")
+
+    @property
+    def lengths(self) -> list[int]:
+        """The numbers of sentences."""
+        return [int(text) for text in self.query_sentences if text != WHOLE_QUERY]
 
 
 def evaluate_all(
@@ -97,7 +130,7 @@ def evaluate_all(
     short = short_names(settings.checkpoints)
     written = None if settings.queries is None else read_query_file(settings.queries)
     splits = chosen_splits(store, settings.splits)
-    models = {name: load_checkpoint(name) for name in settings.checkpoints}
+    models = {name: load_checkpoint(name, store) for name in settings.checkpoints}
     for name, saved in models.items():
         check_fits(saved, store, name)
     ranker = None
@@ -112,7 +145,9 @@ def evaluate_all(
     names = dict(zip(models, short, strict=True))
     found: dict[tuple[str, str], Evaluation] = {}
     with whole_or_absent(settings.output, "an evaluation") as output:
-        for name, evaluation in evaluate(models, store, splits):
+        for name, evaluation in evaluate(
+            models, store, splits, settings.lengths, settings.query_seed
+        ):
             folder, title = output, title_of(evaluation)
             if len(names) > 1:
                 folder, title = folder / names[name], f"{names[name]}: {title}"
@@ -123,6 +158,8 @@ def evaluate_all(
             if len(names) * len(splits) == 1:
                 lines += _metric_lines(evaluation.tested.metrics)
             lines += _write(evaluation, store, settings, folder)
+            if settings.query_sentences:
+                lines += _write_by_length(name, evaluation, store, settings, folder)
             if ranker is not None:
                 lines += _write_queries(evaluation, ranker, models[name].model, folder)
             say(lines)
@@ -157,6 +194,28 @@ def _write(
         columns = query_columns(evaluation.ids, themes, store.themes, scores, listed)
         write_queries(folder, columns, settings.per_query)
     return ["by theme, for descriptions:", *lines_by_theme(by_theme)]
+
+
+def _write_by_length(
+    name: str,
+    evaluation: Evaluation,
+    store: FeatureStore,
+    settings: EvaluationSettings,
+    folder: Path,
+) -> list[str]:
+    """Writes what queries of each length reach; lines about it."""
+    found = evaluation.tested.lengths
+    facts = LengthFacts(
+        model=name,
+        dataset_name=evaluation.dataset_name,
+        dataset_kind=evaluation.dataset_kind,
+        features_checksum=store.manifest.checksum,
+        split=evaluation.split,
+        query_seed=settings.query_seed,
+        lengths={length: found[length] for length in settings.query_sentences},
+    )
+    write_by_length(folder, facts)
+    return ["by sentences of the query:", *lines_by_length(facts)]
 
 
 def _write_queries(

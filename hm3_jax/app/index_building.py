@@ -5,29 +5,30 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
 import numpy as np
+from flax.traverse_util import flatten_dict
 from jaxtyping import Float, Int
 from safetensors.numpy import save
 
-from hm3_jax.app.models import load_checkpoint
-from hm3_jax.app.query_encoder import TEXT_TOWER, encoder_facts
+from hm3_jax.app.query_encoder import TEXT_TOWER, WHOLE_MODEL, encoder_facts
 from hm3_jax.data.raw_museum import RawMuseum, sentences_of
 from hm3_jax.data.store import FeatureStore
 from hm3_jax.files.input_kinds import ARTWORK_KINDS
 from hm3_jax.learn.batches.feature_facts import check_features
 from hm3_jax.learn.batches.features import Features, load_features
-from hm3_jax.learn.evaluation.embed_museums import embed_museums
+from hm3_jax.learn.evaluation.embed_museums import embed_items, embed_museums
+from hm3_jax.learn.evaluation.text_tower import InteractionTower
 from hm3_jax.learn.model import Model
 from hm3_jax.learn.saved.checkpoint import Checkpoint
 from hm3_jax.nn.strategy_json import to_json
 from hm3_jax.retrieval.exact import unit
 from hm3_jax.retrieval.index_format import IndexFacts
-from hm3_jax.retrieval.museums import Museums, pack_details
+from hm3_jax.retrieval.item_museums import concatenated, item_museums
+from hm3_jax.retrieval.museums import KnownMuseums, Museums, pack_details
 
 # Museums that are embedded at a time, with and without each of their rooms.
 _MUSEUMS = 16384
@@ -46,13 +47,13 @@ class Embedded:
         files: Small files to keep with them.
     """
 
-    museums: Museums
+    museums: KnownMuseums
     facts: IndexFacts
     files: Mapping[str, bytes]
 
 
 def embed_store(
-    checkpoint: str | Path,
+    saved: Checkpoint,
     store: FeatureStore,
     splits: Sequence[str] = (),
     listed: Mapping[str, RawMuseum] | None = None,
@@ -61,53 +62,99 @@ def embed_store(
     """Embeds a store's museums for an index.
 
     Args:
-        checkpoint: What `load_checkpoint` takes: a folder, or a model on the hub.
-        store: Features; of the model the checkpoint was trained on.
+        saved: The model.
+        store: Features; of the model that `saved` was trained on.
         splits: Which splits' museums; all of the store's without any.
         listed: Museums of a museum list by id, for titles and descriptions.
         progress: Told after every batch of museums.
 
     Raises:
-        FileNotFoundError: If there is no checkpoint.
-        ValueError: If the checkpoint is damaged, the features are of another model, the
-            store has no such split, or an embedding is not finite.
-        ConnectionError: If the hub failed.
-        ModuleNotFoundError: If the hub's library is needed and not installed.
+        ValueError: If the features are of another model, the store has no such split,
+            or an embedding is not finite.
     """
     chosen = chosen_museums(store, splits)
-    saved = load_checkpoint(checkpoint)
     model = saved.model
     if not check_features(model, store.feature_facts(), str(store.path)):
         warnings.warn(
-            f"{checkpoint} does not say which features it was trained on; only their "
+            "the model does not say which features it was trained on; only their "
             "sizes are checked",
             stacklevel=2,
         )
     features = load_features(store, model.config)
-    offsets = np.asarray(store.room_offsets)
-    vectors, rooms = [], []
-    for first in range(0, len(chosen), _MUSEUMS):
-        some = chosen[first : first + _MUSEUMS]
-        for found, of_some in zip(
-            (vectors, rooms), _vectors(model, features, some, store), strict=True
-        ):
-            found.append(of_some)
-        progress(min(first + _MUSEUMS, len(chosen)), len(chosen))
     details, details_offsets = pack_details(
         [_detail(store, int(museum), listed or {}) for museum in chosen]
     )
+    known = {
+        "ids": [store.ids[museum] for museum in chosen],
+        "themes": store.themes,
+        "theme_index": np.asarray(store.theme_index[chosen], np.int32),
+        "details": details,
+        "details_offsets": details_offsets,
+    }
+    if model.spec.compares_parts:
+        return _by_items(saved, store, features, chosen, known, progress)
+    vectors, rooms = [], []
+    for some in _batches(chosen, progress):
+        of_museums, of_rooms = _vectors(model, features, some, store)
+        vectors.append(of_museums)
+        rooms.append(of_rooms)
+    lengths = np.diff(np.asarray(store.room_offsets))[chosen]
     museums = Museums(
-        ids=[store.ids[museum] for museum in chosen],
-        themes=store.themes,
-        theme_index=np.asarray(store.theme_index[chosen], np.int32),
+        **known,
         vectors=np.concatenate(vectors),
-        room_offsets=np.concatenate([[0], np.cumsum(np.diff(offsets)[chosen])]),
+        room_offsets=np.concatenate([[0], np.cumsum(lengths)]),
         rooms=np.concatenate(rooms),
-        details=details,
-        details_offsets=details_offsets,
     )
     text = jax.tree.map(np.asarray, dict(model.params["text"]))
-    return Embedded(museums, _facts(saved, store), {TEXT_TOWER: save(text)})
+    return Embedded(
+        museums, _facts(saved, store, encoder_facts(store)), {TEXT_TOWER: save(text)}
+    )
+
+
+def _by_items(
+    saved: Checkpoint,
+    store: FeatureStore,
+    features: Features,
+    chosen: Int[np.ndarray, " museums"],
+    known: Mapping[str, Any],
+    progress: Progress,
+) -> Embedded:
+    """Museums embedded item by item; arguments as `embed_store` has them."""
+    model = saved.model
+    tower = InteractionTower(model)
+    parts = []
+    for some in _batches(chosen, progress):
+        part = embed_items(model, features, some)
+        parts.append(dataclasses.replace(part, items=part.items.astype(np.float16)))
+    museums = item_museums(
+        embedded=concatenated(parts),
+        sharpness=tower.sharpness,
+        theme_weight=tower.theme_weight,
+        **known,
+    )
+    # Pictures are asked with, too.
+    encoder = {**encoder_facts(store), "pictures": store.feature_facts()["views"]}
+    facts = _facts(
+        saved,
+        store,
+        encoder,
+        sharpness=tower.sharpness,
+        theme_weight=tower.theme_weight,
+    )
+    params = {
+        name: np.asarray(array)
+        for name, array in flatten_dict(dict(model.params), sep=".").items()
+    }
+    return Embedded(museums, facts, {WHOLE_MODEL: save(params)})
+
+
+def _batches(
+    chosen: Int[np.ndarray, " museums"], progress: Progress
+) -> Iterator[Int[np.ndarray, " some"]]:
+    """Museums in batches; tells about each when it is done with."""
+    for first in range(0, len(chosen), _MUSEUMS):
+        yield chosen[first : first + _MUSEUMS]
+        progress(min(first + _MUSEUMS, len(chosen)), len(chosen))
 
 
 def chosen_museums(
@@ -154,19 +201,26 @@ def _vectors(
     return vectors, by_room.astype(np.float16)
 
 
-def _facts(saved: Checkpoint, store: FeatureStore) -> IndexFacts:
+def _facts(
+    saved: Checkpoint,
+    store: FeatureStore,
+    encoder: Mapping[str, Any],
+    **model_facts: float,
+) -> IndexFacts:
     model = saved.model
     return IndexFacts(
         model={
             "strategy": to_json(model.config),
             "cnn1d_masking": model.config.cnn1d_masking,
             "parameters_sha256": _checksum(model.params),
+            **model_facts,
         },
-        encoder=encoder_facts(store),
+        encoder=encoder,
         origin={
             "dataset_name": store.dataset_name,
             "kind": store.manifest.kind,
             "epoch": saved.epoch,
+            "features": model.feature_facts,
         },
     )
 

@@ -6,10 +6,14 @@ import dataclasses
 from pathlib import Path
 
 from hm3_jax.app.index_building import Embedded, embed_store
+from hm3_jax.app.models import ZERO_SHOT, load_checkpoint
+from hm3_jax.app.query_encoder import model_of
 from hm3_jax.data.museum_jsonl import read_museum_files
 from hm3_jax.data.open_features import open_features
 from hm3_jax.data.progress_lines import ProgressLines
-from hm3_jax.retrieval.index import open_index, verify_index
+from hm3_jax.data.store import FeatureStore
+from hm3_jax.learn.saved.checkpoint import Checkpoint
+from hm3_jax.retrieval.index import Index, open_index, verify_index
 from hm3_jax.retrieval.index_writer import append_museums, create_index, remove_museums
 from hm3_jax.retrieval.milvus import Milvus, publish
 
@@ -49,13 +53,14 @@ def build(inputs: IndexInputs, output: Path, *, append: bool = False) -> str:
         ConnectionError: If the hub failed.
         ModuleNotFoundError: If the hub's library is needed and not installed.
     """
+    there = None
     if append:
-        open_index(output)  # says so if there is none, before the long work
+        there = open_index(output)  # says so if there is none, before the long work
     elif output.exists():
         raise FileExistsError(
             f"{output}: expected no such folder, found one (--append adds to an index)"
         )
-    embedded = _embed(inputs)
+    embedded = _embed(inputs, there)
     if append:
         manifest = append_museums(output, embedded.museums, embedded.facts)
     else:
@@ -98,7 +103,7 @@ def copy_to_milvus(output: Path, milvus: Milvus) -> str:
     return f"{milvus.uri}: collection {name} has {len(index.museums)} museums"
 
 
-def _embed(inputs: IndexInputs) -> Embedded:
+def _embed(inputs: IndexInputs, there: Index | None) -> Embedded:
     store = open_features(inputs.features)
     listed = None
     if inputs.museums is not None:
@@ -109,9 +114,24 @@ def _embed(inputs: IndexInputs) -> Embedded:
                 f"{files.source}: expected museums of {store.path}, found none of them"
             )
     return embed_store(
-        inputs.checkpoint,
+        _model(inputs, store, there),
         store,
         inputs.splits,
         listed,
         ProgressLines("embedding"),
     )
+
+
+def _model(inputs: IndexInputs, store: FeatureStore, there: Index | None) -> Checkpoint:
+    """The model to embed museums with that are added to an index, or begin one."""
+    if str(inputs.checkpoint) == ZERO_SHOT and there is not None:
+        # Made of another store's features it would be another model.
+        epoch = there.manifest.facts.origin.get("epoch")
+        model = model_of(there)
+        if epoch:
+            raise ValueError(
+                f"{there.path}: the index was made with a model trained for {epoch} "
+                f"epochs, found {ZERO_SHOT}"
+            )
+        return Checkpoint(model, epoch=0)
+    return load_checkpoint(inputs.checkpoint, store)

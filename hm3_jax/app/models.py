@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import cast
 
+from hm3_jax.data.store import FeatureStore
 from hm3_jax.interop import hub
 from hm3_jax.interop.release_folder import CONFIG_FILE, read_release_folder
 from hm3_jax.interop.shared_facts import FACTS_FILE
@@ -12,7 +13,11 @@ from hm3_jax.interop.shared_folder import read_shared_folder
 from hm3_jax.learn.model import Model
 from hm3_jax.learn.saved import checkpoint
 from hm3_jax.learn.saved.checkpoint import Checkpoint
+from hm3_jax.learn.zero_shot import zero_shot
 from hm3_jax.nn.strategy import Masking
+
+ZERO_SHOT = "zero-shot"
+"""Names the model that needs no training, wherever a checkpoint is named."""
 
 CHECKPOINT_HELP = (
     "A try_K folder, one that convert made with --to=orbax or --to=shared, or "
@@ -40,12 +45,13 @@ def checkpoint_folder(name: str | Path) -> Path:
     return Path(name)
 
 
-def load_checkpoint(name: str | Path) -> Checkpoint:
+def load_checkpoint(name: str | Path, store: FeatureStore | None = None) -> Checkpoint:
     """Loads the model of a checkpoint.
 
     Args:
         name: What `checkpoint_folder` takes; the folder is a `try_K` folder, one that
-            `convert` made, or one made to share.
+            `convert` made, or one made to share. Or `ZERO_SHOT`.
+        store: Whose features the model is to read; only `ZERO_SHOT` takes it.
 
     Raises:
         FileNotFoundError: There is no checkpoint, or a file of it is missing.
@@ -54,6 +60,13 @@ def load_checkpoint(name: str | Path) -> Checkpoint:
         ConnectionError: As `checkpoint_folder`.
         ModuleNotFoundError: As `checkpoint_folder`.
     """
+    if str(name) == ZERO_SHOT:
+        if store is None:
+            raise ValueError(
+                f"{ZERO_SHOT} is no saved model, and this takes one: it is made of a "
+                "feature store wherever that is given too"
+            )
+        return Checkpoint(zero_shot(store), epoch=0)
     folder = checkpoint_folder(name)
     if (folder / "checkpoints").is_dir():
         return checkpoint.load_model(folder)

@@ -7,23 +7,28 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from flax.traverse_util import unflatten_dict
 from jaxtyping import Float
 from safetensors.numpy import load
 
 from hm3_jax.data.concepts import MODEL as CONCEPTS
 from hm3_jax.data.concepts import ConceptEncoder
 from hm3_jax.data.store import FeatureStore
-from hm3_jax.learn.evaluation.text_tower import QueryTower
+from hm3_jax.learn.evaluation.text_tower import InteractionTower, QueryTower
+from hm3_jax.learn.model import Model
 from hm3_jax.nn.strategy import hm3_strategy
 from hm3_jax.nn.strategy_json import parse_strategy
 from hm3_jax.objective.late_interaction import QueryVectors
 from hm3_jax.retrieval.exact import unit
 from hm3_jax.retrieval.index import Index
+from hm3_jax.retrieval.index_format import MANY_VECTORS
 from hm3_jax.retrieval.museums import whole_query
 from hm3_jax.retrieval.query_text import check_sentences, cut_at_marks
 
 TEXT_TOWER = "text_tower.safetensors"
-"""File of an index with the text tower's parameters."""
+"""File of an index with the text tower's parameters, for museums of one vector."""
+WHOLE_MODEL = "model.safetensors"
+"""File of an index with all of a model's parameters, for museums of many vectors."""
 
 Describe = Callable[[str], tuple[list[str], Float[np.ndarray, "sentences size"]]]
 """Cuts a text into sentences; the sentences and their features."""
@@ -37,7 +42,8 @@ class Query:
         sentences: What it was cut into.
         vectors: Of length 1.
         without: For each sentence the vector of the others, of length 1; None if not
-            asked for, or where there is one sentence only.
+            asked for, where there is one sentence only, or where each sentence has a
+            vector.
     """
 
     sentences: tuple[str, ...]
@@ -48,12 +54,14 @@ class Query:
 class QueryEncoder:
     """Embeds queries as descriptions were embedded when the model was trained."""
 
-    def __init__(self, describe: Describe, tower: QueryTower, dtype: str):
+    def __init__(
+        self, describe: Describe, tower: QueryTower | InteractionTower, dtype: str
+    ):
         """Joins the parts.
 
         Args:
             describe: Cuts texts and makes features.
-            tower: Makes a vector of features.
+            tower: Makes vectors of features.
             dtype: What features are rounded to, as in the store of the museums.
         """
         self._describe, self._tower = describe, tower
@@ -77,13 +85,10 @@ class QueryEncoder:
             FileNotFoundError: If the weights are missing or cannot be downloaded.
             ModuleNotFoundError: If the encoder takes PyTorch, which is not installed.
         """
-        facts = index.manifest.facts
-        config = hm3_strategy(parse_strategy(facts.model["strategy"], str(index.path)))
-        tower = QueryTower(config.text, load(index.files[TEXT_TOWER]))
-        encoder = facts.encoder
+        encoder = index.manifest.facts.encoder
         return cls(
             describer(encoder, pretrained=pretrained, device=device),
-            tower,
+            tower_of(index),
             encoder["dtype"],
         )
 
@@ -103,6 +108,12 @@ class QueryEncoder:
                 encoder.
         """
         described = [self._described(text) for text in texts]
+        if isinstance(self._tower, InteractionTower):
+            embedded = self._tower([features for _, features in described])
+            return [
+                Query(tuple(sentences), vectors)
+                for (sentences, _), vectors in zip(described, embedded, strict=True)
+            ]
         inputs: list[np.ndarray] = []
         for _, features in described:
             inputs.append(features)
@@ -129,6 +140,38 @@ class QueryEncoder:
         check_sentences(len(sentences))
         # A store rounds what it holds; equal texts are to have equal features.
         return sentences, features.astype(self._dtype).astype(np.float32)
+
+
+def tower_of(index: Index) -> QueryTower | InteractionTower:
+    """What makes vectors of the features of a query, as an index has it.
+
+    Raises:
+        ValueError: If the index does not have what its strategy takes.
+    """
+    if WHOLE_MODEL in index.files:
+        return InteractionTower(model_of(index))
+    strategy = index.manifest.facts.model["strategy"]
+    config = hm3_strategy(parse_strategy(strategy, str(index.path)))
+    return QueryTower(config.text, load(index.files[TEXT_TOWER]))
+
+
+def model_of(index: Index) -> Model:
+    """The model of an index of museums of many vectors, whole.
+
+    Raises:
+        ValueError: If the index is not one of those.
+    """
+    if WHOLE_MODEL not in index.files:
+        raise ValueError(
+            f"{index.path}: expected an index of {MANY_VECTORS.says}, found one of "
+            f"{index.manifest.layout.says}"
+        )
+    strategy = index.manifest.facts.model["strategy"]
+    return Model(
+        parse_strategy(strategy, str(index.path)),
+        unflatten_dict(load(index.files[WHOLE_MODEL]), sep="."),
+        index.manifest.facts.origin.get("features"),
+    )
 
 
 def encoder_facts(store: FeatureStore) -> dict[str, Any]:

@@ -17,6 +17,9 @@ from hm3_jax.files.input_kinds import ARTWORK_KINDS, artworks_of
 
 SPLITS = ("train", "val", "test")
 
+UNKNOWN_ROOM = -1
+"""Stands for the room of a sentence that is about none, or nobody knows which."""
+
 # Ids and themes are kept one a line in UTF-8, which lone surrogates do not have.
 _NOT_IN_NAMES = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 # Of no width, or turning the direction: two ids would look the same. Names for people
@@ -56,6 +59,8 @@ class MuseumRecord:
         sentences: (sentences, d) features of the description's sentences, in order.
         rooms: The museum's rooms, in order.
         sentence_texts: The sentences themselves, one for each feature, or None.
+        sentence_rooms: Number of the room that each sentence is about, from 0, or
+            `UNKNOWN_ROOM`; None where that is known of no sentence.
     """
 
     id: str
@@ -64,6 +69,7 @@ class MuseumRecord:
     sentences: Float[np.ndarray, "sentences d"]
     rooms: tuple[RoomRecord, ...]
     sentence_texts: tuple[str, ...] | None = None
+    sentence_rooms: tuple[int, ...] | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -77,6 +83,25 @@ class ArtworkTable:
 
     ids: tuple[str, ...]
     features: Float[np.ndarray, "artworks d"]
+
+
+def rooms_of_sentences(by_room: Iterable[int], rooms: int) -> tuple[int, ...] | None:
+    """The room of each sentence of a description that is given by room.
+
+    Args:
+        by_room: Number of sentences in each part of the description.
+        rooms: Number of the museum's rooms.
+
+    Returns:
+        Numbers of rooms; None if there is not one part for each room.
+
+    >>> rooms_of_sentences([2, 0, 1], rooms=3)
+    (0, 0, 2)
+    """
+    counts = list(by_room)
+    if len(counts) != rooms:
+        return None
+    return tuple(room for room, count in enumerate(counts) for _ in range(count))
 
 
 def check_features(features: np.ndarray, size: int | None, what: str) -> None:
@@ -216,6 +241,7 @@ def check_museum(
         )
     if not museum.rooms:
         raise ValueError(f"{here}: expected at least one room, found none")
+    _check_sentence_rooms(museum, here)
     for number, room in enumerate(museum.rooms):
         check_features(room.views, sizes["views"], f"{here}, room {number}, views")
         for kind in ARTWORK_KINDS:
@@ -226,3 +252,21 @@ def check_museum(
                         f"{here}, room {number}: expected a known id among the "
                         f"{kind}, found {artwork!r}"
                     )
+
+
+def _check_sentence_rooms(museum: MuseumRecord, here: str) -> None:
+    rooms = museum.sentence_rooms
+    if rooms is None:
+        return
+    if len(rooms) != len(museum.sentences):
+        raise ValueError(
+            f"{here}: expected one room for each of {len(museum.sentences)} sentence "
+            f"features, found {len(rooms)}"
+        )
+    for number, room in enumerate(rooms):
+        if not UNKNOWN_ROOM <= room < len(museum.rooms):
+            raise ValueError(
+                f"{here}, sentence {number}: expected a room from 0 to "
+                f"{len(museum.rooms) - 1}, or {UNKNOWN_ROOM} where it is not known, "
+                f"found {room}"
+            )

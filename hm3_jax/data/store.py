@@ -102,6 +102,8 @@ class FeatureStore:
         images: Images, or None where the data set has none.
         videos: Videos, or None where the data set has none.
         texts: UTF-8 bytes by sentence, or None where the store has no texts.
+        sentence_rooms: (sentences,) int32, the room of its museum that each sentence is
+            about, from 0, or -1 where that is not known; None where it never is.
     """
 
     path: Path
@@ -114,6 +116,7 @@ class FeatureStore:
     images: Artworks | None
     videos: Artworks | None
     texts: RaggedArray | None
+    sentence_rooms: np.ndarray | None
 
     @property
     def dataset_name(self) -> str:
@@ -203,6 +206,9 @@ def open_store(path: str | os.PathLike[str]) -> FeatureStore:
         texts = None
         if "sentence_texts.npy" in manifest.files:
             texts = ragged("sentence_texts", sentences, counts["sentence_texts"])
+        sentence_rooms = None
+        if "sentence_rooms.npy" in manifest.files:
+            sentence_rooms = array("sentence_rooms", sentences)
         return FeatureStore(
             path=path,
             manifest=manifest,
@@ -216,6 +222,7 @@ def open_store(path: str | os.PathLike[str]) -> FeatureStore:
             views=ragged("views", rooms, counts["views"]),
             **{kind: artworks.get(kind) for kind in ARTWORK_KINDS},
             texts=texts,
+            sentence_rooms=sentence_rooms,
         )
     except KeyError as error:
         raise ValueError(

@@ -10,6 +10,7 @@ A store is a folder. `manifest.json` says what is in it; the other files are
 | `room_offsets.npy` | (museums + 1,) int64: rooms of museum i are [i]:[i + 1] |
 | `sentences.npy`, `sentences_offsets.npy` | features by museum |
 | `sentence_texts.npy`, `sentence_texts_offsets.npy` | UTF-8 bytes by sentence |
+| `sentence_rooms.npy` | (sentences,) int32, room in its museum, or -1 (optional) |
 | `views.npy`, `views_offsets.npy` | features by room |
 | `images.npy`, `image_ids.txt` | each image once: feature, id (videos likewise) |
 | `images_hung.npy`, `images_hung_offsets.npy` | int32 rows of `images.npy` by room |
@@ -77,7 +78,8 @@ class Manifest:
         themes: Theme names, sorted; `theme_index.npy` refers to them.
         counts: Numbers of museums, rooms, sentences, views, and for each kind of
             artwork of artworks ("images") and of places they hang ("images_hung");
-            and of bytes of sentence texts, where the store has them.
+            and of bytes of sentence texts, and of sentences whose room is known, where
+            the store has them.
         features: Facts for each kind of feature in the store.
         origin: How the store was made (JSON values).
         files: Facts of each file but the manifest itself.

@@ -13,6 +13,7 @@ import numpy as np
 
 from hm3_jax.data.museum import (
     SPLITS,
+    UNKNOWN_ROOM,
     ArtworkTable,
     MuseumRecord,
     bad_row,
@@ -144,6 +145,9 @@ class _Columns:
         self.hung = {kind: rows(f"{kind}_hung", "int32") for kind in self.places}
         self.open_texts = lambda: rows("sentence_texts", "uint8")
         self.texts: RowFile | None = None
+        self.open_sentence_rooms = lambda: rows("sentence_rooms", "int32")
+        self.sentence_rooms: RowFile | None = None
+        self.sentences_with_room = 0
         self.text_lengths: list[int] = []
         self.lengths: dict[str, list[int]] = {
             kind: [] for kind in (*self.values, *self.hung)
@@ -161,6 +165,7 @@ class _Columns:
         if museum.id in self.ids:
             raise ValueError(f"{here}: expected every id once, found it twice")
         self._append_texts(museum, here)
+        self._append_sentence_rooms(museum)
         self.splits.setdefault(museum.split, []).append(len(self.ids))
         self.ids[museum.id] = None
         self.themes.append(museum.theme)
@@ -195,6 +200,19 @@ class _Columns:
             self.text_lengths.extend(map(len, encoded))
             self.texts.append(np.frombuffer(b"".join(encoded), np.uint8))
 
+    def _append_sentence_rooms(self, museum: MuseumRecord) -> None:
+        """Writes them from the first museum on that knows one."""
+        unknown = np.full(len(museum.sentences), UNKNOWN_ROOM, np.int32)
+        rooms = np.array(museum.sentence_rooms or unknown, np.int32)
+        known = int(np.count_nonzero(rooms != UNKNOWN_ROOM))
+        if known and self.sentence_rooms is None:
+            self.sentence_rooms = self.open_sentence_rooms()
+            before = self.values["sentences"].length
+            self.sentence_rooms.append(np.full(before, UNKNOWN_ROOM, np.int32))
+        if self.sentence_rooms is not None:
+            self.sentence_rooms.append(rooms)
+            self.sentences_with_room += known
+
     def finish(self, folder: Path) -> tuple[str, ...]:
         """Writes the small files; returns the sorted themes."""
         themes = tuple(sorted(set(self.themes)))
@@ -226,6 +244,8 @@ class _Columns:
             counts |= {kind: len(artworks[kind].ids), f"{kind}_hung": rows.length}
         if self.texts is not None:
             counts["sentence_texts"] = self.texts.length
+        if self.sentence_rooms is not None:
+            counts["sentence_rooms"] = self.sentences_with_room
         return counts
 
 

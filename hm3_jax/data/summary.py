@@ -73,6 +73,7 @@ def summarize(store: FeatureStore) -> dict[str, Any]:
             for what, column in lengths.items()
         },
         "sentence_texts": store.texts is not None,
+        "sentence_rooms": store.sentence_rooms is not None,
         "features": store.feature_facts(),
         "origin": dict(manifest.origin),
         "bytes": {"total": sum(sizes.values()), "files": sizes},

@@ -21,7 +21,7 @@ from hm3_jax.data.concepts import (
     place,
     unit,
 )
-from hm3_jax.data.museum import ArtworkTable, MuseumRecord, RoomRecord
+from hm3_jax.data.museum import UNKNOWN_ROOM, ArtworkTable, MuseumRecord, RoomRecord
 from hm3_jax.data.store import Manifest, write_store
 from hm3_jax.data.synthetic_plan import Plan, SyntheticConfig, make_plan
 from hm3_jax.data.synthetic_text import describe
@@ -134,7 +134,15 @@ class _Maker:
                     for room in range(*plan.room_offsets[i : i + 2])
                 ),
                 sentence_texts=tuple(text),
+                sentence_rooms=self._sentence_rooms(i),
             )
+
+    def _sentence_rooms(self, museum: int) -> tuple[int, ...]:
+        """The first sentence is about all rooms, see `describe`."""
+        counts = self._plan.sentences[
+            slice(*self._plan.room_offsets[museum : museum + 2])
+        ]
+        return (UNKNOWN_ROOM, *np.repeat(np.arange(len(counts)), counts).tolist())
 
     def _room(self, room: int, views: np.ndarray) -> RoomRecord:
         plan = self._plan

@@ -186,6 +186,13 @@ def _features(store: FeatureStore) -> Any:  # tfds.features.FeaturesDict
         features["sentence_texts"] = tf.Sequence(
             tf.Text(), doc="The sentences themselves, one for each feature."
         )
+    if store.sentence_rooms is not None:
+        features["sentence_rooms"] = tf.Tensor(
+            shape=(None,),
+            dtype=np.int32,
+            encoding="bytes",
+            doc="The room that each sentence is about, from 0; -1 if not known.",
+        )
     return tf.FeaturesDict(features)
 
 

@@ -171,7 +171,7 @@ def _museum(
         kind: [tuple(table.ids[i] for i in room) for room in rooms[kind]]
         for kind, table in tables.items()
     }
-    texts = example.get("sentence_texts")
+    texts, about = example.get("sentence_texts"), example.get("sentence_rooms")
     return MuseumRecord(
         id=example["id"].decode(),
         split=split,
@@ -184,6 +184,7 @@ def _museum(
         sentence_texts=(
             None if texts is None else tuple(text.decode() for text in texts)
         ),
+        sentence_rooms=None if about is None else tuple(about.tolist()),
     )
 
 

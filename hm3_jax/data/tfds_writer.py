@@ -122,4 +122,7 @@ def _example(store: FeatureStore, museum: int) -> dict[str, Any]:
     texts = store.sentence_texts(museum)
     if texts is not None:
         example["sentence_texts"] = texts
+    if store.sentence_rooms is not None:
+        sentences = slice(*store.sentences.offsets[museum : museum + 2])
+        example["sentence_rooms"] = store.sentence_rooms[sentences]
     return example

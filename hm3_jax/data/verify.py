@@ -9,7 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from hm3_jax.data.museum import ARTWORK_KINDS, bad_row, first_repeated
+from hm3_jax.data.museum import (
+    ARTWORK_KINDS,
+    UNKNOWN_ROOM,
+    bad_row,
+    first_repeated,
+)
 from hm3_jax.data.store import (
     Artworks,
     FeatureStore,
@@ -116,6 +121,8 @@ def _contradictions(store: FeatureStore) -> Iterator[str]:
             yield from _artworks(store.path, kind, artworks, rooms)
     if store.texts is not None:
         yield from _texts(store, store.texts, names)
+    if store.sentence_rooms is not None:
+        yield from _sentence_rooms(store, store.sentence_rooms, names)
 
 
 def _lines(path: Path, name: str) -> Sequence[str]:
@@ -218,6 +225,27 @@ def _texts(
         except UnicodeDecodeError as error:
             yield f"sentence_texts.npy: {names[museum]}: expected UTF-8, found {error}"
             return
+
+
+def _sentence_rooms(
+    store: FeatureStore, rooms: np.ndarray, names: Sequence[str]
+) -> Iterator[str]:
+    name = "sentence_rooms.npy"
+    if rooms.dtype != np.int32:
+        yield f"{name}: expected int32, found {rooms.dtype}"
+        return
+    counts = np.repeat(np.diff(store.room_offsets), store.sentences.lengths)
+    wrong = np.flatnonzero((rooms < UNKNOWN_ROOM) | (rooms >= counts))
+    if len(wrong):
+        row = int(wrong[0])
+        yield (
+            f"{name}: {_owner(store.sentences, row, names)}: expected rooms from 0 to "
+            f"{counts[row] - 1}, or {UNKNOWN_ROOM}, found {rooms[row]}"
+        )
+        return
+    known = int(np.count_nonzero(rooms != UNKNOWN_ROOM))
+    if known != store.manifest.counts.get(name.removesuffix(".npy")):
+        yield f"{name}: expected as many known rooms as {MANIFEST} says, found {known}"
 
 
 def _owner(column: RaggedArray | None, row: int, owners: Sequence[str]) -> str:

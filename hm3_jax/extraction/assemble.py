@@ -164,6 +164,7 @@ def _records(
                 for room in museum.rooms
             ),
             sentence_texts=tuple(plan.texts[text].text for text in museum.texts),
+            sentence_rooms=museum.text_rooms,
         )
 
 

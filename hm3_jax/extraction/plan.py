@@ -11,9 +11,10 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from hm3_jax.data.museum import rooms_of_sentences
 from hm3_jax.data.museum_jsonl import MuseumFiles
 from hm3_jax.data.raw_museum import RawMuseum
 from hm3_jax.extraction.texts import Description, TextPiece, count_empty
@@ -52,6 +53,8 @@ class PlannedMuseum:
         theme: Its theme.
         texts: Numbers of its texts, in order.
         rooms: Its rooms, in order.
+        text_rooms: Number of the room that each text is about, or `UNKNOWN_ROOM`;
+            None where that is known of none.
     """
 
     id: str
@@ -59,6 +62,7 @@ class PlannedMuseum:
     theme: str
     texts: tuple[int, ...]
     rooms: tuple[PlannedRoom, ...]
+    text_rooms: tuple[int, ...] | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -109,6 +113,8 @@ class Plan:
                     museum["theme"],
                     tuple(museum["texts"]),
                     tuple(PlannedRoom(**_tuples(room)) for room in museum["rooms"]),
+                    # Plans of older versions say nothing about it.
+                    tuple(about) if (about := museum.get("text_rooms")) else None,
                 )
                 for museum in values["museums"]
             ),
@@ -150,14 +156,12 @@ class _Planner:
 
     def museum(self, museum: RawMuseum, pieces: Pieces) -> PlannedMuseum:
         try:
+            cut = pieces(museum.description)
             return PlannedMuseum(
                 museum.id,
                 museum.split,
                 museum.theme,
-                tuple(
-                    self.texts.setdefault(piece, len(self.texts))
-                    for piece in pieces(museum.description)
-                ),
+                tuple(self.texts.setdefault(piece, len(self.texts)) for piece in cut),
                 tuple(
                     PlannedRoom(
                         tuple(self.file(view, self.pictures) for view in room.views),
@@ -171,6 +175,7 @@ class _Planner:
                     )
                     for room in museum.rooms
                 ),
+                _rooms_of(museum, cut, pieces),
             )
         except ValueError as error:
             raise ValueError(
@@ -192,6 +197,16 @@ class _Planner:
     def file(self, reference: str, numbers: dict[str, int]) -> int:
         name = self.files.path_of(reference).relative_to(self.files.root).as_posix()
         return numbers.setdefault(name, len(numbers))
+
+
+def _rooms_of(
+    museum: RawMuseum, cut: Sequence[TextPiece], pieces: Pieces
+) -> tuple[int, ...] | None:
+    """The room of each piece of a description; windows reach over several rooms."""
+    parts = [part for part in museum.description if not isinstance(part, str)]
+    if not parts or any(piece.tokens is not None for piece in cut):
+        return None
+    return rooms_of_sentences((len(pieces(p)) for p in parts), len(museum.rooms))
 
 
 def _tuples(fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from hm3_jax.data.museum import UNKNOWN_ROOM
 from hm3_jax.extraction.chunks import KINDS
 from hm3_jax.extraction.plan import Plan, PlannedMuseum, PlannedRoom
 from hm3_jax.files.json_files import json_text
@@ -50,8 +51,15 @@ def keep(plan: Plan, failures: Mapping[str, Mapping[int, str]]) -> Kept:
         )
     }
     for museum in plan.museums:
-        texts = tuple(text for text in museum.texts if text not in failures["texts"])
+        about = museum.text_rooms or (UNKNOWN_ROOM,) * len(museum.texts)
+        texts, text_rooms = [], []
+        for text, room in zip(museum.texts, about, strict=True):
+            if text not in failures["texts"]:
+                texts.append(text)
+                text_rooms.append(room)
         rooms, without = [], []
+        # What the rooms that are kept are numbered now.
+        numbers = {}
         for number, room in enumerate(museum.rooms):
             views = tuple(v for v in room.views if v not in failures["pictures"])
             if not views:
@@ -61,6 +69,7 @@ def keep(plan: Plan, failures: Mapping[str, Mapping[int, str]]) -> Kept:
                 kind: tuple(n for n in room.hung(kind) if n not in bad_names[kind])
                 for kind in bad_names
             }
+            numbers[number] = len(rooms)
             rooms.append(PlannedRoom(views, hung["images"], hung["videos"]))
         if not texts:
             museums_left_out[museum.id] = "no sentence could be encoded"
@@ -68,7 +77,15 @@ def keep(plan: Plan, failures: Mapping[str, Mapping[int, str]]) -> Kept:
             museums_left_out[museum.id] = "no view of any room could be encoded"
         else:
             rooms_left_out.extend(without)
-            kept.append(dataclasses.replace(museum, texts=texts, rooms=tuple(rooms)))
+            known = tuple(numbers.get(room, UNKNOWN_ROOM) for room in text_rooms)
+            kept.append(
+                dataclasses.replace(
+                    museum,
+                    texts=tuple(texts),
+                    rooms=tuple(rooms),
+                    text_rooms=known if museum.text_rooms else None,
+                )
+            )
     return Kept(tuple(kept), museums_left_out, tuple(rooms_left_out))
 
 

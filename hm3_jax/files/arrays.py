@@ -6,7 +6,9 @@ values of owner i are `values[offsets[i]:offsets[i + 1]]`.
 
 from __future__ import annotations
 
+import math
 import os
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -96,6 +98,40 @@ def map_array(file: Path) -> np.ndarray:
     except Exception as error:
         # numpy evaluates the header as Python, which fails in as many ways.
         raise ValueError(f"{file}: expected a .npy array, found {error}") from None
+
+
+class StoredRows:
+    """Rows of a .npy file, read when they are asked for.
+
+    They take no memory, not even that of a map, and a file that is cut short is an
+    error where it would end a process that had mapped it. Of one thread or several.
+    """
+
+    def __init__(self, path: Path):
+        """Opens the file, which stays open as long as this is used.
+
+        Raises:
+            OSError: If it cannot be opened.
+            ValueError: If it is no such file.
+        """
+        mapped = map_array(path)
+        self._path, self._dtype, self._shape = path, mapped.dtype, mapped.shape[1:]
+        self._row_bytes = math.prod(self._shape) * self._dtype.itemsize
+        self._file = os.open(path, os.O_RDONLY)
+        self._start = os.fstat(self._file).st_size - mapped.nbytes
+        weakref.finalize(self, os.close, self._file)
+
+    def read(self, first: int, last: int) -> np.ndarray:
+        """A copy of the rows from `first` on, up to `last`.
+
+        Raises:
+            RuntimeError: If the file has changed since it was opened, and ends before.
+        """
+        size = (last - first) * self._row_bytes
+        content = os.pread(self._file, size, self._start + first * self._row_bytes)
+        if len(content) != size:
+            raise RuntimeError(f"{self._path}: damaged: expected more bytes, found end")
+        return np.frombuffer(content, self._dtype).reshape(-1, *self._shape)
 
 
 def offsets_of(lengths: Sequence[int]) -> np.ndarray:

@@ -19,6 +19,12 @@ TEST_ARRAYS = "test_output.npz"
 """The same arrays, for programs: `ids` and `themes` (numbers of the store's themes) of
 the test museums, and float32 `try_K_descriptions` and `try_K_museums` of every try."""
 
+BY_LENGTH = "by_length.json"
+"""Of a try, and of an evaluation: a `LengthFacts`."""
+
+WHOLE_QUERY = "all"
+"""Stands for the number of sentences of a whole description."""
+
 CHECKPOINT_FORMAT = 1
 """Version of what checkpoints hold."""
 
@@ -47,6 +53,30 @@ class RunFacts:
     features_checksum: str
     together: list[str]
     jax_version: str
+
+
+@dataclasses.dataclass(frozen=True)
+class LengthFacts:
+    """`by_length.json`: how well museums are found by parts of their descriptions.
+
+    Attributes:
+        model: what the model is called.
+        dataset_name: of the store.
+        dataset_kind: "real" or "synthetic".
+        features_checksum: of the store's manifest.
+        split: whose museums are looked for, and among which.
+        query_seed: of the parts of the descriptions.
+        lengths: by number of sentences ("1", "2", ..., or `WHOLE_QUERY`) the metrics of
+            museums ranked for descriptions, published keys.
+    """
+
+    model: str
+    dataset_name: str
+    dataset_kind: str
+    features_checksum: str
+    split: str
+    query_seed: int
+    lengths: Mapping[str, Mapping[str, float]]
 
 
 def embedding_names(attempt: int) -> tuple[str, str]:

@@ -279,16 +279,18 @@ def _relative_places(
 ) -> Float[Array, " rows"]:
     """Middle of each row's place in its set, between 0 and 1; 0 for rows of none."""
     starts = jnp.append(jnp.cumsum(lengths) - lengths, 0)[owner]
-    place = jnp.arange(owner.shape[0]) - starts + 0.5
-    of_set = jnp.maximum(jnp.append(lengths, 0)[owner], 1)
-    return jnp.where(owner < lengths.shape[0], place / of_set, 0)
+    place = jnp.arange(owner.shape[0], dtype=starts.dtype) - starts
+    of_set = jnp.maximum(jnp.append(lengths, 0)[owner], 1).astype(jnp.float32)
+    middle = (place.astype(jnp.float32) + 0.5) / of_set
+    return jnp.where(owner < lengths.shape[0], middle, 0)
 
 
 def _waves(
     places: Float[Array, " rows"], number: int
 ) -> Float[Array, "rows two_a_wave"]:
     """``cos(pi h x), sin(pi h x)``: products depend on the distance of places only."""
-    angles = jnp.pi * places[:, None] * jnp.arange(1, number + 1)
+    waves = jnp.arange(1, number + 1, dtype=jnp.float32)
+    angles = jnp.pi * places[:, None] * waves
     both = jnp.stack([jnp.cos(angles), jnp.sin(angles)], axis=2)
     return both.reshape(places.shape[0], 2 * number)
 

@@ -45,12 +45,12 @@ class PartVectors:
         themes: log probability of each theme.
     """
 
-    rows: Float[Array, "rows d"]
-    owner: Int[Array, " rows"]
-    order: Float[Array, "rows places"]
-    sizes: Float[Array, "n sizes"]
-    whole: Float[Array, "n g"]
-    themes: Float[Array, "n themes"]
+    rows: Float[Any, "*lead rows d"]
+    owner: Int[Any, "*lead rows"]
+    order: Float[Any, "*lead rows places"]
+    sizes: Float[Any, "*lead n sizes"]
+    whole: Float[Any, "*lead n g"]
+    themes: Float[Any, "*lead n themes"]
 
     def membership(self) -> Float[Array, "rows n"]:
         """1 where a description or museum owns a row."""
@@ -61,6 +61,9 @@ class PartVectors:
 @dataclasses.dataclass(frozen=True)
 class LateInteraction(Scores):
     """Mean over sentences of the soft maximum over items, and what else there is.
+
+    The soft maximum of n items is ``log(mean(exp(a c))) / a``: with a sum in place of
+    the mean, large museums would be found for everything.
 
     Without the themes, whose weight is chosen afterwards, see `theme_agreement`.
 
@@ -133,11 +136,14 @@ class LateInteraction(Scores):
         exponents = sharpness * (cosines - largest)
         # A museum far below the best one gets next to nothing, but not log(0).
         weights = jnp.exp(jnp.maximum(exponents, _LOWEST_EXPONENT))
-        best = largest + jnp.log(_product(weights, members.T) + _TINY) / sharpness
+        # A mean: museums with more items are not better for that.
+        items = jnp.maximum(jnp.sum(members, axis=0), 1)
+        means = _product(weights, members.T) / items + _TINY
+        best = largest + jnp.log(means) / sharpness
         sentences = descriptions.membership()
-        means = sentences / jnp.maximum(jnp.sum(sentences, axis=0), 1)
+        shares = sentences / jnp.maximum(jnp.sum(sentences, axis=0), 1)
         return (
-            _product(means.T, best.T)
+            _product(shares.T, best.T)
             + _product(descriptions.sizes, museums.sizes)
             + _product(descriptions.whole, museums.whole)
         )

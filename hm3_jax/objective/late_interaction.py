@@ -49,7 +49,8 @@ class MuseumVectors:
         rooms: number of each item's room within its museum.
         kinds: kind of each item, its place in `files.input_kinds.ROOM_KINDS`.
         places: number of each item among those of its kind in its room.
-        bias: what is added to every score of a museum.
+        bias: what is added to every score of a museum: ``-log(items) / a``, see
+            `item_bias`.
         vectors: of each museum as a whole; of size 0 for models without.
         themes: log probability of each theme that the model knows; maybe of none.
     """
@@ -84,6 +85,22 @@ def soft_maximum(
     largest = xp.max(cosines, axis=-1, keepdims=True)
     total = xp.sum(xp.exp(sharpness * (cosines - largest)), axis=-1)
     return largest[..., 0] + xp.log(total) / sharpness
+
+
+def item_bias(
+    offsets: Int[np.ndarray, " museums_plus_1"], sharpness: float
+) -> Float[np.ndarray, " museums"]:
+    """What makes soft maxima means, so that large museums are not found for everything.
+
+    Args:
+        offsets: of the museums' items.
+        sharpness: of the soft maximum.
+
+    Returns:
+        ``-log(items) / a`` of each museum, float32.
+    """
+    items = np.maximum(np.diff(offsets), 1)
+    return (-np.log(items) / sharpness).astype(np.float32)
 
 
 def extra(

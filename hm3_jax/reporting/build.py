@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime
+import itertools
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -11,8 +12,15 @@ from hm3_jax.objective.metric_table import KEYS
 from hm3_jax.reporting import run_tables
 from hm3_jax.reporting.choose import MOST_SHOWN, choose_shown, find_runs_named
 from hm3_jax.reporting.draw import draw_all
+from hm3_jax.reporting.figures.lengths import draw_lengths
 from hm3_jax.reporting.figures.style import settings
 from hm3_jax.reporting.layouts import LAYOUTS, layout_table
+from hm3_jax.reporting.length_tables import (
+    Curve,
+    Searched,
+    curves_of,
+    length_table,
+)
 from hm3_jax.reporting.read_runs import find_runs
 from hm3_jax.reporting.read_tests import Wanted, read_all
 from hm3_jax.reporting.records import DataSet, Run
@@ -36,6 +44,8 @@ class ReportConfig:
             in several; empty for none.
         show: names of the runs that figures show, likewise; empty to choose.
         figures: draw figures.
+        evaluations: folders of evaluations by length of the query, to report beside
+            the runs.
     """
 
     runs: tuple[Path, ...]
@@ -44,6 +54,7 @@ class ReportConfig:
     compare: tuple[str, ...] = ()
     show: tuple[str, ...] = ()
     figures: bool = True
+    evaluations: tuple[Path, ...] = ()
 
 
 def make_report(config: ReportConfig, say: Callable[[str], None]) -> Report:
@@ -55,11 +66,12 @@ def make_report(config: ReportConfig, say: Callable[[str], None]) -> Report:
 
     Raises:
         FileExistsError: the output folder holds something that is no report.
-        FileNotFoundError: a folder of runs does not exist.
-        ValueError: no run has a finished try, or a name means none.
+        FileNotFoundError: a folder of runs or evaluations does not exist.
+        ValueError: no run has a finished try, a name means none, or a folder of
+            evaluations has none.
     """
     # First: what cannot be written is known before minutes of reading.
-    with replaced(config.output, config.runs) as partial:
+    with replaced(config.output, (*config.runs, *config.evaluations)) as partial:
         return _make(config, partial, say)
 
 
@@ -84,6 +96,7 @@ def _make(config: ReportConfig, partial: Path, say: Callable[[str], None]) -> Re
             f"--compare: expected two runs, found {len(compared)}: "
             f"{','.join(config.compare)}"
         )
+    curves = curves_of(finished, config.evaluations, note)
     groups: dict[DataSet, list[Run]] = {}
     for run in finished:
         groups.setdefault(run.data, []).append(run)
@@ -102,6 +115,10 @@ def _make(config: ReportConfig, partial: Path, say: Callable[[str], None]) -> Re
     tests = read_all(wanted, note)
     stem = _stems(groups)
     tables = list(_tables(config, runs, groups, tests, compared, stem, note))
+    tables += [
+        length_table(searched, of_searched, name)
+        for name, searched, of_searched in _named(curves)
+    ]
     spreadsheets = [
         run_tables.every_metric(data, _of(runs, data), stem("all_metrics", data))
         for data in groups
@@ -109,7 +126,12 @@ def _make(config: ReportConfig, partial: Path, say: Callable[[str], None]) -> Re
     drawings = []
     if config.figures:
         with settings():
-            for drawing in draw_all(groups, shown, tests, stem, note):
+            by_length = (
+                draw_lengths(searched, of_searched, shown, name)
+                for name, searched, of_searched in _named(curves)
+            )
+            of_runs = draw_all(groups, shown, tests, stem, note)
+            for drawing in itertools.chain(by_length, of_runs):
                 drawing.write(partial / FIGURES)
                 drawings.append(drawing)
     today = datetime.date.today()
@@ -137,6 +159,15 @@ def _shown(
                 f"{shown[0].data} and {run.name} on {run.data}"
             )
     return shown
+
+
+def _named(
+    curves: Mapping[Searched, Sequence[Curve]],
+) -> Iterator[tuple[str, Searched, Sequence[Curve]]]:
+    """What is drawn and listed by length, with a file stem."""
+    for number, (searched, of_searched) in enumerate(curves.items(), 1):
+        name = "query_length" if len(curves) < 2 else f"query_length_{number}"
+        yield name, searched, of_searched
 
 
 def _of(runs: Sequence[Run], data: DataSet) -> list[Run]:

@@ -8,8 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from hm3_jax.files import json_files
-from hm3_jax.files.run_format import CHECKPOINT_FORMAT, RECORD, TEST_METRICS, RunFacts
+from hm3_jax.files.run_format import (
+    BY_LENGTH,
+    CHECKPOINT_FORMAT,
+    RECORD,
+    TEST_METRICS,
+    LengthFacts,
+    RunFacts,
+)
 from hm3_jax.objective.metric_table import KEYS
+from hm3_jax.reporting.by_length import read_by_length
 from hm3_jax.reporting.records import DataSet, Try
 
 Say = Callable[[str], None]
@@ -196,4 +204,15 @@ def _tested(folder: Path, number: int, say: Say) -> Try:
     if missing:
         more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
         say(f"{path}: has no number for {', '.join(missing[:3])}{more}")
-    return Try(number, content["epoch"], usable)
+    return Try(number, content["epoch"], usable, _by_length(folder, say))
+
+
+def _by_length(folder: Path, say: Say) -> LengthFacts | None:
+    path = folder / BY_LENGTH
+    if not path.exists():  # of a version that did not write it
+        return None
+    try:
+        return read_by_length(path)
+    except ValueError as error:
+        say(f"{error}; not reported by sentences of the query")
+        return None

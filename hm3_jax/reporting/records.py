@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from hm3_jax.files.run_format import LengthFacts
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class DataSet:
@@ -34,11 +36,13 @@ class Try:
         number: from 1.
         epoch: finished epochs of the parameters that were tested.
         metrics: of the test split, published keys; those that are missing were said.
+        by_length: of queries of some sentences; None of older runs.
     """
 
     number: int
     epoch: int
     metrics: Mapping[str, float]
+    by_length: LengthFacts | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)

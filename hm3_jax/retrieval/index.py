@@ -156,7 +156,7 @@ def verify_index(index: Index) -> None:
     """
     folder = index.path / index.manifest.generation
     for name, facts in index.manifest.files.items():
-        _check_content(folder / name, facts)
+        check_content(folder / name, facts)
 
 
 def _open(path: Path, manifest: IndexManifest) -> Index:
@@ -164,7 +164,7 @@ def _open(path: Path, manifest: IndexManifest) -> Index:
     check_sizes(folder, manifest.files)
     for name, facts in manifest.files.items():
         if facts.bytes <= _CHECKED_BYTES:
-            _check_content(folder / name, facts)
+            check_content(folder / name, facts)
     try:
         arrays = {
             column.name: _map_array(folder, manifest, column)
@@ -175,12 +175,14 @@ def _open(path: Path, manifest: IndexManifest) -> Index:
             path=path,
             manifest=manifest,
             map=arrays.pop("map"),
-            museums=FAMILIES[manifest.layout].of_columns(
+            museums=FAMILIES[manifest.layout]
+            .of_columns(
                 _lines(folder / MUSEUM_IDS, manifest.counts["museums"]),
                 manifest.themes,
                 arrays,
                 manifest.facts.model,
-            ),
+            )
+            .reading_from(folder),
             files={
                 name: (folder / name).read_bytes()
                 for name in manifest.files
@@ -202,7 +204,8 @@ def _words(folder: Path, manifest: IndexManifest) -> Words | None:
     return words if len(words) == manifest.counts["museums"] else None
 
 
-def _check_content(file: Path, facts: FileFacts) -> None:
+def check_content(file: Path, facts: FileFacts) -> None:
+    """Compares a file with its facts; ValueError if it has changed."""
     found = file_facts(file)
     if found != facts:
         raise ValueError(

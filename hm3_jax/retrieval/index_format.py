@@ -70,6 +70,7 @@ class Column:
             is one a museum.
         bounds: The rows whose places in the museums this column says, or None; it has
             one row more than there are museums.
+        in_memory: Whether a server holds it there; else it reads what it needs.
     """
 
     name: str
@@ -78,6 +79,7 @@ class Column:
     width: str | int | None = None
     offsets: str | None = None
     bounds: str | None = None
+    in_memory: bool = True
 
     def shape(self, counts: Mapping[str, int], size: int) -> tuple[int, ...]:
         """Shape in an index of such counts; KeyError if one is missing."""
@@ -127,7 +129,9 @@ MANY_VECTORS = Layout(
     2,
     "a vector for each item of a museum",
     (
-        Column("items", "<f2", "items", "size", offsets="item_offsets"),
+        Column(
+            "items", "<f2", "items", "size", offsets="item_offsets", in_memory=False
+        ),
         Column("item_offsets", "<i8", bounds="items"),
         Column("item_rooms", "<i4", "items", offsets="item_offsets"),
         Column("item_kinds", "|u1", "items", offsets="item_offsets"),

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Float16, Int, Int8, UInt8
 
+from hm3_jax.files.arrays import StoredRows
 from hm3_jax.files.input_kinds import ROOM_KINDS
 from hm3_jax.objective.late_interaction import (
     MuseumVectors,
@@ -42,6 +44,7 @@ class ItemMuseums(KnownMuseums):
             most.
         sharpness: Of the soft maximum that compares them.
         theme_weight: Of the themes in a score, where a query does not say.
+        stored: Where single items are read; None to take them from `embedded`.
     """
 
     embedded: MuseumVectors
@@ -50,6 +53,7 @@ class ItemMuseums(KnownMuseums):
     errors: Float[np.ndarray, " museums"]
     sharpness: float
     theme_weight: float
+    stored: StoredRows | None = None
 
     layout = MANY_VECTORS
 
@@ -91,13 +95,12 @@ class ItemMuseums(KnownMuseums):
         return cls(
             ids=ids,
             themes=themes,
-            **{
-                name: columns[name]
-                for name in (
-                    *("theme_index", "details", "details_offsets"),
-                    *("codes", "scales", "errors"),
-                )
-            },
+            theme_index=columns["theme_index"],
+            details=columns["details"],
+            details_offsets=columns["details_offsets"],
+            codes=columns["codes"],
+            scales=columns["scales"],
+            errors=columns["errors"],
             embedded=MuseumVectors(
                 items=columns["items"],
                 offsets=columns["item_offsets"],
@@ -111,6 +114,10 @@ class ItemMuseums(KnownMuseums):
             sharpness=model["sharpness"],
             theme_weight=model["theme_weight"],
         )
+
+    def reading_from(self, folder: Path) -> ItemMuseums:
+        """See `KnownMuseums`."""
+        return dataclasses.replace(self, stored=StoredRows(folder / "items.npy"))
 
     def overview(self) -> Float[np.ndarray, "museums d"]:
         """The mean of each museum's items; float32."""
@@ -220,8 +227,10 @@ class ItemMuseums(KnownMuseums):
                 )
 
     def _items(self, row: int) -> Float16[np.ndarray, "items d"]:
-        first, last = self.embedded.offsets[row : row + 2]
-        return self.embedded.items[first:last]
+        first, last = self.embedded.offsets[row : row + 2].tolist()
+        if self.stored is None:
+            return self.embedded.items[first:last]
+        return self.stored.read(first, last)
 
 
 def item_museums(
@@ -249,7 +258,10 @@ def item_museums(
     """
     items = np.asarray(embedded.items, np.float16)
     codes, scales, lengths = _in_8_bits(items)
-    errors = np.maximum.reduceat(lengths, embedded.offsets[:-1])
+    errors = np.zeros(len(embedded), np.float32)
+    # Museums without items are refused when they are written, like other wrong ones.
+    filled = np.diff(embedded.offsets) > 0
+    errors[filled] = np.maximum.reduceat(lengths, embedded.offsets[:-1][filled])
     return ItemMuseums(
         ids=ids,
         themes=themes,
@@ -298,6 +310,19 @@ def rows_of(museums: MuseumVectors, first: int, last: int) -> MuseumVectors:
     )
 
 
+def concatenated(parts: Sequence[MuseumVectors]) -> MuseumVectors:
+    """Museums of several parts, one after the other."""
+    lengths = np.concatenate([np.diff(part.offsets) for part in parts])
+    return MuseumVectors(
+        offsets=np.concatenate([[0], np.cumsum(lengths)]),
+        **{
+            field.name: np.concatenate([getattr(part, field.name) for part in parts])
+            for field in dataclasses.fields(MuseumVectors)
+            if field.name != "offsets"
+        },
+    )
+
+
 def museum_blocks(
     offsets: Int[np.ndarray, " museums_plus_1"], items: int
 ) -> list[tuple[int, int]]:
@@ -324,7 +349,8 @@ def _in_8_bits(
         part = slice(first, first + _CHUNK)
         rows = items[part].astype(np.float32)
         scale = np.maximum(np.abs(rows).max(axis=1) / 127, np.finfo(np.float32).tiny)
-        np.rint(rows / scale[:, None], out=codes[part], casting="unsafe")
+        with np.errstate(invalid="ignore"):  # NaN is refused later, with its museum
+            np.rint(rows / scale[:, None], out=codes[part], casting="unsafe")
         scales[part] = scale
         apart = rows - codes[part] * scale[:, None]
         # Made larger than all that the differences, in float32, are rounded by.

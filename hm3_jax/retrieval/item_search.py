@@ -26,11 +26,12 @@ from hm3_jax.retrieval.item_museums import (
     ItemMuseums,
     check_query,
     museum_blocks,
-    rows_of,
 )
 
 # Items of a block: their float32 numbers fit a core's cache.
-_ITEMS = 1024
+_ITEMS = 2048
+# Museums whose scores beside items are computed at a time.
+_EXTRAS = 2**14
 # Sentences and numbers of one product. Larger ones are split by a BLAS among threads of
 # its own, which get in the way of ours.
 _SENTENCES, _MULTIPLIED = 16, 2**18
@@ -93,19 +94,9 @@ class ItemSearch:
         themes: Sequence[Collection[int] | None],
         weights: Sequence[float],
     ) -> list[Hits]:
-        first_look = _FirstLook(self._museums, queries, weights)
         scores = np.empty((len(queries), len(self._museums)), np.float32)
-        threads = min(_threads(), len(self._blocks))
-        waiting = iter(self._blocks)
-        if threads == 1:
-            first_look(waiting, scores)
-        else:
-            with ThreadPoolExecutor(threads) as pool:
-                looks = [
-                    pool.submit(first_look, waiting, scores) for _ in range(threads)
-                ]
-                for look in looks:
-                    look.result()
+        self._add_extras(queries, weights, scores)
+        self._look(_FirstLook(self._museums, queries), scores)
         allowed = allowed_themes(themes, len(self._museums.themes))
         for i, of_query in enumerate(themes):
             if of_query is not None:
@@ -114,6 +105,33 @@ class ItemSearch:
             self._settle(query, weight, top_k, scores[i])
             for i, (query, weight) in enumerate(zip(queries, weights, strict=True))
         ]
+
+    def _add_extras(
+        self,
+        queries: Sequence[QueryVectors],
+        weights: Sequence[float],
+        scores: Float[np.ndarray, "queries museums"],
+    ) -> None:
+        """Writes what scores have besides items."""
+        vectors = self._museums.embedded
+        for first in range(0, len(vectors), _EXTRAS):
+            some = _rows(vectors, first, first + _EXTRAS)
+            for i, (query, weight) in enumerate(zip(queries, weights, strict=True)):
+                scores[i, first : first + _EXTRAS] = extra(query, some, weight)
+
+    def _look(
+        self, look: _FirstLook, scores: Float[np.ndarray, "queries museums"]
+    ) -> None:
+        """Adds approximate scores of items, in as many threads as there are cores."""
+        threads = min(_threads(), len(self._blocks))
+        waiting = iter(self._blocks)
+        if threads == 1:
+            look(waiting, scores)
+            return
+        with ThreadPoolExecutor(threads) as pool:
+            parts = [pool.submit(look, waiting, scores) for _ in range(threads)]
+            for part in parts:
+                part.result()
 
     def _settle(
         self,
@@ -181,10 +199,8 @@ class _FirstLook:
         self,
         museums: ItemMuseums,
         queries: Sequence[QueryVectors],
-        theme_weights: Sequence[float],
     ):
         self._museums, self._queries = museums, queries
-        self._theme_weights = theme_weights
         sentences = np.concatenate([query.sentences for query in queries])
         of_query = np.repeat(
             np.arange(len(queries)), [len(query.sentences) for query in queries]
@@ -208,11 +224,11 @@ class _FirstLook:
         blocks: Iterator[tuple[int, int]],
         scores: Float[np.ndarray, "queries museums"],
     ) -> None:
-        """Fills in the scores of museums, a block at a time, as long as there are.
+        """Adds to the scores of museums, a block at a time, as long as there are.
 
         Args:
             blocks: First museum, and last one but one; shared with other threads.
-            scores: To write into.
+            scores: To add to.
         """
         size = self._museums.codes.shape[1]
         together = min(len(self._groups[0][0]), _SENTENCES)
@@ -229,12 +245,12 @@ class _FirstLook:
             scales = np.zeros(parts * rows, np.float32)
             scales[: end - start] = self._museums.scales[start:end]
             scales *= np.float32(self._museums.sharpness)
-            scores[:, first:last] = self._soft_maxima(
+            scores[:, first:last] += self._soft_maxima(
                 wide[:parts],
                 scales.reshape(parts, rows),
                 offsets[first:last] - start,
                 end - start,
-            ) + self._extra(first, last)
+            )
 
     def _soft_maxima(
         self,
@@ -253,14 +269,3 @@ class _FirstLook:
             each = by_sentence.reshape(len(sentences), -1)[:, :count]
             total += weights @ np.log(np.add.reduceat(each, starts, axis=1))
         return total
-
-    def _extra(self, first: int, last: int) -> Float[np.ndarray, "queries museums"]:
-        some = rows_of(self._museums.embedded, first, last)
-        return np.stack(
-            [
-                extra(query, some, weight)
-                for query, weight in zip(
-                    self._queries, self._theme_weights, strict=True
-                )
-            ]
-        )

@@ -12,7 +12,7 @@ from jaxtyping import UInt8
 from numpy.lib import format as npy
 
 from hm3_jax.files.facts import FileFacts
-from hm3_jax.retrieval.index import Index
+from hm3_jax.retrieval.index import Index, check_content
 from hm3_jax.retrieval.index_format import WORDS
 from hm3_jax.retrieval.words import Words
 
@@ -24,7 +24,8 @@ def load_index(index: Index) -> Index:
     """A copy of an index that is not mapped from its files.
 
     A mapped file that is cut short ends the process that reads it, and one that is
-    written over gives other answers.
+    written over gives other answers. Columns that are not held in memory are compared
+    with their checksums now, and read later.
 
     Raises:
         OSError: If a file cannot be read.
@@ -32,16 +33,21 @@ def load_index(index: Index) -> Index:
     """
     folder = index.path / index.manifest.generation
     files = index.manifest.files
-    arrays = {
-        column.name: _load(folder / f"{column.name}.npy", files[f"{column.name}.npy"])
-        for column in index.manifest.layout.columns
-    }
-    places = arrays.pop("map")
-    museums = index.museums.of_columns(
-        index.museums.ids, index.museums.themes, arrays, index.manifest.facts.model
+    held, museums = dict(index.museums.columns), index.museums
+    for column in index.manifest.layout.columns:
+        file = folder / f"{column.name}.npy"
+        if column.in_memory:
+            held[column.name] = _load(file, files[file.name])
+        else:
+            check_content(file, files[file.name])
+    places = held.pop("map")
+    loaded = museums.of_columns(
+        museums.ids, museums.themes, held, index.manifest.facts.model
     )
     words = index.words and Words.of_bytes(_read(folder / WORDS, files[WORDS]).data)
-    return dataclasses.replace(index, museums=museums, map=places, words=words)
+    return dataclasses.replace(
+        index, museums=loaded.reading_from(folder), map=places, words=words
+    )
 
 
 def _load(file: Path, facts: FileFacts) -> np.ndarray:

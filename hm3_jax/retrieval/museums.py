@@ -9,6 +9,7 @@ import abc
 import dataclasses
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -110,6 +111,11 @@ class KnownMuseums(abc.ABC):
             columns: The arrays.
             model: What the index says about the model that made them.
         """
+
+    def reading_from(self, folder: Path) -> Self:
+        """The same, reading from the index's files what no search holds in memory."""
+        del folder
+        return self
 
     @abc.abstractmethod
     def overview(self) -> Float[np.ndarray, "museums d"]:

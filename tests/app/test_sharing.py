@@ -150,7 +150,9 @@ def test_it_is_taken_wherever_a_checkpoint_is(trained, shared, store, tmp_path):
     (_, wanted), (_, found) = evaluate_all(settings, store, lambda lines: None)
     assert found.tested.metrics == wanted.tested.metrics == metrics_of(trained, 1)
     assert (found.epoch, found.strategy) == (2, small.BY_ROOM.file_stem)
-    of_run, of_shared = (embed_store(f, store) for f in (trained / "try_1", shared))
+    of_run, of_shared = (
+        embed_store(load_checkpoint(f), store) for f in (trained / "try_1", shared)
+    )
     # So --append adds by the one to an index by the other.
     assert of_shared.facts == of_run.facts
     np.testing.assert_array_equal(of_shared.museums.vectors, of_run.museums.vectors)

@@ -28,7 +28,11 @@ def artwork_tables(seed: int = 1) -> dict[str, ArtworkTable]:
 
 
 def museums(count: int = 9, seed: int = 0) -> list[MuseumRecord]:
-    """Museums of 1 to 4 rooms of 1 to 3 views, some without images or videos."""
+    """Museums of 1 to 4 rooms of 1 to 3 views, some without images or videos.
+
+    Of every third museum, the first too, nobody knows which sentence is about which
+    room; of the others it is known of some sentences.
+    """
     rng = np.random.default_rng(seed)
     tables = artwork_tables()
 
@@ -38,24 +42,27 @@ def museums(count: int = 9, seed: int = 0) -> list[MuseumRecord]:
     records = []
     for i in range(count):
         sentences = rows(rng, rng.integers(1, 6), SIZES["sentences"])
+        rooms = tuple(
+            RoomRecord(
+                rows(rng, rng.integers(1, 4), SIZES["views"]),
+                images=some_of("images"),
+                videos=some_of("videos"),
+            )
+            for _ in range(rng.integers(1, 5))
+        )
+        about = tuple((i + k) % (len(rooms) + 1) - 1 for k in range(len(sentences)))
         records.append(
             MuseumRecord(
                 id=f"museum-{i}",
                 split=("train", "test", "val")[i % 3],
                 theme=("portrait", "genre", "still-life", "marine")[i % 4],
                 sentences=sentences,
-                rooms=tuple(
-                    RoomRecord(
-                        rows(rng, rng.integers(1, 4), SIZES["views"]),
-                        images=some_of("images"),
-                        videos=some_of("videos"),
-                    )
-                    for _ in range(rng.integers(1, 5))
-                ),
+                rooms=rooms,
                 sentence_texts=tuple(
                     f"Sentence {k} of museum {i}: caffè 展覽"
                     for k in range(len(sentences))
                 ),
+                sentence_rooms=about if i % 3 else None,
             )
         )
     return records

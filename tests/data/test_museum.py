@@ -59,6 +59,9 @@ MANY = np.ones((3, SIZES["sentences"]), np.float32)
         ({"rooms": (RoomRecord(VIEWS, images=("x",)),)}, "among the images, found 'x'"),
         ({"rooms": (RoomRecord(VIEWS, videos=("y",)),)}, "among the videos, found 'y'"),
         ({"sentence_texts": ("only one",)}, "each of 3 sentence features, found 1"),
+        ({"sentence_rooms": (0, -1)}, "one room for each of 3 sentence features, fou"),
+        ({"sentence_rooms": (0, -1, 9)}, "sentence 2: expected a room from 0 to"),
+        ({"sentence_rooms": (-2, 0, 0)}, "or -1 where it is not known, found -2"),
     ],
 )
 def test_a_faulty_museum_is_refused_by_name(change, complaint):

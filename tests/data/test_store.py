@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import sys
 
@@ -7,6 +8,7 @@ import pytest
 from hm3_jax.data.museum import MuseumRecord, RoomRecord
 from hm3_jax.data.store import FeatureFacts, RaggedArray, open_store
 from hm3_jax.data.store_format import FORMAT_VERSION
+from hm3_jax.data.verify import verify_store
 from tests.data.museum_sets import (
     SIZES,
     artwork_tables,
@@ -48,6 +50,11 @@ def test_a_store_holds_what_was_written(tmp_path, dtype):
         expected = record.sentences.astype(dtype)
         np.testing.assert_array_equal(store.sentences[i], expected, strict=True)
         assert store.sentence_texts(i) == list(record.sentence_texts or ())
+        assert store.sentence_rooms is not None
+        about = store.sentence_rooms[slice(*store.sentences.offsets[i : i + 2])]
+        unknown = (-1,) * len(record.sentences)
+        assert tuple(about.tolist()) == (record.sentence_rooms or unknown)
+        assert about.dtype == np.int32
         assert store.room_offsets[i] == room
         for written in record.rooms:
             expected = written.views.astype(dtype)
@@ -70,6 +77,22 @@ def test_a_store_holds_what_was_written(tmp_path, dtype):
     for column in (store.sentences, store.views):
         assert column.offsets.dtype == np.int64
         assert not column.values.flags.writeable
+
+
+@pytest.mark.parametrize("about", [None, -1])
+def test_a_store_in_which_no_sentence_knows_its_room_says_nothing_of_rooms(
+    tmp_path, about
+):
+    records = [
+        dataclasses.replace(
+            m, sentence_rooms=None if about is None else (about,) * len(m.sentences)
+        )
+        for m in museums()
+    ]
+    write(tmp_path / "store", records)
+    assert open_store(tmp_path / "store").sentence_rooms is None
+    assert not (tmp_path / "store" / "sentence_rooms.npy").exists()
+    assert verify_store(tmp_path / "store") == []
 
 
 def test_kinds_that_a_set_does_not_have_are_none(tmp_path):
@@ -101,6 +124,9 @@ def test_the_manifest_has_counts_and_facts(store_path):
         "videos_hung": sum(len(room.videos) for room in rooms),
         "sentence_texts": sum(
             len(text.encode()) for m in records for text in m.sentence_texts or ()
+        ),
+        "sentence_rooms": sum(
+            room >= 0 for m in records for room in m.sentence_rooms or ()
         ),
     }
     assert store.manifest.splits == {"train": 3, "val": 3, "test": 3}

@@ -106,6 +106,12 @@ def test_descriptions_go_through_the_rooms_in_order(store):
             if f"the {ordinal} room" in text.lower()
         ]
         assert named == ordinals[:rooms]
+        # Each room's sentences begin where its number is named; the first is about all.
+        starts = [
+            any(f"the {o} room" in text.lower() for o in ordinals) for text in texts
+        ]
+        about = store.sentence_rooms[slice(*store.sentences.offsets[i : i + 2])]
+        assert about.tolist() == (np.cumsum(starts) - 1).tolist()
 
 
 @pytest.fixture(scope="module")

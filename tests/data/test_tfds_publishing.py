@@ -223,7 +223,9 @@ def test_one_museum_is_in_memory_at_a_time(tmp_path):
     def large():
         for museum in museums(count):
             views = rng.standard_normal((50_000, size)).astype(np.float16)
-            yield dataclasses.replace(museum, rooms=(RoomRecord(views),))
+            yield dataclasses.replace(
+                museum, rooms=(RoomRecord(views),), sentence_rooms=None
+            )
 
     one = 50_000 * size * 2
     tables = {

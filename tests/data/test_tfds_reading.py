@@ -22,6 +22,10 @@ def without_texts():
     return [dataclasses.replace(m, sentence_texts=None) for m in museums()]
 
 
+def without_rooms_of_sentences():
+    return [dataclasses.replace(m, sentence_rooms=None) for m in museums()]
+
+
 def of_one_split():
     return [dataclasses.replace(m, split="test") for m in museums()]
 
@@ -51,6 +55,7 @@ def of_odd_names():
 CASES = {
     "all": {},
     "without texts": {"records": without_texts()},
+    "without rooms of sentences": {"records": without_rooms_of_sentences()},
     "one split": {"records": of_one_split()},
     "odd names": {"records": of_odd_names()},
     "many": {"records": museums(100, seed=3)},

@@ -136,6 +136,9 @@ def swap(array):
         ("images_hung_offsets.npy", set_item(-1, 0), "images_hung_offsets.npy: expec"),
         ("sentence_texts_offsets.npy", set_item(0, 1), "sentence_texts_offsets.npy: e"),
         ("sentence_texts.npy", set_item(5, 0xFF), "museum 'museum-0': expected UTF-8"),
+        ("sentence_rooms.npy", set_item(-1, 4), "'museum-8': expected rooms .*found 4"),
+        ("sentence_rooms.npy", set_item(-1, -2), "museum 'museum-8': .* -1, found -2"),
+        ("sentence_rooms.npy", set_item(0, 0), "as many known rooms as manifest.json"),
     ],
 )
 def test_contradictions_are_found_though_the_checksums_fit(

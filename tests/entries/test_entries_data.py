@@ -178,9 +178,15 @@ def test_the_data_sets_own_code_is_asked_if_it_is_named(
         "def flattenDescriptionList(nested):\n"
         "    return [text for room in nested for text in room]\n"
     )
-    succeed(
-        import_hm3(run_module, feature_set, f"--museums={feature_set / 'museums.json'}")
-    )
+    # One sentence a part: where there are as many as rooms, each is about its own.
+    museums["sentence_rooms"] = {
+        museum: list(range(len(texts)))
+        for museum, texts in museums["sentences"].items()
+        if len(texts) == len(museums["videos"][museum])
+    }
+    assert museums["sentence_rooms"]
+    (tmp_path / "list.json").write_text(json.dumps(museums))
+    succeed(import_hm3(run_module, feature_set, "--museums=list.json"))
     (tmp_path / "store").rename(tmp_path / "expected")
     succeed(import_hm3(run_module, feature_set, "--museums_package=package"))
     for file in (tmp_path / "expected").iterdir():

@@ -7,6 +7,7 @@ import pytest
 
 from hm3_jax.data.museum_jsonl import read_museum_files
 from hm3_jax.extraction.plan import Plan, make_plan
+from hm3_jax.extraction.report import keep
 from hm3_jax.extraction.texts import TextPiece, TextSplit
 from tests.extraction.museum_folder import write_lines
 
@@ -58,6 +59,52 @@ def test_items_are_distinct_files_and_texts(tmp_path):
     assert first.rooms[1].hung("videos") == ("clip", "x/c.mp4")
     assert [room.views for room in second.rooms] == [(4, 3)]
     assert plan.empty_sentences == 1
+
+
+@pytest.mark.parametrize(
+    ("description", "wanted"),
+    [
+        ([["One.", " "], ["Two.", "Three."]], (0, 1, 1)),
+        ([[], ["Two."]], (1,)),
+        ([["About all."], ["One."], ["Two."]], None),
+        (["One.", "Two."], None),
+    ],
+)
+def test_rooms_of_texts_are_known_where_each_room_has_its_own(
+    tmp_path, description, wanted
+):
+    plan = plan_of(tmp_path, MUSEUM | {"description": description})
+    assert plan.museums[0].text_rooms == wanted
+    assert Plan.from_json(plan.to_json()) == plan
+
+
+def test_windows_reach_over_rooms(tmp_path):
+    write_lines(
+        tmp_path / "museums.jsonl", [MUSEUM | {"description": [["One."], ["Two."]]}]
+    )
+    write_lines(tmp_path / "artworks.jsonl", ARTWORKS)
+    files = read_museum_files(tmp_path / "museums.jsonl")
+    plan = make_plan(files, lambda parts: [TextPiece(str(t), (1, 2)) for t in parts])
+    assert len(plan.museums[0].texts) == 2
+    assert plan.museums[0].text_rooms is None
+
+
+def test_rooms_that_are_left_out_leave_the_numbers_of_the_others_right(tmp_path):
+    third = {"views": ["v/3.jpg"]}
+    plan = plan_of(
+        tmp_path,
+        MUSEUM
+        | {
+            "description": [["One."], ["Two.", "Three."], ["Four.", "One."]],
+            "rooms": [*MUSEUM["rooms"], third],
+        },
+    )
+    second, text = plan.pictures.index("v/2.jpg"), plan.texts.index(TextPiece("One."))
+    failures = {"pictures": {second: "damaged"}, "texts": {text: "?"}, "videos": {}}
+    (museum,) = keep(plan, failures).museums
+    assert [plan.texts[t].text for t in museum.texts] == ["Two.", "Three.", "Four."]
+    assert len(museum.rooms) == 2
+    assert museum.text_rooms == (-1, -1, 1)
 
 
 def test_a_linked_file_is_one_file(tmp_path):

@@ -69,6 +69,21 @@ def test_features_are_those_of_open_clip_on_one_item(
         close(store.videos.table[row], wanted)
 
 
+def test_a_description_by_room_says_what_its_sentences_are_about(
+    museums_copy, clip_folder, tmp_path
+):
+    first, *others = read_lines(museums_copy)
+    first["description"] = [[f"A room, {i}.", "", "A view."] for i in range(2)]
+    assert len(first["rooms"]) == 2
+    write_lines(museums_copy, [first, *others])
+    run(museums_copy, tmp_path / "store", clip_folder)
+    store = open_store(tmp_path / "store")
+    assert verify_store(store.path) == []
+    unknown = len(store.sentences.values) - 4
+    assert store.sentence_rooms is not None
+    assert store.sentence_rooms.tolist() == [0, 0, 1, 1] + [-1] * unknown
+
+
 def test_windows_of_long_texts_are_features(museums_copy, clip_folder, tmp_path):
     first, *others = read_lines(museums_copy)
     first["description"] = " ".join(f"Room {i} has a painting." for i in range(40))

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from hm3_jax.files.run_format import LengthFacts
 from hm3_jax.learn.saved.run import RunRecord
 from hm3_jax.learn.saved.run_folder import (
     MetricsLog,
@@ -15,6 +16,7 @@ from hm3_jax.learn.saved.run_folder import (
     TryResult,
     try_folder,
     write_experiment,
+    write_lengths,
     write_strategy,
     write_test,
 )
@@ -87,8 +89,12 @@ def write_run(
     checksum: str = "ab" * 32,
     themes: Sequence[str] = THEMES,
     strategy: TowersConfig | None = None,
+    lengths: Sequence[int] = (),
 ) -> Path:
-    """Writes EXPERIMENT/STRATEGY with finished tries; returns it."""
+    """Writes EXPERIMENT/STRATEGY with finished tries; returns it.
+
+    Queries of `lengths` sentences are described by as many of 8 numbers.
+    """
     known = {field.name for field in dataclasses.fields(TrainSettings)}
     of_run = dataclasses.replace(
         SETTINGS, **{name: settings[name] for name in known & settings.keys()}
@@ -100,7 +106,12 @@ def write_run(
     for number in tries:
         described, shown, labels = embeddings(number, museums, noise, len(themes))
         metrics = retrieval_metrics(described, shown, labels)
-        results.append(TryResult(number, 25, Tested(metrics, described, shown)))
+        by_length = {
+            n: retrieval_metrics(described * (np.arange(8) < n), shown, labels)
+            for n in lengths
+        }
+        tested = Tested(metrics, described, shown, by_length)
+        results.append(TryResult(number, 25, tested))
         attempt = try_folder(folder, number)
         attempt.mkdir(parents=True)
         RunRecord(
@@ -117,6 +128,9 @@ def write_run(
             losses = {"train_loss": 1 / e, "val_loss": 2 / e}
             log.write({"epoch": e, **losses, "val": metrics})
     write_strategy(folder, config)
+    if lengths:
+        about = LengthFacts("", dataset, kind, checksum, "test", 0, {})
+        write_lengths(folder, results, about)
     write_test(folder, results, [f"museum_{i}" for i in range(museums)], labels)
     write_experiment(
         folder.parent,

@@ -81,7 +81,7 @@ def test_each_query_has_its_themes_and_its_weight_of_them(museums):
 @pytest.mark.parametrize(
     "changed",
     [
-        {"_ITEMS": 1},
+        {"_ITEMS": 1, "_EXTRAS": 50},
         {"_ITEMS": 100, "_MULTIPLIED": 1000, "_SENTENCES": 3},
         {"_SCORES": 1, "_SETTLED": 1},
         {"_ITEMS": 10**6},
@@ -108,7 +108,8 @@ def test_a_first_look_is_within_its_bound(sharpness):
     queries = some_queries(4)
     search = ItemSearch(museums)
     scores = np.empty((4, 200), np.float32)
-    look = item_search._FirstLook(museums, queries, [THEME_WEIGHT] * 4)
+    search._add_extras(queries, [THEME_WEIGHT] * 4, scores)
+    look = item_search._FirstLook(museums, queries)
     look(iter(museum_blocks(museums.embedded.offsets, 1024)), scores)
     for query, of_query in zip(queries, scores, strict=True):
         exact = scores_of(query, museums.embedded, sharpness, THEME_WEIGHT)

@@ -27,7 +27,7 @@ pytestmark = [
 ]
 
 # Only ends what hangs, also where the machine is slow.
-expect.set_options(timeout=10_000)
+expect.set_options(timeout=60_000)
 
 # A picture of one point, for museum-00.
 DOT = bytes.fromhex(

@@ -121,13 +121,17 @@ def read_hm3(
     listed = sum(map(len, museum_list.splits.values()))
     if len(rooms) > listed:
         notes.append(f"{len(rooms) - listed} museums left out: they are in no split")
-    texts = museum_list.sentences
-    if texts is not None and entries["sentences"].split_strategy == _WINDOWS:
-        notes.append("sentence texts left out: the features are windows over the text")
-        texts = None
+    texts, about = museum_list.sentences, museum_list.sentence_rooms
+    if entries["sentences"].split_strategy == _WINDOWS:
+        given = {"texts": texts is not None, "rooms": bool(about)}
+        for what in (name for name, there in given.items() if there):
+            notes.append(
+                f"sentence {what} left out: the features are windows over the text"
+            )
+        texts, about = None, {}
     return ImportedSet(
         dataset_name=dataset_name,
-        museums=_museums(museum_list, sentences, rooms, texts, tuple(artworks)),
+        museums=_museums(museum_list, sentences, rooms, texts, about, tuple(artworks)),
         facts=facts,
         artworks=artworks,
         origin={"source": "hm3", "feature_set": name},
@@ -251,6 +255,7 @@ def _museums(
     sentences: dict[str, Any],
     rooms: dict[str, Any],
     texts: Mapping[str, Sequence[str]] | None,
+    about: Mapping[str, Sequence[int]],
     kinds: tuple[str, ...],
 ) -> Iterator[MuseumRecord]:
     """The records; takes the features out of the dicts to free them as it goes."""
@@ -288,4 +293,5 @@ def _museums(
                     for i, room in enumerate(views)
                 ),
                 sentence_texts=None if texts is None else tuple(texts[museum]),
+                sentence_rooms=tuple(about[museum]) if museum in about else None,
             )

@@ -270,7 +270,7 @@ class MuseumSizes:
         steps = self.steps
         return Batches(
             museums=by_device(shared),
-            sentences=joint_lengths(self._sentences(shared, parts)),
+            sentences=joint_lengths(self.sentences_read(shared, parts)),
             sequence=None
             if steps is None
             else joint_lengths(self._filled(steps, shared)),
@@ -310,7 +310,7 @@ class MuseumSizes:
         steps = self.steps
         return Batches(
             museums=on_every_row(museums),
-            sentences=lengths(self._sentences(museums, parts)),
+            sentences=lengths(self.sentences_read(museums, parts)),
             sequence=None if steps is None else lengths(self._filled(steps, museums)),
             spans=None if parts is None else on_every_row(parts),
         )
@@ -330,7 +330,7 @@ class MuseumSizes:
             longest = max(p.sentences.max() for p in planned)
         sequences = [p.sequence for p in planned if p.sequence is not None]
         return StaticSizes(
-            sentences=most(self._sentences(p.museums, p.spans) for p in planned),
+            sentences=most(self.sentences_read(p.museums, p.spans) for p in planned),
             rooms=most_of(self.rooms),
             items=tuple((kind, most_of(n)) for kind, n in self.items.items()),
             longest_description=int(longest),
@@ -339,8 +339,15 @@ class MuseumSizes:
             packed_sequence=0 if steps is None else most(sequences),
         )
 
-    def _sentences(self, museums: np.ndarray, spans: np.ndarray | None) -> np.ndarray:
-        """Sentences that are read of each museum, 0 where a place is free."""
+    def sentences_read(
+        self, museums: Int[np.ndarray, "*places"], spans: np.ndarray | None
+    ) -> Int[np.ndarray, "*places"]:
+        """Sentences that are read of each museum, 0 where a place is free.
+
+        Args:
+            museums: numbers, or `EMPTY`.
+            spans: of the museums, (*places, 2); None where descriptions are whole.
+        """
         if spans is None:
             return self._filled(self.sentences, museums)
         first, count = spans[..., 0], spans[..., 1]

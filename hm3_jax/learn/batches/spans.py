@@ -12,6 +12,12 @@ from jaxtyping import Int
 WHOLE = -1
 """Stands for the first sentence of a complete description."""
 
+QUERY_LENGTHS = (1, 2, 4, 8)
+"""Sentences of the queries that a trained model is tested with, besides whole ones."""
+
+QUERY_SEED = 0
+"""Draws where the sentences of these queries begin."""
+
 # What tells these streams of randomness from that of the order of museums, which has no
 # such number; not 0, which a seed sequence takes for none.
 _STREAM = 1

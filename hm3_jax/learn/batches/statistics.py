@@ -1,5 +1,7 @@
 """Mean and deviation of features, for models that standardise what they read."""
 
+import dataclasses
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +13,8 @@ from hm3_jax.learn.batches.features import Features, RaggedColumn
 
 # A feature that never changes says nothing, and is not to be divided by 0.
 _LEAST_DEVIATION = 1e-6
+# Rows of which it is assumed that they are as all others.
+_PRIOR_ROWS = 32.0
 # Rows that are read at a time.
 _ROWS = 2**16
 
@@ -20,18 +24,22 @@ def standardising(
 ) -> dict[str, dict[str, Float[np.ndarray, " d"]]]:
     """Mean and deviation of sentences and of items of each kind.
 
+    Few rows say little of a mean: those of a kind are counted together with some rows
+    as the items of all kinds are, and these, as sentences, with some of mean 0.
+
     Args:
         features: on the host.
         museums: that count, each item as often as it occurs in them.
 
     Returns:
-        "sentences" and kinds -> "mean", "deviation", float32; 0 and 1 of a kind that
-        these museums have nothing of.
+        "sentences" and kinds -> "mean", "deviation", float32.
     """
     rooms = owned_rows(np.asarray(features.room_offsets, np.int64), museums)
-    found = {"sentences": _of_rows(features.sentences, museums)}
-    for kind, column in features.items.items():
-        found[kind] = _of_rows(column, rooms)
+    kinds = {kind: _sums(column, rooms) for kind, column in features.items.items()}
+    every = functools.reduce(_Sums.__add__, kinds.values()).shrunk(None)
+    found = {"sentences": _sums(features.sentences, museums).shrunk(None)}
+    for kind, sums in kinds.items():
+        found[kind] = sums.shrunk(every)
     return found
 
 
@@ -54,33 +62,58 @@ def with_statistics(
     return changed
 
 
-def _of_rows(
-    column: RaggedColumn, sets: Int[np.ndarray, " sets"]
-) -> dict[str, Float[np.ndarray, " d"]]:
+@dataclasses.dataclass(frozen=True)
+class _Sums:
+    """Number of rows, their sum and the sum of their squares, float64."""
+
+    rows: int
+    total: Float[np.ndarray, " d"]
+    squares: Float[np.ndarray, " d"]
+
+    def __add__(self, other: "_Sums") -> "_Sums":
+        return _Sums(
+            self.rows + other.rows,
+            self.total + other.total,
+            self.squares + other.squares,
+        )
+
+    def shrunk(
+        self, towards: Mapping[str, np.ndarray] | None
+    ) -> dict[str, Float[np.ndarray, " d"]]:
+        """Mean and deviation, counted together with rows of another mean."""
+        prior = np.zeros_like(self.total) if towards is None else towards["mean"]
+        mean = (self.total + _PRIOR_ROWS * prior) / (self.rows + _PRIOR_ROWS)
+        if self.rows == 0:
+            deviation = np.ones_like(mean) if towards is None else towards["deviation"]
+        else:
+            variance = np.maximum(
+                self.squares / self.rows - np.square(self.total / self.rows), 0
+            )
+            usual = variance.mean()
+            if towards is not None:
+                usual = np.square(towards["deviation"])
+            variance = (self.rows * variance + _PRIOR_ROWS * usual) / (
+                self.rows + _PRIOR_ROWS
+            )
+            deviation = np.sqrt(variance)
+        return {
+            "mean": mean.astype(np.float32),
+            "deviation": np.where(deviation > _LEAST_DEVIATION, deviation, 1).astype(
+                np.float32
+            ),
+        }
+
+
+def _sums(column: RaggedColumn, sets: Int[np.ndarray, " sets"]) -> _Sums:
     rows = owned_rows(np.asarray(column.offsets, np.int64), sets)
     if column.index is not None:
         rows = np.asarray(column.index)[rows]
-    size = column.table.shape[1]
-    if len(rows) == 0:
-        return {
-            "mean": np.zeros(size, np.float32),
-            "deviation": np.ones(size, np.float32),
-        }
     # Every row is read once, however often it occurs.
     used, times = np.unique(rows, return_counts=True)
-    total, squares = np.zeros(size), np.zeros(size)
+    total, squares = np.zeros((2, column.table.shape[1]))
     for first in range(0, len(used), _ROWS):
         part = slice(first, first + _ROWS)
         block = np.asarray(column.table[used[part]], np.float64)
         total += times[part] @ block
         squares += times[part] @ np.square(block)
-    mean = total / len(rows)
-    variance = np.maximum(squares / len(rows) - np.square(mean), 0)
-    deviation = np.sqrt(variance)
-    # One item alone has no deviation; nor has a feature that is always the same.
-    return {
-        "mean": mean.astype(np.float32),
-        "deviation": np.where(deviation > _LEAST_DEVIATION, deviation, 1).astype(
-            np.float32
-        ),
-    }
+    return _Sums(len(rows), total, squares)

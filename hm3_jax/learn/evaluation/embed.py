@@ -6,6 +6,7 @@ They are shared by all runs and spread over the data axis.
 
 import dataclasses
 import functools
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import jax
@@ -73,13 +74,16 @@ def plan_tiles(
     museums: Int[np.ndarray, " museums"],
     source: PlacedFeatures,
     layout: Layout,
+    spans: Int[np.ndarray, "all_museums 2"] | None = None,
 ) -> TowerPlan:
     """Plans one tower's part in tiles of `TILE` museums, in their order.
 
-    Arguments and errors as for `plan_embedding`.
+    Arguments and errors as for `plan_tower`.
     """
     _check_any(museums)
-    planned = counts.plan_shared(in_batches(museums, TILE), layout)
+    batches = in_batches(museums, TILE)
+    in_order = None if spans is None else spans[batches]
+    planned = counts.plan_shared(batches, layout, in_order)
     return TowerPlan(
         tower=tower,
         batches=planned,
@@ -127,21 +131,34 @@ def plan_tower(
     batch_size: int,
     source: PlacedFeatures,
     layout: Layout,
+    spans: Int[np.ndarray, "all_museums 2"] | None = None,
 ) -> TowerPlan:
-    """Plans one tower's part; arguments and errors as for `plan_embedding`."""
+    """Plans one tower's part; other arguments and errors as for `plan_embedding`.
+
+    Args:
+        tower: which one.
+        counts: of the store.
+        museums: numbers of the museums.
+        batch_size: museums of a batch.
+        source: of the features.
+        layout: of the devices.
+        spans: part of the description of every museum of the store; None for all whole.
+    """
     _check_any(museums)
     # Without a recurrence nothing is gained by another order, and the published
     # channel masking looks at batch-mates: those are then neighbours in the split.
     steps = counts.steps
+    of_museums = None if spans is None else spans[museums]
     lengths = {
-        "text": counts.sentences,
-        "scene": np.zeros_like(counts.rooms) if steps is None else steps,
+        "text": counts.sentences_read(museums, of_museums),
+        "scene": (np.zeros_like(counts.rooms) if steps is None else steps)[museums],
     }
-    by_length = np.argsort(lengths[tower][museums], kind="stable")
+    by_length = np.argsort(lengths[tower], kind="stable")
     place = np.empty(len(museums), np.int32)
     place[by_length] = np.arange(len(museums), dtype=np.int32)
     batches = in_batches(museums[by_length], batch_size)
-    planned = counts.plan_shared(batches, layout)
+    in_order = None if spans is None else spans[batches]
+    planned = counts.plan_shared(batches, layout, in_order)
     return TowerPlan(
         tower=tower,
         batches=planned,
@@ -149,6 +166,23 @@ def plan_tower(
         feed=source.feed([planned]),
         capacity=counts.capacity([planned]),
     )
+
+
+def of_one_size(
+    plans: Sequence[TowerPlan], counts: MuseumSizes, source: PlacedFeatures
+) -> list[TowerPlan]:
+    """Plans of a tower that share static sizes: one compilation serves them all.
+
+    Args:
+        plans: of the same museums.
+        counts: of the store.
+        source: of the features.
+    """
+    if not plans:
+        return []
+    planned = [plan.batches for plan in plans]
+    feed, capacity = source.feed(planned), counts.capacity(planned)
+    return [dataclasses.replace(p, feed=feed, capacity=capacity) for p in plans]
 
 
 def embed(
@@ -231,9 +265,10 @@ def _embed_block(
         features = features.local()
 
         def batch(params, x):
-            museums, sentences, sequence = x
+            museums, spans, sentences, sequence = x
             packing = packings(sentences, sequence, capacity)
-            gathered = gather(features, museums, packing, capacity)
+            parts = {} if spans is None else {"spans": spans}
+            gathered = gather(features, museums, packing, capacity, **parts)
 
             def one(params):
                 return getattr(spec.towers(params), method)(gathered)
@@ -241,7 +276,7 @@ def _embed_block(
             return params, jax.vmap(one)(params)
 
         def group(params, _):
-            xs = (batches.museums, batches.sentences, batches.sequence)
+            xs = (batches.museums, batches.spans, batches.sentences, batches.sequence)
             embedded = lax.scan(batch, params, xs)[1]
             return jax.tree.map(lambda x: jnp.moveaxis(x, 1, 0), embedded)
 

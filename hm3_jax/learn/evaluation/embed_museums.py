@@ -1,18 +1,29 @@
-"""Museums embedded by a saved model: whole ones, and each without one of its rooms."""
+"""Museums embedded by a saved model, for an index.
+
+One vector a museum, and one without each of its rooms; or a vector for every item.
+"""
 
 import dataclasses
+from collections.abc import Sequence
 
 import jax
 import numpy as np
 from jaxtyping import Float, Int
 
+from hm3_jax.files.arrays import owned_rows
+from hm3_jax.files.input_kinds import ROOM_KINDS
 from hm3_jax.learn.batches.features import Features, RaggedColumn
 from hm3_jax.learn.batches.placement import place
 from hm3_jax.learn.batches.plan import MuseumSizes
 from hm3_jax.learn.devices.mesh import BY_RUN, Layout
-from hm3_jax.learn.evaluation.embed import embed_tower, plan_tower
+from hm3_jax.learn.evaluation.embed import embed_tower, plan_tiles, plan_tower
 from hm3_jax.learn.evaluation.split import EMBED_BATCH
-from hm3_jax.learn.model import Model
+from hm3_jax.learn.model import SCORES, Model
+from hm3_jax.objective.interaction_scores import PartVectors, sharpness_of
+from hm3_jax.objective.late_interaction import MuseumVectors, item_bias
+from hm3_jax.objective.ranking import TILE
+
+_KIND = {kind: number for number, kind in enumerate(ROOM_KINDS)}
 
 
 def embed_museums(
@@ -40,6 +51,101 @@ def embed_museums(
     active = layout.put(np.ones(1, bool), BY_RUN)
     embedded = layout.fetch(embed_tower(params, active, plan, layout, spec=model.spec))
     return embedded[0, : len(museums)], embedded[0, len(museums) :]
+
+
+def embed_items(
+    model: Model, features: Features, museums: Int[np.ndarray, " museums"]
+) -> MuseumVectors:
+    """Embeds the items of museums, by a model that compares sentences with items.
+
+    Args:
+        model: trained, or one that search without training uses.
+        features: that it reads, on the host.
+        museums: numbers of the museums, at least one.
+
+    Returns:
+        float32, in the order given; the items of a museum room by room, those of a
+        room kind by kind, as they hang there.
+    """
+    layout = Layout.of(1)
+    counts, placed = MuseumSizes.of(features), place(features, layout, "auto")
+    plan = plan_tiles("scene", counts, museums, placed, layout)
+    params = layout.put(jax.tree.map(np.asarray, model.stacked()), BY_RUN)
+    active = layout.put(np.ones(1, bool), BY_RUN)
+    embedded: PartVectors = layout.fetch(
+        embed_tower(params, active, plan, layout, spec=model.spec)
+    )
+    parts = [
+        _of_tile(
+            features,
+            museums[first : first + TILE],
+            embedded.rows[0, tile],
+            plan.capacity.items,
+        )
+        for tile, first in enumerate(range(0, len(museums), TILE))
+    ]
+    items, per_museum, rooms, kinds, places = map(
+        np.concatenate, zip(*parts, strict=True)
+    )
+    count, offsets = len(museums), np.concatenate([[0], np.cumsum(per_museum)])
+    return MuseumVectors(
+        items=items,
+        offsets=offsets,
+        rooms=rooms,
+        kinds=kinds,
+        places=places,
+        bias=item_bias(offsets, float(sharpness_of(model.params[SCORES]))),
+        vectors=_by_museum(embedded.whole, count),
+        themes=_by_museum(embedded.themes, count),
+    )
+
+
+def _by_museum(
+    tiles: Float[np.ndarray, "one tiles tile x"], count: int
+) -> Float[np.ndarray, "museums x"]:
+    every = tiles[0]
+    return every.reshape(every.shape[0] * every.shape[1], every.shape[2])[:count]
+
+
+def _of_tile(
+    features: Features,
+    museums: Int[np.ndarray, " museums"],
+    rows: Float[np.ndarray, "capacity d"],
+    sizes_of_kinds: Sequence[tuple[str, int]],
+) -> tuple[np.ndarray, ...]:
+    """A tile's vectors in the order of the museums' rooms.
+
+    Args:
+        features: as for `embed_items`.
+        museums: of the tile.
+        rows: vectors, kind after kind, each with its padding.
+        sizes_of_kinds: kinds in that order, and rows of each.
+
+    Returns:
+        Vectors; items of each museum; room, kind and place of each item.
+    """
+    offsets = np.asarray(features.room_offsets, np.int64)
+    rooms = owned_rows(offsets, museums)
+    sizes = offsets[museums + 1] - offsets[museums]
+    owner = np.repeat(np.arange(len(museums)), sizes)
+    number = np.arange(len(rooms)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    row, columns, first = [], [], 0
+    for kind, size in sizes_of_kinds:
+        lengths = np.diff(np.asarray(features.items[kind].offsets, np.int64))[rooms]
+        room = np.repeat(np.arange(len(rooms)), lengths)
+        place = np.arange(len(room)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        row.append(first + np.arange(len(room)))
+        columns.append(np.stack([room, np.full_like(room, _KIND[kind]), place]))
+        first += size
+    room, kind, place = np.concatenate(columns, axis=1)
+    order = np.lexsort((place, kind, room))
+    return (
+        rows[np.concatenate(row)[order]],
+        np.bincount(owner[room], minlength=len(museums)),
+        number[room[order]].astype(np.int32),
+        kind[order].astype(np.uint8),
+        place[order].astype(np.int32),
+    )
 
 
 def with_rooms_left_out(

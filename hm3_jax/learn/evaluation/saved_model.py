@@ -14,6 +14,7 @@ from hm3_jax.files.json_files import json_text
 from hm3_jax.files.lines import write_text
 from hm3_jax.learn.batches.feature_facts import check_features
 from hm3_jax.learn.batches.features import check_inputs
+from hm3_jax.learn.batches.spans import QUERY_SEED
 from hm3_jax.learn.devices.mesh import Layout
 from hm3_jax.learn.evaluation.task import Task
 from hm3_jax.learn.saved.checkpoint import Checkpoint
@@ -116,7 +117,11 @@ def check_fits(saved: Checkpoint, store: FeatureStore, name: str) -> None:
 
 
 def evaluate(
-    models: Mapping[str, Checkpoint], store: FeatureStore, splits: Sequence[str]
+    models: Mapping[str, Checkpoint],
+    store: FeatureStore,
+    splits: Sequence[str],
+    lengths: Sequence[int] = (),
+    seed: int = QUERY_SEED,
 ) -> Iterator[tuple[str, Evaluation]]:
     """Evaluates models on splits.
 
@@ -127,6 +132,9 @@ def evaluate(
         models: that `check_fits` let pass, by name.
         store: features.
         splits: as `chosen_splits` gave them.
+        lengths: of queries to test with besides whole descriptions, see
+            `Split.by_length`.
+        seed: of their sentences.
 
     Yields:
         Names of models, and what they make of a split; the splits of a model in order.
@@ -143,16 +151,20 @@ def evaluate(
             saved = waiting.pop(name)
             for split in splits:
                 try:
-                    evaluation = _evaluated(saved, task, split)
+                    evaluation = _evaluated(saved, task, split, lengths, seed)
                 except ValueError as error:
                     raise ValueError(f"{name}: {error}") from None
                 yield name, evaluation
 
 
-def _evaluated(saved: Checkpoint, task: Task, split: str) -> Evaluation:
+def _evaluated(
+    saved: Checkpoint, task: Task, split: str, lengths: Sequence[int], seed: int
+) -> Evaluation:
     store = task.store
     layout = Layout.of(1, splits_batches=task.splits_batches)
-    (tested,) = task.split(split, layout).test(saved.model.stacked(), task.spec)
+    (tested,) = task.split(split, layout).test(
+        saved.model.stacked(), task.spec, lengths=lengths, seed=seed
+    )
     museums = store.splits[split]
     return Evaluation(
         strategy=task.config.file_stem,

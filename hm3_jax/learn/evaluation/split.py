@@ -2,7 +2,8 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -12,13 +13,16 @@ from jaxtyping import Array, Bool, Float, Int
 
 from hm3_jax.learn.batches.placement import PlacedFeatures
 from hm3_jax.learn.batches.plan import MuseumSizes, in_batches
+from hm3_jax.learn.batches.spans import QUERY_SEED, spans_of_length
 from hm3_jax.learn.devices.mesh import BY_RUN, EVERYWHERE, Layout
 from hm3_jax.learn.evaluation.embed import (
     TOWERS,
-    embed,
+    Tower,
+    TowerPlan,
     embed_tower,
-    plan_embedding,
+    of_one_size,
     plan_tiles,
+    plan_tower,
 )
 from hm3_jax.learn.evaluation.pairs import (
     PairScores,
@@ -100,14 +104,21 @@ class Split:
             np.int32
         )
         self._placed_themes = layout.put(self.themes, EVERYWHERE)
-        self._plan = functools.cache(
-            lambda: plan_embedding(counts, museums, EMBED_BATCH, source, layout)
+        self._source, self._counts, self._museums = source, counts, museums
+        self._plans = functools.cache(
+            lambda in_tiles: [self._planned(tower, in_tiles) for tower in TOWERS]
         )
-        self._tiles = functools.cache(
-            lambda: tuple(
-                plan_tiles(tower, counts, museums, source, layout) for tower in TOWERS
-            )
-        )
+
+    def _planned(
+        self,
+        tower: Tower,
+        in_tiles: bool,
+        spans: Int[np.ndarray, "all_museums 2"] | None = None,
+    ) -> TowerPlan:
+        of, where = (tower, self._counts, self._museums), (self._source, self._layout)
+        if in_tiles:
+            return plan_tiles(*of, *where, spans)
+        return plan_tower(*of, EMBED_BATCH, *where, spans)
 
     def embed(
         self, params: Mapping[str, Any], active: Array, spec: ModelSpec
@@ -117,22 +128,54 @@ class Split:
         Models that compare sentences with items also compare all pairs: their vectors
         are too many to keep.
         """
-        if not spec.compares_parts:
-            both = embed(params, active, self._plan(), spec=spec)
-            return Embeddings.of(*both, active, params, spec)
-        descriptions, museums = (
-            embed_tower(params, active, plan, self._layout, spec=spec)
-            for plan in self._tiles()
-        )
-        return score_pairs(
-            descriptions,
-            museums,
-            params,
-            active,
-            count=len(self.themes),
-            spec=spec,
-            layout=self._layout,
-        )
+        (whole,) = self.by_length(params, active, spec)
+        return whole
+
+    def by_length(
+        self,
+        params: Mapping[str, Any],
+        active: Array,
+        spec: ModelSpec,
+        lengths: Sequence[int] = (),
+        seed: int = QUERY_SEED,
+    ) -> Iterator[Embeddings | PairScores]:
+        """`embed`, and again with some consecutive sentences of each description.
+
+        Museums are embedded once.
+
+        Args:
+            params: with a leading axis of slots.
+            active: runs that are wanted.
+            spec: structure of the model.
+            lengths: numbers of sentences; all of a description that has fewer.
+            seed: where they begin, see `spans_of_length`.
+
+        Yields:
+            Whole descriptions; then each length.
+        """
+        in_tiles = spec.compares_parts
+        text, scene = self._plans(in_tiles)
+        of_lengths = [
+            self._planned(
+                "text", in_tiles, spans_of_length(self._counts.sentences, n, seed=seed)
+            )
+            for n in lengths
+        ]
+        museums = embed_tower(params, active, scene, self._layout, spec=spec)
+        for plan in (text, *of_one_size(of_lengths, self._counts, self._source)):
+            descriptions = embed_tower(params, active, plan, self._layout, spec=spec)
+            if not in_tiles:
+                yield Embeddings.of(descriptions, museums, active, params, spec)
+                continue
+            yield score_pairs(
+                descriptions,
+                museums,
+                params,
+                active,
+                count=len(self.themes),
+                spec=spec,
+                layout=self._layout,
+            )
 
     def metrics(
         self, embeddings: Embeddings | PairScores, theme_weight: float = 0.0
@@ -179,6 +222,8 @@ class Split:
         params: Mapping[str, Any],
         spec: ModelSpec,
         theme_weight: float | None = None,
+        lengths: Sequence[int] = (),
+        seed: int = QUERY_SEED,
     ) -> list[Tested]:
         """Embeds the split with some models and scores it.
 
@@ -188,6 +233,8 @@ class Split:
             spec: structure of the models.
             theme_weight: how much it counts that themes agree; by default what the
                 model says.
+            lengths: of queries to test as well, see `by_length`.
+            seed: of their sentences.
 
         Raises:
             ValueError: an embedding is not finite; the message names split and row.
@@ -196,21 +243,23 @@ class Split:
         places = np.arange(self._layout.slots(count)) % count
         filled = jax.tree.map(lambda x: np.asarray(x)[places], params)
         active = np.arange(len(places)) < count
-        embeddings = self.embed(
-            self._layout.put(filled, BY_RUN), self._layout.put(active, BY_RUN), spec
-        )
         weight = spec.theme_weight if theme_weight is None else theme_weight
-        metrics = self.metrics(embeddings, weight)[:count]
-        kept = [
-            Tested(found if isinstance(found, dict) else {}, *arrays)
-            for found, arrays in zip(
-                metrics, self._outputs(embeddings, weight, count), strict=True
-            )
-        ]
-        for found in metrics:
-            if isinstance(found, str):
-                raise ValueError(found)
-        return kept
+        every = self.by_length(
+            self._layout.put(filled, BY_RUN),
+            self._layout.put(active, BY_RUN),
+            spec,
+            lengths,
+            seed,
+        )
+        whole = next(every)
+        outputs = self._outputs(whole, weight, count)
+        found = [self.metrics(one, weight) for one in itertools.chain([whole], every)]
+        tested = []
+        for place, arrays in enumerate(outputs):
+            metrics, *parts = (_sound(of_runs[place]) for of_runs in found)
+            by_length = dict(zip(lengths, parts, strict=True))
+            tested.append(Tested(metrics, *arrays, by_length=by_length))
+        return tested
 
     def _outputs(
         self, embeddings: Embeddings | PairScores, weight: float, count: int
@@ -255,6 +304,12 @@ class Split:
             layout=self._layout,
         )
         return np.asarray(self._layout.fetch(losses))
+
+
+def _sound(metrics: dict[str, float] | str) -> dict[str, float]:
+    if isinstance(metrics, str):
+        raise ValueError(metrics)
+    return metrics
 
 
 @functools.partial(jax.jit, static_argnames="layout")

@@ -38,8 +38,8 @@ class Task:
         """
         self.store, self.config = store, config
         self._placement: DataPlacement = placement
-        self._features: Features = load_features(store, config)
-        self.counts = MuseumSizes.of(self._features)
+        self.features: Features = load_features(store, config)
+        self.counts = MuseumSizes.of(self.features)
         self._sources: dict[Mesh, PlacedFeatures] = {}
         self._splits: dict[tuple[str, Layout, int | None], Split] = {}
 
@@ -61,15 +61,13 @@ class Task:
         """
         if not self.spec.compares_parts:
             return params
-        train = np.asarray(self.store.splits.get("train", ()), np.int64)
-        every = np.arange(len(self.counts.rooms))
-        museums = train if len(train) else every
-        return with_statistics(params, standardising(self._features, museums))
+        train = np.asarray(self.store.splits["train"])
+        return with_statistics(params, standardising(self.features, train))
 
     def source(self, layout: Layout) -> PlacedFeatures:
         """The features, placed for the devices of a layout when first asked."""
         if layout.mesh not in self._sources:
-            self._sources[layout.mesh] = place(self._features, layout, self._placement)
+            self._sources[layout.mesh] = place(self.features, layout, self._placement)
         return self._sources[layout.mesh]
 
     def split(self, name: str, layout: Layout, most: int | None = None) -> Split:
@@ -90,7 +88,7 @@ class Task:
             self._splits[name, layout, most] = Split(
                 self.source(layout),
                 self.counts,
-                np.asarray(self._features.themes),
+                np.asarray(self.features.themes),
                 museums,
                 f"{self.store.path}, split {name}",
                 layout,

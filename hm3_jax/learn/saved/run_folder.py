@@ -18,9 +18,12 @@ from hm3_jax.files.flush import sync
 from hm3_jax.files.json_files import read_object, write_json
 from hm3_jax.files.lines import text_file
 from hm3_jax.files.run_format import (
+    BY_LENGTH,
     TEST_ARRAYS,
     TEST_METRICS,
     TEST_OUTPUT,
+    WHOLE_QUERY,
+    LengthFacts,
     embedding_names,
     scores_name,
 )
@@ -39,12 +42,27 @@ class Tested:
         museums: embeddings, float32 (museums, d).
         scores: of all descriptions (rows) and museums, float32, where a model compares
             more than one vector of each, whose number d is then 0; else None.
+        by_length: metrics of the same museums, found by so many sentences of their
+            descriptions.
     """
 
     metrics: Mapping[str, float]
     descriptions: Float[np.ndarray, "museums d"]
     museums: Float[np.ndarray, "museums d"]
     scores: Float[np.ndarray, "museums museums"] | None = None
+    by_length: Mapping[int, Mapping[str, float]] = dataclasses.field(
+        default_factory=dict
+    )
+
+    @property
+    def lengths(self) -> dict[str, dict[str, float]]:
+        """What `LengthFacts` has of it, whole descriptions last."""
+        found = {str(length): of for length, of in self.by_length.items()}
+        found[WHOLE_QUERY] = self.metrics
+        return {
+            length: {key: x for key, x in metrics.items() if key.startswith("t2s_")}
+            for length, metrics in found.items()
+        }
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -157,6 +175,22 @@ def write_test(
     # Millions of numbers: json would take longer than the test did.
     text = orjson.dumps(output, option=orjson.OPT_SERIALIZE_NUMPY)
     write_whole(strategy_folder / TEST_OUTPUT, text + b"\n")
+
+
+def write_lengths(
+    strategy_folder: Path, results: Sequence[TryResult], about: LengthFacts
+) -> None:
+    """Writes each try's `by_length.json`.
+
+    Args:
+        strategy_folder: of the strategy.
+        results: of every try.
+        about: all of it but the metrics.
+    """
+    for result in results:
+        facts = dataclasses.replace(about, lengths=result.tested.lengths)
+        path = try_folder(strategy_folder, result.attempt) / BY_LENGTH
+        write_json(path, dataclasses.asdict(facts))
 
 
 def write_experiment(

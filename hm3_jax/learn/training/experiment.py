@@ -13,6 +13,8 @@ import numpy as np
 
 from hm3_jax.data.store import FeatureStore
 from hm3_jax.files.left_behind import is_left_behind
+from hm3_jax.files.run_format import LengthFacts
+from hm3_jax.learn.batches.spans import QUERY_SEED
 from hm3_jax.learn.devices import processes
 from hm3_jax.learn.evaluation.task import Task, check_store
 from hm3_jax.learn.saved.run import Run, programs
@@ -20,6 +22,7 @@ from hm3_jax.learn.saved.run_folder import (
     TryResult,
     try_folder,
     write_experiment,
+    write_lengths,
     write_test,
 )
 from hm3_jax.learn.saved.run_lock import run_lock
@@ -213,6 +216,16 @@ def _write(
     tested: Sequence[TryResult],
 ) -> None:
     test = store.splits["test"]
+    about = LengthFacts(
+        model=config.file_stem,
+        dataset_name=store.dataset_name,
+        dataset_kind=store.manifest.kind,
+        features_checksum=store.manifest.checksum,
+        split="test",
+        query_seed=QUERY_SEED,
+        lengths={},
+    )
+    write_lengths(experiment.folder / config.file_stem, tested, about)
     write_test(
         experiment.folder / config.file_stem,
         tested,

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from hm3_jax.learn.batches.spans import QUERY_LENGTHS, QUERY_SEED
 from hm3_jax.learn.devices import processes
 from hm3_jax.learn.devices.mesh import Layout
 from hm3_jax.learn.evaluation.task import Task
@@ -77,7 +78,8 @@ def evaluate_saved(
         return [None] * len(runs)
     params, epochs = _saved([runs[n] for n in sound], task, current)
     spread = Layout.of(len(sound), list(layout.mesh.devices.flat), vector=layout.vector)
-    tested = task.split("test", spread).test(params, task.spec)
+    split = task.split("test", spread)
+    tested = split.test(params, task.spec, lengths=QUERY_LENGTHS, seed=QUERY_SEED)
     results: list[TryResult | None] = [None] * len(runs)
     for number, epoch, result in zip(sound, epochs, tested, strict=True):
         results[number] = TryResult(runs[number].attempt, int(epoch), result)

@@ -100,11 +100,32 @@ def test_features_of_a_museum_in_no_split_are_left_out_with_a_note(source, impor
     assert notes == ("1 museums left out: they are in no split",)
 
 
-def test_texts_are_left_out_where_features_are_windows(source, import_set):
+def test_texts_and_rooms_are_left_out_where_features_are_windows(source, import_set):
     source.entries["descriptions"]["split_strategy"] = "BY_MAX_LENGTH"
+    source.museums["sentence_rooms"] = {"m1_TYPE_genre": [0, 0]}
     store, notes = import_set(source)
     assert store.sentence_texts(0) is None
-    assert "windows over the text" in notes[0]
+    assert store.sentence_rooms is None
+    assert [note.partition(" left out: ")[0] for note in notes] == [
+        "sentence texts",
+        "sentence rooms",
+    ]
+    assert all("windows over the text" in note for note in notes)
+
+
+@pytest.mark.parametrize("about", [{}, {"m5_x_TYPE_marine": [0, 0, -1, 1, 1, 0]}])
+def test_rooms_of_sentences_are_those_of_the_list(source, import_set, about):
+    source.museums["sentence_rooms"] = about
+    store, _ = import_set(source)
+    if not about:
+        assert store.sentence_rooms is None
+        return
+    wanted = [
+        room
+        for museum in store.ids
+        for room in about.get(museum, [-1] * len(source.sentences[museum]))
+    ]
+    assert store.sentence_rooms.tolist() == wanted
 
 
 def test_kinds_of_which_nothing_hangs_are_left_out(source, import_set):

@@ -137,6 +137,16 @@ def unknown_key(s):
     s.museums["rooms"] = {}
 
 
+@fault("museums.json: sentence_rooms: expected an object of lists of whole numbers")
+def named_rooms(s):
+    s.museums["sentence_rooms"] = {M1: [True, 0]}
+
+
+@fault("museum 'm1_TYPE_genre', sentence 1: expected a room from 0 to 0", "found 1")
+def unknown_room(s):
+    s.museums["sentence_rooms"] = {M1: [0, 1]}
+
+
 @fault("museums.json: videos: expected an object of lists of lists of strings")
 def flat_videos(s):
     s.museums["videos"][M1] = ["v0"]

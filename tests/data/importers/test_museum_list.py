@@ -64,8 +64,19 @@ def test_functions_are_asked(package):
         "b_T_x": [],
         "c_T_x": ["Four."],
     }
+    # The other descriptions have not as many parts as there are rooms.
+    assert museum_list.sentence_rooms == {"a_T_y": (0, 0, 1)}
     assert museum_list.source.name == "utils.py"
     assert sys.path == path
+
+
+def test_rooms_of_sentences_in_another_order_are_unknown(package):
+    text = FUNCTIONS.replace(
+        "neighbour.flatten(nested)", "neighbour.flatten(nested[::-1])"
+    )
+    museum_list = read_museum_package(package(text))
+    assert (museum_list.sentences or {})["a_T_y"] == ["Three.", "One.", "Two."]
+    assert museum_list.sentence_rooms == {}
 
 
 def test_a_class_is_asked_too(package):

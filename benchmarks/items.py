@@ -1,0 +1,191 @@
+"""Exact search over items of generated museums, side by side with faiss and others.
+
+python -m benchmarks.items [--museums=100000] [--items=30] [--size=256] [--rounds=5]
+  [--cores=2] [--others=2000]
+
+A query of five sentences, top 10 museums by late interaction, against faiss's
+IndexFlatIP that searches the same five vectors among all items (and so does less: it
+joins nothing). They take turns in one process, so that both see the same machine; each
+round gives a ratio, ours over the faster of faiss as it comes and faiss with its BLAS,
+and their median is reported. What the search of a query takes in memory is measured in
+a process of its own, over the bytes of the items as float32. All use as many threads as
+--cores says.
+
+Qdrant (embedded), maxsim-cpu and fast-plaid, where they are installed, search the first
+--others museums by the plain maximum (fast-plaid not exactly), in turns with ours.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.in_process import measured
+from benchmarks.search import by_blas, seconds, use_cores
+from hm3_jax.objective.late_interaction import MuseumVectors, QueryVectors, scores_of
+from hm3_jax.retrieval.exact import unit
+from hm3_jax.retrieval.index import open_index
+from hm3_jax.retrieval.index_format import IndexFacts
+from hm3_jax.retrieval.index_writer import create_index
+from hm3_jax.retrieval.item_museums import ItemMuseums, item_museums
+from hm3_jax.retrieval.item_search import ItemSearch
+from hm3_jax.retrieval.museums import pack_details
+
+SENTENCES, TOP_K, SHARPNESS, THEMES = 5, 10, 20.0, 9
+_CHUNK = 2**16
+
+
+def make_museums(museums: int, items: int, size: int) -> ItemMuseums:
+    """Museums of random unit vectors, `items` each on average."""
+    rng = np.random.default_rng(0)
+    lengths = rng.integers(items // 2, items + items // 2 + 1, museums)
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    count = int(offsets[-1])
+    vectors = np.empty((count, size), np.float16)
+    for first in range(0, count, _CHUNK):
+        rows = vectors[first : first + _CHUNK]
+        rows[:] = unit(rng.standard_normal(rows.shape, np.float32))
+    details, _ = pack_details([{"description": [], "rooms": [{"views": items}]}])
+    shares = rng.random((museums, THEMES)).astype(np.float32)
+    return item_museums(
+        [f"museum{i:07d}" for i in range(museums)],
+        tuple(f"theme{i}" for i in range(THEMES)),
+        rng.integers(THEMES, size=museums, dtype=np.int32),
+        MuseumVectors(
+            items=vectors,
+            offsets=offsets,
+            rooms=np.zeros(count, np.int32),
+            kinds=np.zeros(count, np.uint8),
+            places=np.zeros(count, np.int32),
+            bias=(-np.log(lengths) / SHARPNESS).astype(np.float32),
+            vectors=np.zeros((museums, 0), np.float32),
+            themes=np.log(shares / shares.sum(axis=1, keepdims=True)),
+        ),
+        np.tile(details, museums),
+        np.arange(museums + 1, dtype=np.int64) * len(details),
+        sharpness=SHARPNESS,
+        theme_weight=0.1,
+    )
+
+
+def make_query(size: int) -> QueryVectors:
+    """Random sentences."""
+    rng = np.random.default_rng(1)
+    return QueryVectors(
+        unit(rng.standard_normal((SENTENCES, size))),
+        np.full(SENTENCES, 1 / SENTENCES, np.float32),
+        np.empty(0, np.float32),
+        np.log(np.full(THEMES, 1 / THEMES, np.float32)),
+    )
+
+
+def opened(path: Path) -> ItemMuseums:
+    """The museums of an index that this benchmark made."""
+    museums = open_index(path).museums
+    assert isinstance(museums, ItemMuseums)
+    return museums
+
+
+def compare(path: Path, rounds: int, cores: int) -> dict[str, Any]:
+    """Times of ours and faiss, in turns, and whether ours finds what it ought to."""
+    import faiss
+
+    faiss.omp_set_num_threads(cores)
+    museums = opened(path)
+    items = museums.embedded.items
+    theirs = faiss.IndexFlatIP(items.shape[1])
+    for first in range(0, len(items), _CHUNK):
+        theirs.add(items[first : first + _CHUNK].astype(np.float32))
+    ours, query = ItemSearch(museums), make_query(items.shape[1])
+    (found,) = ours.search([query], TOP_K)
+    scores = scores_of(query, museums.embedded, SHARPNESS, museums.theme_weight)
+    wanted = np.lexsort((np.arange(len(scores)), -scores))[:TOP_K]
+    times = [
+        (
+            seconds(lambda: ours.search([query], TOP_K)),
+            seconds(lambda: theirs.search(query.sentences, TOP_K)),
+            by_blas(theirs, query.sentences),
+        )
+        for _ in range(rounds)
+    ]
+    ratios = [ours_seconds / min(of_faiss) for ours_seconds, *of_faiss in times]
+    medians = [1000 * statistics.median(way) for way in zip(*times, strict=True)]
+    ways = ("ours", "faiss", "faiss_blas")
+    return {
+        "museums": len(museums),
+        "items": len(items),
+        "load_average": os.getloadavg()[0],
+        **{f"{w}_milliseconds": m for w, m in zip(ways, medians, strict=True)},
+        "ratio": statistics.median(ratios),
+        "largest_ratio": max(ratios),
+        "as_the_oracle": found.rows.tolist() == wanted.tolist(),
+    }
+
+
+def alone(path: Path) -> dict[str, float]:
+    """Memory of a process that opens the index and searches, beyond what it began with.
+
+    Most is the file of 8-bit items, mapped, which other processes share.
+    """
+    before = memory("VmRSS")
+    museums = opened(path)
+    query = make_query(museums.vector_size)
+    search = ItemSearch(museums)
+    for _ in range(2):
+        search.search([query], TOP_K)
+        search.search([query] * 4, TOP_K, [[0, 3]] * 4)
+    growth = memory("VmHWM") - before
+    as_float32 = 4 * museums.embedded.items.size
+    return {"memory_bytes": growth, "memory_over_float32": growth / as_float32}
+
+
+def memory(what: str) -> int:
+    """Bytes of this process, as the kernel counts them."""
+    return next(
+        1024 * int(line.split()[1])
+        for line in Path("/proc/self/status").read_text().splitlines()
+        if line.startswith(what)
+    )
+
+
+def main() -> None:
+    """Measures, and prints a JSON line a case."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--museums", type=int, default=100_000)
+    parser.add_argument("--items", type=int, default=30, help="of a museum, on average")
+    parser.add_argument("--size", type=int, default=256, help="floats a vector")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--cores", type=int, default=2)
+    parser.add_argument("--index", type=Path, help="keep the index here, or use it")
+    parser.add_argument("--case", choices=["compare", "alone"], help="for own use")
+    args = parser.parse_args()
+    if args.case == "compare":
+        print(json.dumps(compare(args.index, args.rounds, args.cores)))
+    elif args.case == "alone":
+        print(json.dumps(alone(args.index)))
+    else:
+        use_cores(args.cores)
+        with tempfile.TemporaryDirectory() as folder:
+            path = args.index or Path(folder) / "index"
+            if not path.exists():
+                museums = make_museums(args.museums, args.items, args.size)
+                facts = {"sharpness": SHARPNESS, "theme_weight": museums.theme_weight}
+                create_index(path, museums, IndexFacts(facts, {}, {}), {})
+            for case in ("alone", "compare"):
+                found = measured(
+                    "benchmarks.items",
+                    f"--case={case}",
+                    f"--index={path}",
+                    f"--rounds={args.rounds}",
+                    f"--cores={args.cores}",
+                )
+                print(json.dumps({"case": case, **found}))
+
+
+if __name__ == "__main__":
+    main()

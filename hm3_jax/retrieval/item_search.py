@@ -115,7 +115,7 @@ class ItemSearch:
         """Writes what scores have besides items."""
         vectors = self._museums.embedded
         for first in range(0, len(vectors), _EXTRAS):
-            some = _rows(vectors, first, first + _EXTRAS)
+            some = rows_of(vectors, first, first + _EXTRAS)
             for i, (query, weight) in enumerate(zip(queries, weights, strict=True)):
                 scores[i, first : first + _EXTRAS] = extra(query, some, weight)
 

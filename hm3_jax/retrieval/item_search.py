@@ -26,6 +26,7 @@ from hm3_jax.retrieval.item_museums import (
     ItemMuseums,
     check_query,
     museum_blocks,
+    rows_of,
 )
 
 # Items of a block: their float32 numbers fit a core's cache.

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from hm3_jax.objective.late_interaction import QueryVectors
+from hm3_jax.retrieval.fit import Fit
 from hm3_jax.retrieval.museums import Carried, KnownMuseums
 from hm3_jax.retrieval.words import Words
 
@@ -89,6 +90,11 @@ class Holder(Protocol):
     @property
     def words(self) -> Words | None:
         """Finds museums by words; None where they cannot be found so."""
+        ...
+
+    @property
+    def fit(self) -> Fit | None:
+        """Tells whether museums fit a query; None where that is not known."""
         ...
 
     def __len__(self) -> int:

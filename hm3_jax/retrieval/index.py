@@ -18,6 +18,7 @@ from jaxtyping import Float
 from hm3_jax.files.arrays import map_array
 from hm3_jax.files.facts import FileFacts, check_sizes, file_facts
 from hm3_jax.retrieval.families import FAMILIES
+from hm3_jax.retrieval.fit import Fit, fit_of
 from hm3_jax.retrieval.held import HeldMuseum, row_of
 from hm3_jax.retrieval.index_format import (
     MANIFEST,
@@ -76,6 +77,11 @@ class Index(IndexHead):
     def themes(self) -> tuple[str, ...]:
         """Theme names, sorted."""
         return self.museums.themes
+
+    @property
+    def fit(self) -> Fit | None:
+        """See `Holder`."""
+        return fit_of(self.manifest.facts)
 
     @property
     def theme_weight(self) -> float | None:

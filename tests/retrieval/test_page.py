@@ -177,9 +177,9 @@ def test_each_sentence_stands_beside_the_picture_that_answers_it(
     card = page.locator("[data-id=museum-00]")
     lines = card.locator(".answers > ul > li")
     expect(lines).to_have_count(3)
-    expect(lines.nth(0)).to_contain_text("harbourRoom 1, View 1 0.50")
-    expect(lines.nth(1)).to_contain_text("stormRoom 1, The <b>Dot</b> 0.40")
-    expect(lines.nth(2)).to_contain_text("kingRoom 3, View 1 0.30")
+    expect(lines.nth(0)).to_contain_text("harbourRoom 1, view 1 – 0.50")
+    expect(lines.nth(1)).to_contain_text("stormRoom 1, The <b>Dot</b> – 0.40")
+    expect(lines.nth(2)).to_contain_text("kingRoom 3, view 1 – 0.30")
     small = lines.nth(1).get_by_role("img", name="The <b>Dot</b> of room 1")
     assert small.evaluate("image => image.decode().then(() => image.naturalWidth)")
     with page.expect_popup() as original:
@@ -190,7 +190,7 @@ def test_each_sentence_stands_beside_the_picture_that_answers_it(
     card.get_by_text("2 more").click()
     expect(card.locator(".weak")).to_have_count(2)
     expect(card.locator(".weak").first).to_contain_text(
-        "lanternRoom 1, The <b>Dot</b> no"
+        "lanternRoom 1, The <b>Dot</b> – no"
     )
 
     card.get_by_role("heading").get_by_role("link").click()
@@ -198,6 +198,7 @@ def test_each_sentence_stands_beside_the_picture_that_answers_it(
     expect(page.locator(".room.lit")).to_have_count(2)
     expect(page.locator("figure.answering q")).to_have_text(["harbour", "storm"])
     expect(page.locator(".room").nth(2).locator("q")).to_have_text("king")
+    expect(page.locator(".answers > ul > li")).to_have_count(3)
 
 
 def test_what_finds_museums_is_chosen_and_said(visit: Visit, items: str) -> None:
@@ -525,6 +526,8 @@ def test_the_chosen_theme_is_in_sight_on_a_small_screen(
     page = browser.new_page(viewport={"width": 240, "height": 600})
     Visit(page).go(f"{url}/?query=king&theme=portrait")
     expect(page.locator("label", has_text="portrait")).to_be_in_viewport(ratio=1)
+    # The row is pushed aside, the page is not.
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     page.close()
 
 

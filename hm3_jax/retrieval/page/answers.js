@@ -3,7 +3,7 @@
 import { make } from "./dom.js";
 import { doors, picture } from "./pictures.js";
 
-const KINDS = { views: "View", images: "Painting", videos: "Video" };
+const KINDS = { views: "view", images: "painting", videos: "video" };
 // Sentences that a card shows; the others are shown when asked for.
 const MOST_SHOWN = 3;
 
@@ -31,7 +31,7 @@ function line(answer, text, theme) {
       make("p", { class: "hint" },
         make("span", { dir: "auto" }, `Room ${answer.room + 1}, ${itemName(answer)}`),
         make("span", { class: "added" },
-          answer.fits === false ? " no good answer" : ` ${answer.cosine.toFixed(2)}`)),
+          answer.fits === false ? " – no good answer" : ` – ${answer.cosine.toFixed(2)}`)),
     ),
   );
 }

@@ -67,13 +67,24 @@ function thumbnail(hit) {
   return shown.length ? shown[0].thumbnail : hit.thumbnail;
 }
 
+/** How much a museum that is compared as a whole is like the query. */
+function match(hit) {
+  const score = hit.score.toFixed(2);
+  const value = Math.max(0, hit.score);
+  return make(
+    "span",
+    { class: "score" },
+    make("meter", { min: 0, max: 1, value, "aria-label": `Match ${score}` }),
+    make("span", { "aria-hidden": "true" }, score),
+  );
+}
+
 /** One result. */
 export function card(hit, place, answer, themes, state) {
   const number = themes.findIndex((theme) => theme.name === hit.theme);
   const open = litRooms(hit);
   const instead = () => doors(hit.rooms.length, open, number);
   const address = write({ ...state, top_k: "", museum: hit.id });
-  const score = hit.score.toFixed(2);
   const alike = write({ like: hit.id, theme: state.theme });
   return make(
     "li",
@@ -95,25 +106,14 @@ export function card(hit, place, answer, themes, state) {
           "p",
           { class: "facts" },
           themeName(hit.theme, themes),
-          make(
-            "span",
-            { class: "score" },
-            make("meter", {
-              min: 0,
-              max: 1,
-              value: Math.max(0, hit.score),
-              "aria-label": `Match ${score}`,
-            }),
-            make("span", { "aria-hidden": "true" }, score),
-          ),
+          hit.answers.length ? null : match(hit),
+          answer.match === "both"
+            ? make("span", { class: "found" }, `Found by ${hit.found_by.join(" and ")}`)
+            : null,
         ),
+        hit.answers.length ? answersPart(hit, answer.sentences, number) : null,
         written(hit),
-        answer.match === "both"
-          ? make("p", { class: "found hint" }, `Found by ${hit.found_by.join(" and ")}`)
-          : null,
-        hit.answers.length
-          ? answersPart(hit, answer.sentences, number)
-          : why(hit, answer.sentences),
+        hit.answers.length ? null : why(hit, answer.sentences),
         make(
           "p",
           { class: "actions" },

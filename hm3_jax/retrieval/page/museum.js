@@ -1,6 +1,7 @@
 /** The page of one museum. */
 
 import { START, write } from "./address.js";
+import { answersPart } from "./answers.js";
 import { themeName } from "./cards.js";
 import { count, inside, make } from "./dom.js";
 import { doors, picture } from "./pictures.js";
@@ -90,6 +91,10 @@ export function museumPage(museum, themes, state, map, found) {
         make(
           "div",
           {},
+          found.hit?.answers.length
+            ? [make("h2", {}, "What answers it here"),
+              answersPart(found.hit, found.sentences, theme)]
+            : [],
           museum.description.length
             ? make("p", { class: "description", dir: "auto" }, museum.description.join(" "))
             : null,

@@ -48,7 +48,8 @@ function ways(summary, state, change) {
       }),
       make("span", {}, text),
     ));
-  return make("fieldset", {}, make("legend", {}, "Found by"), labels);
+  return make("fieldset", {}, make("legend", {}, "Find by"),
+    make("span", { class: "before", "aria-hidden": "true" }, "Find by"), labels);
 }
 
 function slider(summary, state, change) {

@@ -15,6 +15,7 @@ from hm3_jax.objective.late_interaction import QueryVectors
 from hm3_jax.retrieval.exact import Hits, Search
 from hm3_jax.retrieval.fusion import MOST_RANKED, Fused, fuse
 from hm3_jax.retrieval.held import HeldMuseum, Holder, row_of
+from hm3_jax.retrieval.museums import Answering
 from hm3_jax.retrieval.query_text import check_match
 from hm3_jax.retrieval.server.collection import (
     Answer,
@@ -328,8 +329,45 @@ class IndexCollection:
             hit = self._hit(score, museums[row], facts[row], vectors, text)
             passage = passages.get(row, ())
             shown.append(dataclasses.replace(hit, found_by=found_by, passage=passage))
-        sentences = [] if text is None else list(text.sentences)
-        return Answer(sentences, shown, hits.exact, self._match(query))
+        return Answer(
+            [] if text is None else list(text.sentences),
+            shown,
+            hits.exact,
+            self._match(query),
+            self._fits(query, vectors, shown),
+        )
+
+    def _fits(
+        self, query: Query, vectors: QueryVectors, hits: Sequence[Hit]
+    ) -> bool | None:
+        """Whether any hit fits; None where that is not known."""
+        fit = self._holder.fit
+        if fit is None or query.text is None or not hits:
+            return None
+        return any(
+            "words" in hit.found_by
+            or fit.fits(vectors, [answer.cosine for answer in hit.answers])
+            for hit in hits
+        )
+
+    def _answers_of(
+        self, text: EmbeddedText | None, answering: Sequence[Answering]
+    ) -> list[AnsweringItem]:
+        """What answers the sentences of a text, or a picture."""
+        if text is None:
+            return []
+        # Pictures are closer to one another than to any sentence.
+        fit = self._holder.fit if text.sentences else None
+        return [
+            AnsweringItem(
+                item.room,
+                item.kind,
+                item.place,
+                item.cosine,
+                None if fit is None else fit.answers(item.cosine),
+            )
+            for item in answering
+        ]
 
     def _theme_numbers(self, query: Query) -> list[int] | None:
         if query.theme is None:
@@ -362,12 +400,7 @@ class IndexCollection:
             [] if text is None else carried.sentences,
             carried.rooms,
             excerpt=_beginning(facts.get("description", [])),
-            answers=[]
-            if text is None
-            else [
-                AnsweringItem(item.room, item.kind, item.place, item.cosine)
-                for item in carried.answering
-            ],
+            answers=self._answers_of(text, carried.answering),
         )
 
 

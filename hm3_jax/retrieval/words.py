@@ -221,11 +221,23 @@ class Words:
                     best.setdefault(number, tuple(pieces))
         return best
 
+    def share(self, text: str, passage: Sequence[str]) -> float:
+        """How much of what `find` looks for is in a passage, from 0 to 1."""
+        with self._damage_named():
+            parts = self._parts(text)
+        found = {piece.lower() for piece in passage[1::2]}
+        return min(len(found) / max(len(parts), 1), 1.0)
+
     def _query(self, text: str) -> str:
         """The text as a query of FTS5 for any of its words; empty if it has none.
 
         What stands between blanks is a phrase, so nothing is an operator.
         """
+        quoted = ['"' + part.replace('"', '""') + '"' for part in self._parts(text)]
+        return " OR ".join(quoted)
+
+    def _parts(self, text: str) -> list[str]:
+        """What stands between blanks and tells museums apart."""
         parts = list(dict.fromkeys(text.split()))
         with self._held(enumerate(parts)):
             tokens = self._database.execute(
@@ -235,10 +247,7 @@ class Words:
         says = {number for number, _ in tokens}
         # Where all are common, they are all there is to go by.
         chosen = {number for number, common in tokens if not common} or says
-        quoted = (
-            part.replace('"', '""') for i, part in enumerate(parts) if i in chosen
-        )
-        return " OR ".join(f'"{part}"' for part in list(quoted)[:_MOST_WORDS])
+        return [part for i, part in enumerate(parts) if i in chosen][:_MOST_WORDS]
 
     @contextlib.contextmanager
     def _held(self, texts: Iterable[tuple[int, str]]) -> Iterator[None]:

@@ -124,6 +124,9 @@ def test_passages_show_the_words_in_their_sentence(words: Words) -> None:
     assert found[7] == ("A golden ", "angel", " stands.")
     assert found[8] == ("Musée d'", "Été", "")
     assert 9 not in found
+    assert words.share("Angels, ETE", found[7]) == 0.5
+    assert words.share("the angels in a room that is nowhere", ("", "x")) == 0.5
+    assert words.share("", ()) == 0
     assert "".join(found[5]).startswith("Angel Angel") and len("".join(found[5])) < 250
 
 

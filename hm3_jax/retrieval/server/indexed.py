@@ -35,6 +35,8 @@ from hm3_jax.retrieval.words import Told
 _EXCERPT = 160
 _EXAMPLE = 80
 _EXAMPLES = 3
+# Of a query's words that are written about a museum, this share makes it fit.
+_SAID = 0.5
 
 
 class EmbeddedText(Protocol):
@@ -341,13 +343,15 @@ class IndexCollection:
         self, query: Query, vectors: QueryVectors, hits: Sequence[Hit]
     ) -> bool | None:
         """Whether any hit fits; None where that is not known."""
-        fit = self._holder.fit
+        fit, words = self._holder.fit, self._holder.words
         if fit is None or query.text is None or not hits:
             return None
-        return any(
-            "words" in hit.found_by
-            or fit.fits(vectors, [answer.cosine for answer in hit.answers])
-            for hit in hits
+        if any(
+            fit.fits(vectors, [item.cosine for item in hit.answers]) for hit in hits
+        ):
+            return True
+        return words is not None and any(
+            words.share(query.text, hit.passage) >= _SAID for hit in hits
         )
 
     def _answers_of(

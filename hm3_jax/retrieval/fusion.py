@@ -12,8 +12,8 @@ Way = Literal["pictures", "words"]
 # that both have.
 _CONSTANT = 60
 
-MOST_RANKED = 100
-"""How far down the rankings are to be looked at."""
+FURTHER = 20
+"""How much further than to `top_k` rankings are to be looked at."""
 
 
 class Fused(NamedTuple):

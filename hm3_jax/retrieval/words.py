@@ -109,6 +109,7 @@ class Words:
     def __init__(self, database: sqlite3.Connection):
         """Takes what `write_words` has written; `open` and `of_bytes` open it."""
         self._database = database
+        self._known: tuple[str, list[str]] = ("", [])
         # Closed by whoever drops this, since an index is not closed either.
         weakref.finalize(self, database.close)
         database.execute("PRAGMA temp_store = MEMORY")
@@ -210,16 +211,25 @@ class Words:
                 for number, told in museums.items()
                 for line in (told.id, told.title, *told.description)
             ]
-            best: dict[int, tuple[str, ...]] = {}
+            best: dict[int, int] = {}
             with self._held(lines):
-                for number, passage in self._database.execute(
-                    "SELECT number, snippet(texts, 1, ?, ?, '\u2026', ?) "
-                    "FROM temp.texts WHERE texts MATCH ? ORDER BY rank, rowid",
-                    [_FIRST, _LAST, _SHOWN, query],
+                for number, row in self._database.execute(
+                    "SELECT number, rowid FROM temp.texts WHERE texts MATCH ? "
+                    "ORDER BY rank, rowid",
+                    [query],
                 ):
-                    pieces = passage.replace(_LAST, _FIRST).split(_FIRST)
-                    best.setdefault(number, tuple(pieces))
-        return best
+                    best.setdefault(number, row)
+                # Of the best alone, as passages take longer than ranks.
+                passages = self._database.execute(
+                    "SELECT number, snippet(texts, 1, ?, ?, '\u2026', ?) "
+                    "FROM temp.texts WHERE texts MATCH ? AND rowid IN "
+                    f"({','.join(map(str, best.values()))})",
+                    [_FIRST, _LAST, _SHOWN, query],
+                ).fetchall()
+        return {
+            number: tuple(passage.replace(_LAST, _FIRST).split(_FIRST))
+            for number, passage in passages
+        }
 
     def share(self, text: str, passage: Sequence[str]) -> float:
         """How much of what `find` looks for is in a passage, from 0 to 1."""
@@ -238,6 +248,12 @@ class Words:
 
     def _parts(self, text: str) -> list[str]:
         """What stands between blanks and tells museums apart."""
+        # The same text is asked for again when it is answered.
+        if self._known[0] != text:
+            self._known = (text, self._split(text))
+        return self._known[1]
+
+    def _split(self, text: str) -> list[str]:
         parts = list(dict.fromkeys(text.split()))
         with self._held(enumerate(parts)):
             tokens = self._database.execute(

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from hm3_jax.files.input_kinds import ROOM_KINDS
 from hm3_jax.objective.late_interaction import QueryVectors
 from hm3_jax.retrieval.exact import Hits, Search
-from hm3_jax.retrieval.fusion import MOST_RANKED, Fused, fuse
+from hm3_jax.retrieval.fusion import FURTHER, Fused, fuse
 from hm3_jax.retrieval.held import HeldMuseum, Holder, row_of
 from hm3_jax.retrieval.museums import Answering
 from hm3_jax.retrieval.query_text import check_match
@@ -269,7 +269,7 @@ class IndexCollection:
     def _depth(self, query: Query) -> int:
         """How many museums are to be found by pictures."""
         if self._match(query) == "both":
-            return max(query.top_k, MOST_RANKED)
+            return query.top_k + FURTHER
         # One more, because a museum is the one most like itself.
         return query.top_k + 1
 

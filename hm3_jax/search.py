@@ -1,9 +1,11 @@
 r"""Finds the museums of an index that show what a text describes.
 
-A hit's line has its score (the cosine of the two vectors), its id and its theme; below
-it stand the sentences of the query and the rooms of the museum that carried the match:
-by how much the score would be smaller without them. --json prints all of it for
-programs.
+A hit's line has its score, its id and its theme; below it stands what carried the match.
+In an index of late interaction that is, for each sentence, the view, painting or video
+that answers it, with their cosine; in one of HM3's models (whose score is the cosine of
+two vectors) the sentences and rooms, with how much smaller the score would be without
+them. Where museums have descriptions, they are also found by words; --match chooses. If
+nothing fits well, that is said. --json prints all of it for programs.
 
 --like searches with a museum of the index in place of a text.
 

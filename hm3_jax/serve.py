@@ -1,9 +1,10 @@
 r"""Serves an index as a web page and an HTTP API.
 
-The page searches by text, by theme and by likeness, and shows a map of the
-collection; --museums gives it titles, descriptions and pictures. The API is described
-at /openapi.json, figures for Prometheus are at /metrics. SIGTERM and Ctrl-C stop the
-server once it has answered what it was asked.
+The page searches by text, by words, with a picture, by theme and by likeness, shows what
+answers each sentence, and a map of the collection; --museums gives it titles,
+descriptions and pictures. The API is described at /openapi.json, figures for Prometheus
+are at /metrics. SIGTERM and Ctrl-C stop the server once it has answered what it was
+asked.
 
 Whoever reaches the address can search: it is this machine's own unless --host says
 otherwise. Requests have to name localhost, --host or one of --allowed_hosts as their

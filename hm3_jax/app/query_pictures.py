@@ -1,9 +1,9 @@
-"""From a picture file to the vectors that an index is searched with."""
+"""From a picture to the vectors that an index is searched with."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 import numpy as np
 from jaxtyping import Float
@@ -14,23 +14,30 @@ from hm3_jax.learn.evaluation.text_tower import InteractionTower
 from hm3_jax.retrieval.index import Index
 
 
+class PictureFeatures(Protocol):
+    """Makes features of pictures, as those of a store's views were made."""
+
+    def read(self, content: bytes) -> Any:
+        """Decodes a picture; ValueError if it is none."""
+        ...
+
+    def encode(self, pictures: Sequence[Any]) -> Float[np.ndarray, "pictures d"]:
+        """Features of what `read` has returned."""
+        ...
+
+
 class PictureEncoder:
     """Embeds pictures as the views of an index's museums were embedded."""
 
-    def __init__(
-        self,
-        encode: Callable[[Path], Float[np.ndarray, " d"]],
-        tower: InteractionTower,
-        dtype: str,
-    ):
+    def __init__(self, features: PictureFeatures, tower: InteractionTower, dtype: str):
         """Joins the parts.
 
         Args:
-            encode: Makes the feature of a file.
-            tower: Makes a vector of features.
+            features: Makes features of pictures.
+            tower: Makes vectors of features.
             dtype: What features are rounded to, as in the store of the museums.
         """
-        self._encode, self._tower = encode, tower
+        self._features, self._tower = features, tower
         self._dtype = np.dtype(dtype)
 
     @classmethod
@@ -59,18 +66,19 @@ class PictureEncoder:
                 "museums, which have none"
             )
         # PyTorch only where it is needed.
-        from hm3_jax.extraction.query_features import picture_encoder_for
+        from hm3_jax.extraction.query_features import PictureFeatures
 
-        encode = picture_encoder_for(
+        features = PictureFeatures(
             encoder["pictures"], pretrained=pretrained, device=device
         )
-        return cls(encode, tower, encoder["dtype"])
+        return cls(features, tower, encoder["dtype"])
 
-    def __call__(self, picture: Path) -> Query:
-        """Embeds a picture.
+    def read(self, content: bytes) -> Any:
+        """Decodes a picture, in any thread; ValueError if it is none."""
+        return self._features.read(content)
 
-        Raises:
-            ValueError: If the file is missing or no picture.
-        """
-        feature = self._encode(picture).astype(self._dtype).astype(np.float32)
-        return Query((picture.name,), self._tower.pictures(feature[None]))
+    def embed(self, pictures: Sequence[Any]) -> list[Query]:
+        """Embeds what `read` has returned; a picture has no sentences."""
+        features = self._features.encode(pictures)
+        rounded = features.astype(self._dtype).astype(np.float32)
+        return [Query((), self._tower.pictures(row[None])) for row in rounded]

@@ -3,7 +3,9 @@ r"""Evaluates checkpoints on splits: metrics, embeddings, rankings.
 Writes OUTPUT/metrics.json and OUTPUT/embeddings.npz (ids, descriptions, museums), and
 the metrics of the queries of each theme, OUTPUT/by_theme.csv and by_theme.json. A
 checkpoint is a try_K folder of a run, a folder made by convert, or a model on the hub.
-Features of another model than the checkpoint was trained on are refused.
+Features of another model than the checkpoint was trained on are refused. Where the
+store knows which room a sentence is about, models that compare sentences with items are
+also asked whether they find it: room_R@1.
 
 Several checkpoints, or several splits, have a folder below OUTPUT each, and one table,
 OUTPUT/metrics.csv. With --per_query=csv,parquet every query has a row in queries.csv
@@ -11,7 +13,11 @@ or queries.parquet: its rank, its scores, and what it found first. With --querie
 museums of each split are ranked for descriptions of your own: rankings.jsonl, and
 query_metrics.json where the file says what they describe. With --query_sentences
 museums are also looked for by parts of their descriptions, as people type:
-by_length.csv and by_length.json, of which report makes a table and a figure.
+by_length.csv and by_length.json, of which report makes a table and a figure. With
+--theme_weight=0,0.05,0.2,1 models that tell themes apart show what they trade for finding
+museums of the same theme: by_theme_weight.csv.
+
+--checkpoint=zero-shot is search without training, which needs no checkpoint.
 
   python -m hm3_jax.evaluate --checkpoint=runs/STL/NAME/try_1 --features=STORE \
     --split=test --output=evaluation
@@ -20,6 +26,7 @@ by_length.csv and by_length.json, of which report makes a table and a figure.
     --checkpoint=runs/STL/NAME/try_1,runs/STL/NAME/try_2 --per_query=csv
 """
 
+import math
 from pathlib import Path
 
 from absl import flags
@@ -57,6 +64,13 @@ _QUERY_SENTENCES = flags.DEFINE_list(
 )
 _QUERY_SEED = flags.DEFINE_integer(
     "query_seed", QUERY_SEED, "Draws where the sentences of --query_sentences begin."
+)
+_THEME_WEIGHT = flags.DEFINE_list(
+    "theme_weight",
+    [],
+    "How much it counts that the themes of a description and a museum agree, in models "
+    "that tell themes apart: from 0, this museum, to 1 or more, museums like it. "
+    "Several with commas are tested besides the model's own.",
 )
 _TOP_K = flags.DEFINE_integer(
     "top_k", 10, "How many items --per_query and --queries list for each query."
@@ -105,7 +119,18 @@ def _settings() -> EvaluationSettings:
         device=_DEVICE.value,
         query_sentences=tuple(_QUERY_SENTENCES.value),
         query_seed=_QUERY_SEED.value,
+        theme_weights=tuple(map(_weight, _THEME_WEIGHT.value)),
     )
+
+
+def _weight(text: str) -> float:
+    try:
+        weight = float(text)
+    except ValueError:
+        weight = math.nan
+    if not 0 <= weight < math.inf:
+        raise ValueError(f"--theme_weight: expected numbers from 0 on, found {text!r}")
+    return weight
 
 
 if __name__ == "__main__":

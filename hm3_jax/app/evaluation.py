@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -12,6 +13,7 @@ from hm3_jax.app.models import load_checkpoint
 from hm3_jax.app.query_ranking import QueryRanker, query_metrics, write_ranked
 from hm3_jax.data.store import FeatureStore
 from hm3_jax.files.durable import whole_or_absent
+from hm3_jax.files.lines import text_file
 from hm3_jax.files.run_format import WHOLE_QUERY, LengthFacts
 from hm3_jax.files.words import counted
 from hm3_jax.learn.batches.spans import QUERY_SEED
@@ -22,9 +24,12 @@ from hm3_jax.learn.evaluation.saved_model import (
     evaluate,
 )
 from hm3_jax.learn.model import Model
+from hm3_jax.objective.metric_table import MAIN_KEYS
+from hm3_jax.objective.room_recall import KEY as ROOM_RECALL
 from hm3_jax.reporting.by_length import lines_by_length, write_by_length
 from hm3_jax.reporting.by_theme import (
     lines_by_theme,
+    main_heads,
     scores_by_theme,
     write_by_theme,
 )
@@ -61,6 +66,8 @@ class EvaluationSettings:
         query_sentences: Numbers of sentences, or "all", to test with as well: so many
             consecutive ones of each description.
         query_seed: Of where these begin.
+        theme_weights: How much it counts that themes agree: one that replaces the
+            model's, or several to test with besides it.
 
     Raises:
         ValueError: If a number of sentences is none, or is there twice.
@@ -76,6 +83,7 @@ class EvaluationSettings:
     device: str = "auto"
     query_sentences: Sequence[str] = ()
     query_seed: int = QUERY_SEED
+    theme_weights: Sequence[float] = ()
 
     def __post_init__(self) -> None:
         """Checks the numbers of sentences."""
@@ -133,6 +141,11 @@ def evaluate_all(
     models = {name: load_checkpoint(name, store) for name in settings.checkpoints}
     for name, saved in models.items():
         check_fits(saved, store, name)
+        if any(settings.theme_weights) and not saved.model.spec.tells_themes:
+            raise ValueError(
+                f"{name}: --theme_weight is for models that tell themes apart, found "
+                f"{saved.model.config.file_stem}, which does not"
+            )
     ranker = None
     if written is not None:
         ranker = QueryRanker(
@@ -146,7 +159,12 @@ def evaluate_all(
     found: dict[tuple[str, str], Evaluation] = {}
     with whole_or_absent(settings.output, "an evaluation") as output:
         for name, evaluation in evaluate(
-            models, store, splits, settings.lengths, settings.query_seed
+            models,
+            store,
+            splits,
+            settings.lengths,
+            settings.query_seed,
+            settings.theme_weights,
         ):
             folder, title = output, title_of(evaluation)
             if len(names) > 1:
@@ -157,9 +175,12 @@ def evaluate_all(
             lines = [title]
             if len(names) * len(splits) == 1:
                 lines += _metric_lines(evaluation.tested.metrics)
+            lines += _room_lines(evaluation)
             lines += _write(evaluation, store, settings, folder)
             if settings.query_sentences:
                 lines += _write_by_length(name, evaluation, store, settings, folder)
+            if len(settings.theme_weights) > 1:
+                lines += _write_by_weight(evaluation, folder)
             if ranker is not None:
                 lines += _write_queries(evaluation, ranker, models[name].model, folder)
             say(lines)
@@ -218,6 +239,21 @@ def _write_by_length(
     return ["by sentences of the query:", *lines_by_length(facts)]
 
 
+def _write_by_weight(evaluation: Evaluation, folder: Path) -> list[str]:
+    """Writes `by_theme_weight.csv`; lines about it."""
+    found = evaluation.tested.by_theme_weight
+    with text_file(folder / "by_theme_weight.csv") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["theme_weight", *evaluation.tested.metrics])
+        writer.writerows([weight, *of.values()] for weight, of in found.items())
+    heads = "".join(f" {head:>11s}" for head in main_heads())
+    lines = ["by weight of the themes:", f"  {'weight':>9s}{heads}"]
+    for weight, of in found.items():
+        values = "".join(f" {of[key]:11.3f}" for key in MAIN_KEYS)
+        lines.append(f"  {weight:>9g}{values}")
+    return lines
+
+
 def _write_queries(
     evaluation: Evaluation, ranker: QueryRanker, model: Model, folder: Path
 ) -> list[str]:
@@ -231,6 +267,14 @@ def _write_queries(
         f"museums and {about['with_theme']} with a theme in this split",
         *_metric_lines(about["metrics"]),
     ]
+
+
+def _room_lines(evaluation: Evaluation) -> list[str]:
+    rooms = evaluation.rooms
+    if rooms is None:
+        return []
+    (line,) = _metric_lines({ROOM_RECALL: rooms.recall})
+    return [f"{line} ({rooms.sentences} sentences; by chance {rooms.chance:.3f})"]
 
 
 def _metric_lines(metrics: Mapping[str, float]) -> list[str]:

@@ -78,7 +78,8 @@ def table_of(evaluated: Sequence[tuple[str, Evaluation]]) -> list[str]:
 
 def write_table(path: Path, evaluated: Sequence[tuple[str, Evaluation]]) -> None:
     """Writes the table with all metrics as CSV; see `table_of`."""
-    keys = list(evaluated[0][1].tested.metrics)
+    every = (key for _, evaluation in evaluated for key in evaluation.metrics)
+    keys = list(dict.fromkeys(every))
     heads = ["checkpoint", "split", "strategy", "epoch", "dataset", "kind", "museums"]
     with text_file(path) as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -93,5 +94,5 @@ def write_table(path: Path, evaluated: Sequence[tuple[str, Evaluation]]) -> None
                 evaluation.dataset_kind,
                 len(evaluation.ids),
             ]
-            metrics = evaluation.tested.metrics
-            writer.writerow([*about, *(metrics[key] for key in keys)])
+            metrics = evaluation.metrics
+            writer.writerow([*about, *(metrics.get(key, "") for key in keys)])

@@ -103,8 +103,8 @@ class ModelSpec:
         return config.theme_weight if isinstance(config, LateInteractionConfig) else 0.0
 
     @property
-    def has_side_loss(self) -> bool:
-        """Whether `side_loss` is to be added to the loss of the scores."""
+    def tells_themes(self) -> bool:
+        """Whether it has classifiers of themes; their `side_loss` trains them."""
         config = self.config
         return isinstance(config, LateInteractionConfig) and bool(config.themes)
 

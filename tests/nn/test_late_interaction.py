@@ -12,6 +12,7 @@ from hm3_jax.data.store import open_store
 from hm3_jax.data.synthetic import synthesize
 from hm3_jax.data.synthetic_plan import SyntheticConfig
 from hm3_jax.learn.batches.features import load_features
+from hm3_jax.learn.batches.spans import spans_of_length
 from hm3_jax.learn.batches.statistics import standardising, with_statistics
 from hm3_jax.learn.devices.mesh import BY_RUN, Layout
 from hm3_jax.learn.evaluation.embed_museums import embed_items
@@ -115,8 +116,10 @@ class Loop:
             )
         return found
 
-    def score(self, description, museum, *, complete, theme_weight=0.0):
-        rooms, sentences = self.rooms(museum), self.sentences(description)
+    def score(
+        self, description, museum, *, complete, theme_weight=0.0, part=slice(None)
+    ):
+        rooms, sentences = self.rooms(museum), self.sentences(description)[part]
         everything = [row for room in rooms for _, row in room]
         of_museum = np.mean(everything, axis=0)
         scene, text = self.params["scene"], self.params["text"]
@@ -183,6 +186,23 @@ def test_scores_of_a_split_are_those_of_a_loop(store, model):
     assert tested.metrics["t2s_mAP"] == pytest.approx(
         100 * np.mean(1 / ranks), abs=1e-4
     )
+
+
+def test_parts_of_descriptions_have_neither_order_nor_size(store, model):
+    layout = Layout.of(1)
+    split = Task(store, CONFIG).split("test", layout)
+    params = layout.put(jax.tree.map(np.asarray, model.stacked()), BY_RUN)
+    _, *parts = split.by_length(params, jnp.ones(1, bool), model.spec, [1, 3], seed=5)
+    loop, museums = Loop(model, store), store.splits["test"]
+    for length, pairs in zip((1, 3), parts, strict=True):
+        assert isinstance(pairs, PairScores)
+        spans = spans_of_length(store.sentences.lengths, length, seed=5)
+        part = [slice(first, first + count) for first, count in spans]
+        wanted = [
+            [loop.score(d, m, complete=False, part=part[d]) for m in museums]
+            for d in museums
+        ]
+        np.testing.assert_allclose(pairs.scores[0], wanted, atol=2e-5)
 
 
 def test_queries_and_items_by_themselves_score_as_a_loop(store, model):

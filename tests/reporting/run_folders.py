@@ -110,7 +110,7 @@ def write_run(
             n: retrieval_metrics(described * (np.arange(8) < n), shown, labels)
             for n in lengths
         }
-        tested = Tested(metrics, described, shown, by_length)
+        tested = Tested(metrics, described, shown, by_length=by_length)
         results.append(TryResult(number, 25, tested))
         attempt = try_folder(folder, number)
         attempt.mkdir(parents=True)

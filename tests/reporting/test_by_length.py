@@ -180,7 +180,7 @@ def test_the_figure_draws_the_means(folder, found):
     axis = drawing.figure.axes[0]
     ticks = [tick.get_text() for tick in axis.get_xticklabels()]
     assert ticks == ["1", "2", "4", "8", "all"]
-    lines = {container.lines[0] for container in axis.containers}
+    lines = {line for line in axis.get_lines() if line.get_marker() != "None"}
     drawn = {tuple(line.get_xdata()): line for line in lines}
     grey = [line for line in lines if line.get_color() == "#888888"]
     assert [list(line.get_xdata()) for line in grey] == [[0, 3, 4]]

@@ -16,9 +16,15 @@ from hm3_jax.learn.batches.feature_facts import check_features
 from hm3_jax.learn.batches.features import check_inputs
 from hm3_jax.learn.batches.spans import QUERY_SEED
 from hm3_jax.learn.devices.mesh import Layout
+from hm3_jax.learn.evaluation.embed_museums import embed_items
+from hm3_jax.learn.evaluation.sentence_rooms import sentence_room_recall
 from hm3_jax.learn.evaluation.task import Task
+from hm3_jax.learn.evaluation.text_tower import InteractionTower
+from hm3_jax.learn.model import Model
 from hm3_jax.learn.saved.checkpoint import Checkpoint
 from hm3_jax.learn.saved.run_folder import Tested
+from hm3_jax.objective.room_recall import KEY as ROOM_RECALL
+from hm3_jax.objective.room_recall import RoomRecall
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -34,6 +40,8 @@ class Evaluation:
         ids: of the museums.
         themes: of the museums, numbers of the store's themes.
         tested: metrics and embeddings.
+        rooms: whether sentences find the rooms that they are about, where the store
+            knows these and the model compares sentences with items.
     """
 
     strategy: str
@@ -44,6 +52,13 @@ class Evaluation:
     ids: Sequence[str]
     themes: Int[np.ndarray, " museums"]
     tested: Tested
+    rooms: RoomRecall | None = None
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """All there are: the published ones, and where there is one, of rooms."""
+        of_rooms = {} if self.rooms is None else {ROOM_RECALL: self.rooms.recall}
+        return {**self.tested.metrics, **of_rooms}
 
     def write(self, folder: Path) -> None:
         """Writes `metrics.json` and `embeddings.npz` into a folder.
@@ -59,7 +74,7 @@ class Evaluation:
             arrays = {"scores": self.tested.scores}
         with naming(path):
             np.savez(path, allow_pickle=False, ids=np.array(self.ids), **arrays)
-        write_text(folder / "metrics.json", json_text(dict(self.tested.metrics)))
+        write_text(folder / "metrics.json", json_text(self.metrics))
 
 
 def chosen_splits(store: FeatureStore, names: Sequence[str]) -> list[str]:
@@ -122,6 +137,7 @@ def evaluate(
     splits: Sequence[str],
     lengths: Sequence[int] = (),
     seed: int = QUERY_SEED,
+    theme_weights: Sequence[float] = (),
 ) -> Iterator[tuple[str, Evaluation]]:
     """Evaluates models on splits.
 
@@ -135,6 +151,7 @@ def evaluate(
         lengths: of queries to test with besides whole descriptions, see
             `Split.by_length`.
         seed: of their sentences.
+        theme_weights: see `Split.test`.
 
     Yields:
         Names of models, and what they make of a split; the splits of a model in order.
@@ -151,21 +168,28 @@ def evaluate(
             saved = waiting.pop(name)
             for split in splits:
                 try:
-                    evaluation = _evaluated(saved, task, split, lengths, seed)
+                    evaluation = _evaluated(
+                        saved, task, split, lengths, seed, theme_weights
+                    )
                 except ValueError as error:
                     raise ValueError(f"{name}: {error}") from None
                 yield name, evaluation
 
 
 def _evaluated(
-    saved: Checkpoint, task: Task, split: str, lengths: Sequence[int], seed: int
+    saved: Checkpoint,
+    task: Task,
+    split: str,
+    lengths: Sequence[int],
+    seed: int,
+    theme_weights: Sequence[float],
 ) -> Evaluation:
     store = task.store
     layout = Layout.of(1, splits_batches=task.splits_batches)
     (tested,) = task.split(split, layout).test(
-        saved.model.stacked(), task.spec, lengths=lengths, seed=seed
+        saved.model.stacked(), task.spec, theme_weights, lengths, seed
     )
-    museums = store.splits[split]
+    museums = np.asarray(store.splits[split])
     return Evaluation(
         strategy=task.config.file_stem,
         epoch=saved.epoch,
@@ -175,4 +199,14 @@ def _evaluated(
         ids=[store.ids[i] for i in museums],
         themes=np.asarray(store.theme_index[museums]),
         tested=tested,
+        rooms=_rooms(saved.model, task, museums),
     )
+
+
+def _rooms(
+    model: Model, task: Task, museums: Int[np.ndarray, " museums"]
+) -> RoomRecall | None:
+    if task.store.sentence_rooms is None or not model.spec.compares_parts:
+        return None
+    embedded = embed_items(model, task.features, museums)
+    return sentence_room_recall(task.store, museums, InteractionTower(model), embedded)

@@ -115,10 +115,11 @@ class Split:
         in_tiles: bool,
         spans: Int[np.ndarray, "all_museums 2"] | None = None,
     ) -> TowerPlan:
-        of, where = (tower, self._counts, self._museums), (self._source, self._layout)
+        counts, museums = self._counts, self._museums
+        source, layout = self._source, self._layout
         if in_tiles:
-            return plan_tiles(*of, *where, spans)
-        return plan_tower(*of, EMBED_BATCH, *where, spans)
+            return plan_tiles(tower, counts, museums, source, layout, spans)
+        return plan_tower(tower, counts, museums, EMBED_BATCH, source, layout, spans)
 
     def embed(
         self, params: Mapping[str, Any], active: Array, spec: ModelSpec
@@ -221,7 +222,7 @@ class Split:
         self,
         params: Mapping[str, Any],
         spec: ModelSpec,
-        theme_weight: float | None = None,
+        theme_weights: Sequence[float] = (),
         lengths: Sequence[int] = (),
         seed: int = QUERY_SEED,
     ) -> list[Tested]:
@@ -231,8 +232,8 @@ class Split:
             params: of the models, on the host, with a leading axis of as many as the
                 layout was made for.
             spec: structure of the models.
-            theme_weight: how much it counts that themes agree; by default what the
-                model says.
+            theme_weights: how much it counts that themes agree: one that replaces the
+                model's, or several to test with besides it.
             lengths: of queries to test as well, see `by_length`.
             seed: of their sentences.
 
@@ -243,7 +244,7 @@ class Split:
         places = np.arange(self._layout.slots(count)) % count
         filled = jax.tree.map(lambda x: np.asarray(x)[places], params)
         active = np.arange(len(places)) < count
-        weight = spec.theme_weight if theme_weight is None else theme_weight
+        weight = theme_weights[0] if len(theme_weights) == 1 else spec.theme_weight
         every = self.by_length(
             self._layout.put(filled, BY_RUN),
             self._layout.put(active, BY_RUN),
@@ -253,12 +254,21 @@ class Split:
         )
         whole = next(every)
         outputs = self._outputs(whole, weight, count)
+        weighted = [self.metrics(whole, one) for one in theme_weights]
         found = [self.metrics(one, weight) for one in itertools.chain([whole], every)]
         tested = []
         for place, arrays in enumerate(outputs):
             metrics, *parts = (_sound(of_runs[place]) for of_runs in found)
             by_length = dict(zip(lengths, parts, strict=True))
-            tested.append(Tested(metrics, *arrays, by_length=by_length))
+            by_weight = zip(theme_weights, weighted, strict=True)
+            tested.append(
+                Tested(
+                    metrics,
+                    *arrays,
+                    by_length=by_length,
+                    by_theme_weight={w: _sound(of[place]) for w, of in by_weight},
+                )
+            )
         return tested
 
     def _outputs(

@@ -44,6 +44,7 @@ class Tested:
             more than one vector of each, whose number d is then 0; else None.
         by_length: metrics of the same museums, found by so many sentences of their
             descriptions.
+        by_theme_weight: metrics with other weights of the themes.
     """
 
     metrics: Mapping[str, float]
@@ -51,6 +52,9 @@ class Tested:
     museums: Float[np.ndarray, "museums d"]
     scores: Float[np.ndarray, "museums museums"] | None = None
     by_length: Mapping[int, Mapping[str, float]] = dataclasses.field(
+        default_factory=dict
+    )
+    by_theme_weight: Mapping[float, Mapping[str, float]] = dataclasses.field(
         default_factory=dict
     )
 

@@ -257,7 +257,7 @@ def _batch_loss(
     if shared:
         scores = lax.all_gather(scores, DATA, tiled=True)
     value = loss(scores, themes, present, numbers, key, params.get(LOSS, {}))
-    if spec.has_side_loss:
+    if spec.tells_themes:
         side = spec.side_loss(text, scene, own_themes, own)
         if shared:
             side = lax.psum(side, DATA)

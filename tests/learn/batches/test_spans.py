@@ -91,8 +91,8 @@ def batches(store, steps: int = 3) -> tuple[np.ndarray, np.ndarray]:
     return museums, spans
 
 
-def wanted_rows(store, museum: int, span) -> np.ndarray:
-    whole = store.sentences[museum]
+def wanted_rows(store, museum, span) -> np.ndarray:
+    whole = store.sentences[int(museum)]
     first, count = span
     return whole if first == WHOLE else whole[first : first + count]
 

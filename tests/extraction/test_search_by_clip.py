@@ -10,6 +10,7 @@ import pytest
 
 from hm3_jax.app.index_commands import IndexInputs, build
 from hm3_jax.app.query_encoder import QueryEncoder
+from hm3_jax.app.query_pictures import PictureEncoder
 from hm3_jax.app.searching import SearchSettings, search
 from hm3_jax.data.store import open_store
 from hm3_jax.learn.model import Model, draw_params, take_run
@@ -111,3 +112,24 @@ def test_weights_of_another_encoder_are_refused(folder, tmp_path):
     )
     with pytest.raises(ValueError, match="weights"):
         search(settings)
+
+
+def test_a_picture_finds_its_museum_without_training(folder, clip_folder, tmp_path):
+    build(IndexInputs("zero-shot", str(folder / "store"), ()), tmp_path / "index")
+    index = open_index(tmp_path / "index")
+    encoder = PictureEncoder.of_index(index, pretrained=str(clip_folder))
+    for museum, room in ((2, 2), (7, 0), (6, 0)):
+        picture = (folder / f"views/{museum}_{room}.png").read_bytes()
+        (query,) = encoder.embed([encoder.read(picture)])
+        row = index.row(f"museum {museum}")
+        carried = index.museums.carried(query.vectors, None, row, 0.0)
+        (answer,) = carried.answering
+        assert (answer.room, answer.kind, answer.place) == (room, "views", 0)
+        assert answer.cosine == pytest.approx(1, abs=2e-3)
+    # The last one is all that its museum shows.
+    (hits,) = exact_search(index.museums).search([query.vectors], 1)
+    assert hits.rows.tolist() == [row]
+    with pytest.raises(ValueError, match="^expected a picture, found"):
+        encoder.read((folder / "museums.jsonl").read_bytes())
+    with pytest.raises(ValueError, match="expected an index of a vector for each"):
+        PictureEncoder.of_index(open_index(folder / "index"))

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from hm3_jax.app.query_encoder import Query, model_of
 from hm3_jax.data.concepts import MODEL as CONCEPTS
 from hm3_jax.learn.evaluation.text_tower import InteractionTower
-from hm3_jax.retrieval.index import Index
+from hm3_jax.retrieval.index import IndexHead
 
 
 class PictureFeatures(Protocol):
@@ -42,7 +42,7 @@ class PictureEncoder:
 
     @classmethod
     def of_index(
-        cls, index: Index, *, pretrained: str | None = None, device: str = "auto"
+        cls, index: IndexHead, *, pretrained: str | None = None, device: str = "auto"
     ) -> PictureEncoder:
         """The encoder that fits an index.
 

@@ -1,4 +1,4 @@
-"""Single museums of an index, wherever it is held: in its own files, or by an engine."""
+"""Single museums of an index, wherever they are: in its own files, or in an engine."""
 
 from __future__ import annotations
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Float
@@ -35,6 +36,7 @@ from hm3_jax.retrieval.words import Words
 _CHECKED_BYTES = 2**24
 # Between reading a manifest and opening its files, an index may change.
 _ATTEMPTS = 5
+_Opened = TypeVar("_Opened")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -88,7 +90,7 @@ class Index(IndexHead):
         """See `KnownMuseums.default_theme_weight`."""
         return self.museums.default_theme_weight
 
-    @functools.cached_property
+    @property
     def museums_by_theme(self) -> list[int]:
         """How many museums each theme has."""
         counts = np.bincount(self.museums.theme_index, minlength=len(self.themes))
@@ -128,16 +130,20 @@ def open_index(path: str | os.PathLike[str]) -> Index:
         FileNotFoundError: If there is no index, or a file of it is missing.
         ValueError: If a file is damaged, or the index is of a newer format.
     """
-    path = Path(path)
-    for attempt in range(_ATTEMPTS):
-        manifest = read_manifest(path)
-        try:
-            return _open(path, manifest)
-        except FileNotFoundError:
-            last = attempt == _ATTEMPTS - 1
-            if last or read_manifest(path).generation == manifest.generation:
-                raise
-    raise AssertionError  # the last attempt returned or raised
+    return _opened(Path(path), _open)
+
+
+def open_head(path: str | os.PathLike[str]) -> IndexHead:
+    """Opens what an index has for embedding queries; the rest may be missing.
+
+    Args:
+        path: The index's folder, or one that `write_head` has made.
+
+    Raises:
+        FileNotFoundError: If there is no index, or a file of it is missing.
+        ValueError: If a file is damaged, or the index is of a newer format.
+    """
+    return _opened(Path(path), _open_head)
 
 
 def read_manifest(path: Path) -> IndexManifest:
@@ -165,8 +171,34 @@ def verify_index(index: Index) -> None:
         check_content(folder / name, facts)
 
 
+def _opened(path: Path, open_: Callable[[Path, IndexManifest], _Opened]) -> _Opened:
+    for attempt in range(_ATTEMPTS):
+        manifest = read_manifest(path)
+        try:
+            return open_(path, manifest)
+        except FileNotFoundError:
+            last = attempt == _ATTEMPTS - 1
+            if last or read_manifest(path).generation == manifest.generation:
+                raise
+    raise AssertionError  # the last attempt returned or raised
+
+
+def _open_head(path: Path, manifest: IndexManifest) -> IndexHead:
+    folder = path / manifest.generation
+    check_sizes(folder, {name: manifest.files[name] for name in manifest.query_files})
+    for name in manifest.query_files:
+        check_content(folder / name, manifest.files[name])
+    files = {name: (folder / name).read_bytes() for name in manifest.query_files}
+    return IndexHead(path, manifest, files)
+
+
 def _open(path: Path, manifest: IndexManifest) -> Index:
     folder = path / manifest.generation
+    if folder.is_dir() and not (folder / MUSEUM_IDS).exists():
+        raise FileNotFoundError(
+            f"{path}: expected an index with its museums, found what it takes to "
+            "search them by --uri"
+        )
     check_sizes(folder, manifest.files)
     for name, facts in manifest.files.items():
         if facts.bytes <= _CHECKED_BYTES:
@@ -176,7 +208,6 @@ def _open(path: Path, manifest: IndexManifest) -> Index:
             column.name: _map_array(folder, manifest, column)
             for column in manifest.layout.columns
         }
-        known = {MUSEUM_IDS, WORDS, *(f"{name}.npy" for name in arrays)}
         return Index(
             path=path,
             manifest=manifest,
@@ -189,11 +220,7 @@ def _open(path: Path, manifest: IndexManifest) -> Index:
                 manifest.facts.model,
             )
             .reading_from(folder),
-            files={
-                name: (folder / name).read_bytes()
-                for name in manifest.files
-                if name not in known
-            },
+            files={name: (folder / name).read_bytes() for name in manifest.query_files},
             words=_words(folder, manifest),
         )
     except KeyError as error:

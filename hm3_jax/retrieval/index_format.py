@@ -196,6 +196,13 @@ class IndexManifest:
         return LAYOUTS[self.format_version]
 
     @property
+    def query_files(self) -> list[str]:
+        """Names of the files that the builder added, for embedding queries."""
+        columns = (f"{column.name}.npy" for column in self.layout.columns)
+        known = {MUSEUM_IDS, WORDS, *columns}
+        return [name for name in self.files if name not in known]
+
+    @property
     def checksum(self) -> str:
         """SHA-256 of all that the manifest says, and so of all that is in the index."""
         return hashlib.sha256(json_text(dataclasses.asdict(self)).encode()).hexdigest()

@@ -194,14 +194,29 @@ def test_a_museum_is_not_like_itself(index, ask):
     assert answer["sentences"] == []
 
 
-def test_milvus_gives_the_same_answer(folder, ask, run_module, tmp_path):
-    pytest.importorskip("milvus_lite", reason="needs Milvus Lite, of the extra milvus")
-    uri = f"--uri={tmp_path}/lite.db"
-    copied = run_module("hm3_jax.build_index", f"--output={folder / 'index'}", uri)
+def test_an_engine_gives_the_same_answer(folder, ask, run_module, tmp_path):
+    pytest.importorskip(
+        "qdrant_client", reason="needs qdrant-client, of the extra qdrant"
+    )
+    index, client = folder / "index", tmp_path / "client"
+    uri = f"--uri={tmp_path}/qdrant"
+    copied = run_module(
+        "hm3_jax.build_index", f"--output={index}", uri, f"--client={client}"
+    )
     assert "collection hm3_museums_" in succeed(copied)
-    arguments = [f"--query={QUERY}", "--json", "--theme=portrait"]
-    wanted = succeed(ask(*arguments))
-    assert succeed(ask(*arguments, "--backend=milvus", uri)) == wanted
+    # Without the museums: their vectors, and what is shown of them, are in the engine.
+    assert sorted(path.name for path in client.rglob("*") if path.is_file()) == [
+        "manifest.json",
+        "text_tower.safetensors",
+    ]
+    for arguments in (
+        [f"--query={QUERY}", "--json", "--theme=portrait"],
+        ["--like=museum00085", "--top_k=3"],
+    ):
+        wanted = succeed(ask(*arguments))
+        assert succeed(ask(*arguments, f"--index={client}", uri)) == wanted
+    fail(ask("--like=nobody", f"--index={client}", uri), "the index, found 'nobody'")
+    fail(ask("--like=museum00085", f"--index={client}"), "to search them by --uri")
 
 
 def test_a_list_gives_titles(folder, store, tmp_path):
@@ -274,11 +289,13 @@ def test_weights_are_for_other_encoders(index):
             ["--query_file=bytes"],
             "bytes: expected text in UTF-16, as its mark says, found",
         ),
+        (["--query=a", "--uri=no"], "no: expected a folder of Qdrant's embedded mode"),
+        (["--query=a", "--token=a"], "--token is for --uri, found none"),
+        (["--query=a", "--candidates=9"], "--candidates is for --uri, found none"),
         (
-            ["--query=a", "--uri=x.db"],
-            "--uri is for --backend=milvus, found --backend=e",
+            ["--query=a", "--uri=tcp://host"],
+            "expected the URI of Qdrant, http://HOST:6333 or a folder, found 'tcp",
         ),
-        (["--query=a", "--backend=milvus"], "--backend=milvus needs --uri, found none"),
         (
             ["--like=museum00080", "--index=nowhere"],
             "nowhere: expected an index made by",
@@ -301,6 +318,7 @@ def test_wrong_flags_of_search_are_refused(ask, tmp_path, arguments, complaint):
             "no: expected an index made by build_index, found no manifest",
         ),
         (["--verify", "--token=a"], "--token is for --uri, found none"),
+        (["--verify", "--client=a"], "--client is for --uri, found none"),
         (["--checkpoint=a", "--features=b", "--remove=c"], "call build_index twice"),
     ],
 )

@@ -89,7 +89,7 @@ class WordCollection:
             if "exit" in query.text:
                 raise SystemExit("a fault that no except Exception catches")
             if "unreachable" in query.text:
-                raise ConnectionError("http://10.0.0.1:19530: Milvus: no answer")
+                raise ConnectionError("http://10.0.0.1:6333: Qdrant: no answer")
             if query.text.isdigit():
                 return ValueError("expected words, found digits only")
             like, words = None, set(query.text.lower().strip(".").split())

@@ -19,14 +19,13 @@ def highest(museums: ItemMuseums) -> dict[str, float]:
     """What is the most of any museum, for those that nothing else is known of.
 
     Returns:
-        `above`, of `most_above`; `above_and_bias`, of its sum with the bias, which
-        often makes up for the number of items; `length`, of the whole vectors.
+        `above`, of `most_above`; `bias`, of its size; `length`, of the whole vectors.
     """
     vectors = museums.embedded
     above = most_above(vectors.offsets, museums.sharpness)
     lengths = np.linalg.norm(vectors.vectors.astype(np.float64), axis=1)
     return {
         "above": float(above.max()),
-        "above_and_bias": float((above + vectors.bias).max()),
+        "bias": float(np.abs(vectors.bias).max()),
         "length": float(lengths.max()),
     }

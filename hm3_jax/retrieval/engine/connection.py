@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 DEFAULT_COLLECTION = "hm3_museums"
+DEFAULT_CANDIDATES = 256
 # With it came what a collection says about itself; older ones have no many vectors.
 _OLDEST = (1, 16)
 # A comparison with every museum of a large collection may take long.
@@ -32,11 +33,14 @@ class Engine:
             server.
         token: API key, where Qdrant wants one.
         collection: How the names of collections begin.
+        candidates: How many museums of many vectors are compared exactly for a query,
+            at least 1; fewer where others cannot belong to the best.
     """
 
     uri: str
     token: str = ""
     collection: str = DEFAULT_COLLECTION
+    candidates: int = DEFAULT_CANDIDATES
 
     def __post_init__(self) -> None:
         """Checks what can be checked here.
@@ -184,8 +188,14 @@ def _reason(error: Any) -> str:
     if error.status_code in (401, 403):
         return f"{error.status_code} {error.reason_phrase}: --token is its API key"
     try:
-        said = error.structured()["status"]["error"]
-    except (KeyError, TypeError, json.JSONDecodeError, UnicodeDecodeError):
+        said = " ".join(error.structured()["status"]["error"].split())
+    except (
+        AttributeError,
+        KeyError,
+        TypeError,
+        json.JSONDecodeError,
+        UnicodeDecodeError,
+    ):
         said = "expected Qdrant's JSON, found something else"
     return f"{error.status_code} {error.reason_phrase}: {said}"
 

@@ -1,11 +1,12 @@
 """Search among museums of many vectors each that Qdrant holds.
 
-Qdrant ranks by the best item of each sentence, its maximum similarity; a score has the
-soft maximum, which is larger, by ``log(items) / sharpness`` at most, and what a museum
-has besides its items. So Qdrant's lists, by items, by whole vectors and by themes, say
-how high the score of a museum can be that is in none of them, and bound those that are.
-Museums are compared in float64, those with the highest bound first, until no other can
-belong to the best; the lists get longer as long as that is not so.
+Qdrant ranks by the best mixture of items for each sentence (`engine.mixtures`). That is
+at most the score, and at least the best item, which is below the soft maximum by
+``log(items) / sharpness`` at most; whole vectors and themes have lists of their own. So
+the lists say how high the score of a museum can be that is in none of them, and bound
+those that are. Museums are compared in float64, those with the highest bound first,
+until no other can belong to the best; the lists get longer as long as that is not so,
+up to a limit. Results that reached it are said not to be exact.
 
 References:
   Fagin, Lotem and Naor, Optimal Aggregation Algorithms for Middleware (2003), whose
@@ -20,6 +21,8 @@ import numpy as np
 
 from hm3_jax.objective.late_interaction import QueryVectors, extra
 from hm3_jax.retrieval.engine.bounds import most_above
+from hm3_jax.retrieval.engine.connection import DEFAULT_CANDIDATES
+from hm3_jax.retrieval.engine.mixtures import asking
 from hm3_jax.retrieval.engine.museums import Near, PublishedMuseums
 from hm3_jax.retrieval.engine.points import (
     ITEMS,
@@ -45,7 +48,7 @@ _TINY = 1e-37
 class EngineItemSearch:
     """Ranking by late interaction, with Qdrant's help."""
 
-    def __init__(self, museums: PublishedMuseums, most: int = 2048):
+    def __init__(self, museums: PublishedMuseums, most: int = DEFAULT_CANDIDATES):
         """Takes museums of many vectors each.
 
         Args:
@@ -55,8 +58,9 @@ class EngineItemSearch:
         """
         self._museums, self._most = museums, most
         # None: what all museums have in common.
-        self._model = museums.columns([], [])
-        assert isinstance(self._model, ItemMuseums)
+        model = museums.columns([], [])
+        assert isinstance(model, ItemMuseums)
+        self._model = model
 
     def search(
         self,
@@ -135,21 +139,22 @@ class _Ranking:
         top_k: int,
     ):
         check_query(query, model.embedded)
-        if theme_weight < 0 or (query.weights < 0).any():
+        if (query.weights < 0).any():
             raise ValueError(
-                "expected weights of sentences and themes that are 0 or more, found "
-                f"{min(theme_weight, float(query.weights.min())):g}"
+                "expected weights of sentences that are 0 or more, found "
+                f"{query.weights.min():g}"
             )
         self._museums, self._query, self._top_k = museums, query, top_k
         self._theme_weight, self._sharpness = theme_weight, model.sharpness
         self._scores: dict[int, float] = {}
         self.settled = False
-        weighted = query.weights[:, None] * query.sentences
-        self.asks: dict[str, np.ndarray] = {ITEMS: weighted.astype(np.float32)}
+        self.asks: dict[str, np.ndarray] = {
+            ITEMS: asking(query.sentences, query.weights)
+        }
         sizes = vector_sizes(museums.manifest)
         if VECTORS in sizes:
             self.asks[VECTORS] = query.vector
-        if THEMES in sizes and theme_weight:
+        if THEMES in sizes and theme_weight > 0:
             self.asks[THEMES] = probabilities(query.themes)
 
     def look(self, lists: Mapping[str, Near], limit: int) -> None:
@@ -201,17 +206,22 @@ class _Ranking:
         for near in lists.values():
             museums = near.museums
             assert isinstance(museums, ItemMuseums)
-            above = self._total * most_above(museums.embedded.offsets, self._sharpness)
-            besides = extra(self._query, museums.embedded, self._theme_weight)
-            for row, more in zip(near.rows.tolist(), above + besides, strict=True):
+            vectors = museums.embedded
+            # Qdrant's score has the bias, as often as sentences' weights add up to.
+            above = most_above(vectors.offsets, self._sharpness) - vectors.bias
+            besides = extra(self._query, vectors, self._theme_weight)
+            more_than = self._total * above + besides
+            for row, more in zip(near.rows.tolist(), more_than, strict=True):
                 bounds[row] = best.get(row, last) + self._error + more
         return bounds
 
     def _unseen(self, lists: Mapping[str, Near]) -> float:
         """What the score of a museum is at most that is in no list."""
+        if self._theme_weight < 0 and len(self._query.themes):
+            return np.inf  # the least alike, which no list puts first
         facts = self._museums.facts
-        bound = lists[ITEMS].scores[-1] + self._error + facts["above_and_bias"]
-        bound += max(self._total - 1, 0) * facts["above"]
+        bound = lists[ITEMS].scores[-1] + self._error + self._total * facts["above"]
+        bound += abs(1 - self._total) * facts["bias"]
         if VECTORS in lists:
             length = np.linalg.norm(self._query.vector.astype(np.float64))
             error = product_error(len(self._query.vector)) * length * facts["length"]
@@ -228,8 +238,9 @@ class _Ranking:
 
     @property
     def _error(self) -> float:
-        """How far a maximum similarity in float32 may be from the exact one."""
-        sentences = self._query.sentences.astype(np.float64)
-        lengths = np.linalg.norm(sentences, axis=1)
-        count = len(lengths) + sentences.shape[1] + 2
-        return product_error(count) * float(lengths @ self._query.weights)
+        """How far a maximum in float32 may be from the exact one."""
+        facts, query = self._museums.facts, self._query
+        lengths = np.linalg.norm(query.sentences.astype(np.float64), axis=1)
+        lengths += facts["above"] + facts["bias"]
+        count = sum(query.sentences.shape) + 4
+        return product_error(count) * float(lengths @ query.weights)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from hm3_jax.retrieval.engine.connection import Engine, connected, said_by
+from hm3_jax.retrieval.engine.connection import Engine, said_by
 from hm3_jax.retrieval.engine.points import LAYOUT, museums_of
 from hm3_jax.retrieval.engine.publish import collection_name
 from hm3_jax.retrieval.fit import Fit, fit_of
@@ -37,7 +37,7 @@ class Near(NamedTuple):
 
 
 class PublishedMuseums:
-    """The museums of an index, held by Qdrant; see `opened`."""
+    """The museums of an index, held by Qdrant; `engine.opening` makes one."""
 
     def __init__(self, head: IndexHead, engine: Engine, client: Any):
         """Takes a client of Qdrant, where `publish` has copied the index to.
@@ -219,20 +219,6 @@ class PublishedMuseums:
                 yield
             except ValueError as error:  # of the embedded mode
                 raise ConnectionError(f"{self._engine.uri}: Qdrant: {error}") from error
-
-
-@contextlib.contextmanager
-def opened(head: IndexHead, engine: Engine) -> Iterator[PublishedMuseums]:
-    """The museums of an index in Qdrant, while the context lasts.
-
-    Raises:
-        FileNotFoundError: If there is no such folder of the embedded mode.
-        ValueError: If Qdrant has no whole copy of this index, or is too old.
-        ConnectionError: If Qdrant cannot be reached or refuses.
-        ModuleNotFoundError: If qdrant-client is not installed.
-    """
-    with connected(engine) as client:
-        yield PublishedMuseums(head, engine, client)
 
 
 def _of_themes(numbers: Collection[int] | None) -> Any:

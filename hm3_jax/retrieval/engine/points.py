@@ -21,6 +21,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from hm3_jax.files.arrays import offsets_of
+from hm3_jax.retrieval.engine.mixtures import MIXTURES, mixtures
 from hm3_jax.retrieval.families import FAMILIES
 from hm3_jax.retrieval.index import Index
 from hm3_jax.retrieval.index_format import Column, IndexManifest
@@ -33,7 +34,8 @@ SHOWN = ("id", "theme", "place", "details")
 """Of the payload, what is shown of a museum."""
 
 VECTORS, ITEMS, THEMES = "vectors", "items", "themes"
-"""Names of a point's vectors: the museum's own, its items', probabilities of themes."""
+"""Names of a point's vectors: the museum's own, mixtures of its items, probabilities
+of themes."""
 
 _LOG_THEMES = "log_themes"
 # Columns that a payload has in another form.
@@ -52,6 +54,8 @@ def vector_sizes(manifest: IndexManifest) -> dict[str, int]:
         )
         if column in columns
     }
+    if ITEMS in sizes:
+        sizes[ITEMS] += 1
     return {name: size for name, size in sizes.items() if size}
 
 
@@ -71,7 +75,11 @@ def vectors_of(index: Index, row: int) -> dict[str, Any]:
     for name in vector_sizes(index.manifest):
         if name == ITEMS:
             first, last = columns["item_offsets"][row : row + 2]
-            vector = columns["items"][first:last].astype(np.float32)
+            vector = mixtures(
+                columns["items"][first:last],
+                float(columns["bias"][row]),
+                index.manifest.facts.model["sharpness"],
+            )
         elif name == THEMES:
             vector = probabilities(columns[_LOG_THEMES][row])
         else:
@@ -111,7 +119,8 @@ def numbers_of(index: Index) -> Int[np.ndarray, " museums"]:
         len(index.museums), sum(n for name, n in sizes.items() if name != ITEMS)
     )
     if ITEMS in sizes:
-        numbers += sizes[ITEMS] * np.diff(index.museums.columns["item_offsets"])
+        items = np.diff(index.museums.columns["item_offsets"])
+        numbers += sizes[ITEMS] * MIXTURES * items
     return numbers
 
 
@@ -121,7 +130,7 @@ def museums_of(
     """Museums of some payloads, in their order.
 
     Args:
-        payloads: Of points; columns that they lack are of no rows.
+        payloads: Of points; columns that they lack are zero.
         manifest: Of the index that the points are of.
     """
     columns: dict[str, np.ndarray] = {
@@ -130,20 +139,25 @@ def museums_of(
     columns["details"], columns["details_offsets"] = pack_details(
         [one.get("details", {}) for one in payloads]
     )
-    nothing = np.zeros(len(payloads) + 1, np.int64)
-    for column in packed_columns(manifest):
-        if column.offsets is not None:
-            columns.setdefault(column.offsets, nothing)
+    packed = packed_columns(manifest)
+    for column in packed:
         rows = [
             _unpacked(one[column.name], column, manifest)
             for one in payloads
             if column.name in one
         ]
-        if not rows:
-            rows = [np.empty((0, *_tail(column, manifest)), column.dtype)]
-        elif column.offsets is not None:
-            columns[column.offsets] = offsets_of([len(of_one) for of_one in rows])
-        columns[column.name] = np.concatenate(rows)
+        if rows:
+            columns[column.name] = np.concatenate(rows)
+            if column.offsets is not None:
+                columns[column.offsets] = offsets_of([len(of_one) for of_one in rows])
+    for column in packed:
+        if column.name not in columns:
+            count = len(payloads)
+            if column.offsets is not None:
+                nothing = np.zeros(count + 1, np.int64)
+                count = int(columns.setdefault(column.offsets, nothing)[-1])
+            shape = (count, *_tail(column, manifest))
+            columns[column.name] = np.zeros(shape, column.dtype)
     return FAMILIES[manifest.layout].of_columns(
         [one.get("id", "") for one in payloads],
         manifest.themes,

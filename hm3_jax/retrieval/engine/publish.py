@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -139,7 +139,7 @@ def _batches(rows: np.ndarray, numbers: np.ndarray) -> Iterator[np.ndarray]:
             yield of_batch[first : first + _MUSEUMS]
 
 
-def _send(client: Any, name: str, index: Index, rows: Sequence[int]) -> None:
+def _send(client: Any, name: str, index: Index, rows: np.ndarray) -> None:
     from qdrant_client import models
 
     client.upsert(

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import logging
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Request
+from starlette.concurrency import run_in_threadpool
 
 from hm3_jax.retrieval.query_text import (
     check_match,
@@ -33,7 +33,6 @@ from hm3_jax.retrieval.server.queries import (
 )
 from hm3_jax.retrieval.server.service import Served, Service
 
-_LOG = logging.getLogger(__name__)
 router = APIRouter()
 
 
@@ -112,7 +111,7 @@ async def like(
     theme_weight: ThemeWeight = None,
 ) -> Answer:
     """Finds museums that are like one of them."""
-    service.check_museum(museum)
+    await run_in_threadpool(service.check_museum, museum)
     query = Query(top_k, like=museum, theme=theme, theme_weight=theme_weight)
     return await _answer(service, query)
 
@@ -145,9 +144,3 @@ async def _search(service: Service, query: Query) -> Answer:
         raise unavailable("the server is busy; try again", 1) from None
     except StoppedError:
         raise search_stopped() from None
-    except ConnectionError as error:
-        # Its address is for those who run the server, not for those who ask.
-        _LOG.error("%s", error)
-        raise unavailable(
-            "what searches for this server cannot be reached; try again later", 10
-        ) from None

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import functools
 import json
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
+from hm3_jax.extraction.apart import read_apart
 from hm3_jax.extraction.clip_model import ClipModel, text_model_for
-from hm3_jax.extraction.errors import UnreadableInput, require_packages
-from hm3_jax.extraction.pictures import open_picture
+from hm3_jax.extraction.errors import require_packages
 from hm3_jax.extraction.texts import TextSplit
 
 Describe = Callable[[str], tuple[list[str], Float[np.ndarray, "pieces d"]]]
@@ -86,15 +84,9 @@ class PictureFeatures:
         """Decodes the content of a picture file, in any thread.
 
         Raises:
-            ValueError: If it is no picture, or one that `open_picture` refuses.
+            ValueError: As `read_apart`.
         """
-        with tempfile.NamedTemporaryFile(prefix="picture_") as file:
-            file.write(content)
-            file.flush()
-            try:
-                return self._clip.picture_transform(open_picture(Path(file.name)))
-            except UnreadableInput as error:
-                raise ValueError(error.reason) from None
+        return read_apart(content, self._clip.picture_transform)
 
     def encode(
         self, pictures: Sequence[Float[np.ndarray, "3 h w"]]

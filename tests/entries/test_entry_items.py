@@ -177,16 +177,13 @@ def test_commands_build_and_search_without_training(folder, run_module):
     build = ["--checkpoint=zero-shot", f"--features={folder}/store", "--output=index"]
     shown = succeed(run_module("hm3_jax.build_index", *build, "--splits=test"))
     assert shown.startswith("12 museums embedded; index has 12 museums of ")
-    answer = json.loads(
-        succeed(
-            run_module("hm3_jax.search", "--index=index", f"--query={TEXT}", "--json")
-        )
-    )
+    ask = ["--index=index", f"--query={TEXT}", "--json", "--match=pictures"]
+    answer = json.loads(succeed(run_module("hm3_jax.search", *ask)))
     _, museums = opened(folder / "untrained")
     (query,) = QueryEncoder.of_index(open_index(folder / "untrained"))([TEXT])
     (hits,) = exact_search(museums).search([query], 10)
     assert [hit["id"] for hit in answer["hits"]] == [museums.ids[r] for r in hits.rows]
-    for hit, score, row in zip(answer["hits"], *hits, strict=True):
+    for hit, score, row in zip(answer["hits"], hits.scores, hits.rows, strict=True):
         assert hit["score"] == pytest.approx(score, abs=1e-6)
         bias = museums.embedded.bias[row]
         assert sum(hit["sentences"]) == pytest.approx(score - bias, abs=1e-5)

@@ -82,7 +82,9 @@ def test_every_museum_of_the_split_has_its_rank(folder, clip_folder):
     explained = functools.partial(encoder.encode, explain=True)
     collection = IndexCollection(index, explained, exact_search(index.museums))
     texts = [description(int(museum.removeprefix("museum "))) for museum in museums]
-    answers = collection.search([Query(MUSEUMS, text=text) for text in texts])
+    answers = collection.search(
+        [Query(MUSEUMS, text=text, match="pictures") for text in texts]
+    )
     ranks, scores = [], []
     for museum, text, answer in zip(museums, texts, answers, strict=True):
         assert isinstance(answer, Answer)

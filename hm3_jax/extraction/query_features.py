@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import functools
 import json
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
-from hm3_jax.extraction.apart import read_apart
 from hm3_jax.extraction.clip_model import ClipModel, text_model_for
 from hm3_jax.extraction.errors import require_packages
 from hm3_jax.extraction.texts import TextSplit
+from hm3_jax.extraction.workers import Decoder, decoded, jobs_of
+
+# A picture that is searched with: its file's name while it is read, pixels that are
+# decoded at most, and how long that may take.
+_NAME, _MOST_PIXELS, _SECONDS = "picture", 50_000_000, 10.0
 
 Describe = Callable[[str], tuple[list[str], Float[np.ndarray, "pieces d"]]]
 """Cuts a text into pieces; the pieces and their features, float32."""
@@ -83,10 +89,29 @@ class PictureFeatures:
     def read(self, content: bytes) -> Float[np.ndarray, "3 h w"]:
         """Decodes the content of a picture file, in any thread.
 
+        In a process of its own: what was sent may crash a decoder, or keep it busy.
+
         Raises:
-            ValueError: As `read_apart`.
+            ValueError: If it is no picture, a very large one, or takes too long.
+            OSError: If the file system failed.
         """
-        return read_apart(content, self._clip.picture_transform)
+        with tempfile.TemporaryDirectory(prefix="picture_") as folder:
+            (Path(folder) / _NAME).write_bytes(content)
+            decoder = Decoder(
+                Path(folder),
+                self._clip.picture_transform,
+                frames_per_second=1,
+                max_frames=1,
+                max_pixels=_MOST_PIXELS,
+                seconds_per_file=_SECONDS,
+            )
+            with decoded(jobs_of("pictures", [0], [_NAME]), decoder, 1) as results:
+                (found,) = results
+        if found.values is None:
+            # A flag of the extraction, which is not to be had here.
+            reason = found.failures[0].removesuffix(" (--max_pixels allows more)")
+            raise ValueError(reason)
+        return found.values[0]
 
     def encode(
         self, pictures: Sequence[Float[np.ndarray, "3 h w"]]

@@ -3,8 +3,9 @@
 import math
 
 import numpy as np
+import pytest
 
-from hm3_jax.retrieval.engine.mixtures import MIXTURES, asking, mixtures
+from hm3_jax.retrieval.engine.mixtures import MIXTURES, mixtures, query_rows
 from hm3_jax.retrieval.exact import unit
 
 SHARPNESS, BIAS = 15.0, -0.125
@@ -36,7 +37,9 @@ def test_the_best_mixture_is_between_the_best_item_and_the_soft_maximum():
         items = unit(rng.standard_normal((count, 16)) + 0.5).astype(np.float16)
         rows = mixtures(items, BIAS, SHARPNESS)
         queries = unit(rng.standard_normal((40, 16)) + 0.5)
-        best = (asking(queries, np.ones(40, np.float32)) @ rows.T).max(axis=1) - BIAS
+        best = (query_rows(queries, np.ones(40, np.float32)) @ rows.T).max(
+            axis=1
+        ) - BIAS
         for query, found in zip(queries, best, strict=True):
             cosines = [
                 float(query.astype(float) @ item) for item in items.astype(float)
@@ -49,9 +52,20 @@ def test_it_is_nearer_where_many_items_are_alike():
     # Twenty of a kind: the soft maximum is log(20) / sharpness above each.
     items = unit(np.ones(16) + 0.1 * rng.standard_normal((20, 16)))
     (found,) = (
-        asking(unit(np.ones((1, 16))), np.ones(1, np.float32))
+        query_rows(unit(np.ones((1, 16))), np.ones(1, np.float32))
         @ mixtures(items.astype(np.float16), 0.0, SHARPNESS).T
     ).max(axis=1)[None]
     wanted = soft([float(item.sum() / 4) for item in items])
     assert wanted - items.sum(axis=1).max() / 4 > 0.18
     assert 0 <= wanted - found[0] < 0.01
+
+
+def test_large_museums_get_what_qdrant_takes(monkeypatch):
+    items = unit(np.random.default_rng(3).standard_normal((30, 16))).astype(np.float16)
+    monkeypatch.setattr("hm3_jax.retrieval.engine.mixtures._MOST_NUMBERS", 30 * 17)
+    rows = mixtures(items, BIAS, SHARPNESS)
+    np.testing.assert_array_equal(rows[:, :16], items.astype(np.float32))
+    assert rows.shape == (30, 17)
+    monkeypatch.setattr("hm3_jax.retrieval.engine.mixtures._MOST_NUMBERS", 30 * 17 - 1)
+    with pytest.raises(ValueError, match="at most 29 items in a museum, .* found 30"):
+        mixtures(items, BIAS, SHARPNESS)

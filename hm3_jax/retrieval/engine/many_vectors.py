@@ -22,7 +22,7 @@ import numpy as np
 from hm3_jax.objective.late_interaction import QueryVectors, extra
 from hm3_jax.retrieval.engine.bounds import most_above
 from hm3_jax.retrieval.engine.connection import DEFAULT_CANDIDATES
-from hm3_jax.retrieval.engine.mixtures import asking
+from hm3_jax.retrieval.engine.mixtures import query_rows
 from hm3_jax.retrieval.engine.museums import Near, PublishedMuseums
 from hm3_jax.retrieval.engine.points import (
     ITEMS,
@@ -37,7 +37,7 @@ from hm3_jax.retrieval.item_museums import ItemMuseums, check_query
 # Museums in the first lists, and by how much the next ones are longer.
 _FIRST, _GROWTH = 64, 4
 # Museums whose items are asked for at a time.
-_FETCHED = 32
+_FETCHED = 64
 # Of the columns, what bounds a museum's score, and what gives it.
 _BOUNDING = ("bias", "vectors", "log_themes", "item_kinds")
 _SCORING = ("bias", "vectors", "log_themes", "items")
@@ -110,6 +110,8 @@ class EngineItemSearch:
         lists: list[dict[str, Near]] = [{} for _ in rankings]
         for name in (ITEMS, VECTORS, THEMES):
             asking = [i for i, one in enumerate(rankings) if name in one.asks]
+            if not asking:
+                continue
             found = self._museums.near(
                 name,
                 [rankings[i].asks[name] for i in asking],
@@ -149,7 +151,7 @@ class _Ranking:
         self._scores: dict[int, float] = {}
         self.settled = False
         self.asks: dict[str, np.ndarray] = {
-            ITEMS: asking(query.sentences, query.weights)
+            ITEMS: query_rows(query.sentences, query.weights)
         }
         sizes = vector_sizes(museums.manifest)
         if VECTORS in sizes:

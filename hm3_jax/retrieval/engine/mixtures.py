@@ -21,6 +21,8 @@ from hm3_jax.objective.late_interaction import soft_maximum
 MIXTURES = 2
 """Of each item."""
 
+# What Qdrant takes as the vectors of one point.
+_MOST_NUMBERS = 2**20 - 1
 # How near a sentence is to the item that it describes; text and pictures never agree
 # as pictures do. Measured: docs/search.md.
 _NEAR = 0.2
@@ -37,19 +39,31 @@ def mixtures(
         sharpness: Of the soft maximum.
 
     Returns:
-        float32; the items themselves come first.
+        float32; the items themselves come first, and are all there is of a museum of
+        so many items that Qdrant would not take more.
+
+    Raises:
+        ValueError: If it would not take these.
     """
     wide = items.astype(np.float64)
+    most = _MOST_NUMBERS // (items.shape[1] + 1)
+    if len(items) > most:
+        raise ValueError(
+            f"expected at most {most} items in a museum, which is what Qdrant takes, "
+            f"found {len(items)}"
+        )
+    alone = np.column_stack([wide, np.full(len(wide), bias)])
+    if MIXTURES * len(items) > most:
+        return alone.astype(np.float32)
     logits = _NEAR * sharpness * (wide @ wide.T)
     logits -= soft_maximum(logits, 1.0)[:, None]
     shares = np.exp(logits)
     entropies = -(shares * logits).sum(axis=1)
-    alone = np.column_stack([wide, np.full(len(wide), bias)])
     among = np.column_stack([shares @ wide, entropies / sharpness + bias])
     return np.concatenate([alone, among]).astype(np.float32)
 
 
-def asking(
+def query_rows(
     sentences: Float[np.ndarray, "sentences d"],
     weights: Float[np.ndarray, " sentences"],
 ) -> Float[np.ndarray, "sentences d_plus_1"]:

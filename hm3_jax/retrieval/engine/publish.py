@@ -53,8 +53,8 @@ def publish(
         The name of the collection.
 
     Raises:
-        ValueError: If the folder of the embedded mode holds something else, or Qdrant
-            is too old.
+        ValueError: If the folder of the embedded mode holds something else, Qdrant is
+            too old, or a museum has more items than it takes.
         ConnectionError: If Qdrant cannot be reached or refuses.
         ModuleNotFoundError: If qdrant-client is not installed.
     """

@@ -109,8 +109,8 @@ def check_match(match: str, matches: Sequence[str]) -> None:
     """
     if match not in matches:
         raise ValueError(
-            f"match: expected pictures, found {match!r}: no words are kept, as no "
-            "museum has a description, the index is older, or --uri says where to search"
+            f"match: expected pictures, found {match!r}: no words are kept: no "
+            "museum has a description, the index is older, or --uri is searched"
         )
 
 

@@ -1,5 +1,6 @@
 """From pictures and texts to answers: the ranks of `search` are those of `evaluate`."""
 
+import dataclasses
 import functools
 import re
 from concurrent.futures import ThreadPoolExecutor
@@ -134,6 +135,16 @@ def test_a_picture_finds_its_museum_without_training(folder, clip_folder, tmp_pa
     # The last one is all that its museum shows.
     (hits,) = exact_search(index.museums).search([query.vectors], 1)
     assert hits.rows.tolist() == [row]
+    # The same by what the command calls.
+    view = folder / "views/6_0.png"
+    settings = SearchSettings(
+        index.path, Query(1, picture=view), pretrained=str(clip_folder)
+    )
+    found = search(settings)
+    assert [hit.id for hit in found.hits] == ["museum 6"] and found.fits is None
+    with pytest.raises(FileNotFoundError, match=r"nothing\.png"):
+        query = Query(1, picture=tmp_path / "nothing.png")
+        search(dataclasses.replace(settings, query=query))
     with pytest.raises(ValueError, match="^expected a picture, found"):
         encoder.read((folder / "museums.jsonl").read_bytes())
     with pytest.raises(ValueError, match="expected an index of a vector for each"):

@@ -122,10 +122,10 @@ def test_museums_are_removed_and_their_themes(path):
 def test_words_follow_the_museums(path):
     def found(text: str) -> list[str]:
         index = open_index(path)
-        assert index.words is not None
-        for words in (index.words, load_index(index).words):
-            rows = words.find(text, 99)
-            assert rows == index.words.find(text, 99)
+        loaded = load_index(index)
+        assert index.words is not None and loaded.words is not None
+        rows = index.words.find(text, 99)
+        assert loaded.words.find(text, 99) == rows
         return [index.museums.ids[row] for row in rows]
 
     # Every fourth has no description; its id is found all the same.

@@ -4,6 +4,7 @@ The index is a folder with the vectors, ids, themes and descriptions of the muse
 with the text tower of the model, so that searching takes neither store nor checkpoint.
 --append adds the museums of another store, and --remove drops some; what stays is not
 embedded again. An index is only ever of one model and one text encoder.
+--checkpoint=zero-shot takes no training: features are compared as they are.
 
 With --uri the index is copied to Qdrant too, for search --uri: after it was built or
 changed, or as it is where nothing else is asked for. --client writes the small folder

@@ -1,9 +1,10 @@
 r"""Serves an index as a web page and an HTTP API.
 
-The page searches by text, by theme and by likeness, and shows a map of the
-collection; --museums gives it titles, descriptions and pictures. The API is described
-at /openapi.json, figures for Prometheus are at /metrics. SIGTERM and Ctrl-C stop the
-server once it has answered what it was asked.
+The page searches by text, by words, with a picture, by theme and by likeness, shows
+what answers each sentence, and a map of the collection; --museums gives it titles,
+descriptions and pictures. The API is described at /openapi.json, figures for Prometheus
+are at /metrics. SIGTERM and Ctrl-C stop the server once it has answered what it was
+asked.
 
 Whoever reaches the address can search: it is this machine's own unless --host says
 otherwise. Requests have to name localhost, --host or one of --allowed_hosts as their
@@ -15,12 +16,14 @@ With --uri, Qdrant has the museums, to which build_index --uri has copied them.
 """
 
 from pathlib import Path
+from typing import cast
 
 from absl import flags
 
 from hm3_jax.app.serving import ServeSettings, serve
 from hm3_jax.cli import engine_flags, frame, path_flags
 from hm3_jax.learn.devices.compilation_cache import keep_compiled_programs
+from hm3_jax.retrieval.server.collection import Match
 
 _INDEX = path_flags.define_path(
     "index", None, "Index made by build_index.", required=True
@@ -45,6 +48,14 @@ _PRETRAINED = path_flags.define_path(
 )
 _DEVICE = flags.DEFINE_string(
     "device", "auto", "Device of an encoder of PyTorch, such as cpu or cuda:0."
+)
+_MATCH = flags.DEFINE_enum(
+    "match",
+    None,
+    ["pictures", "words", "both"],
+    "What finds museums where a search does not say: their pictures, the words that "
+    "are written about them, or both joined; both if not given, where there are "
+    "descriptions.",
 )
 _ALLOWED_HOSTS = flags.DEFINE_list(
     "allowed_hosts",
@@ -78,6 +89,7 @@ def main() -> None:
             pretrained=_PRETRAINED.value,
             device=_DEVICE.value,
             engine=engine_flags.given_engine(),
+            match=cast("Match | None", _MATCH.value),
             allowed_hosts=_ALLOWED_HOSTS.value,
             root_path=_ROOT_PATH.value,
             forwarded_allow_ips=_FORWARDED_ALLOW_IPS.value,

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from hm3_jax.app.query_encoder import QueryEncoder
+from hm3_jax.app.query_pictures import PictureEncoder
+from hm3_jax.files.errors import naming
 from hm3_jax.retrieval.engine.connection import Engine
 from hm3_jax.retrieval.engine.opening import opened
 from hm3_jax.retrieval.exact import Search
@@ -16,12 +18,19 @@ from hm3_jax.retrieval.families import exact_search
 from hm3_jax.retrieval.held import Holder, row_of
 from hm3_jax.retrieval.index import Index, IndexHead, open_head, open_index
 from hm3_jax.retrieval.museums import KnownMuseums
-from hm3_jax.retrieval.query_text import check_query, check_theme, check_top_k
-from hm3_jax.retrieval.server.collection import Answer, Query
-from hm3_jax.retrieval.server.indexed import EmbedTexts, IndexCollection
+from hm3_jax.retrieval.query_text import (
+    check_match,
+    check_query,
+    check_theme,
+    check_theme_weight,
+    check_top_k,
+)
+from hm3_jax.retrieval.server.collection import Answer, Hit, Query
+from hm3_jax.retrieval.server.indexed import EmbedTexts, IndexCollection, matches_of
 
 # Where the score of a hit came from is shown for so many sentences and rooms.
 _SHOWN = 3
+_NAMES = {"views": "view", "images": "painting", "videos": "video"}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -30,7 +39,7 @@ class SearchSettings:
 
     Attributes:
         index: Folder of the index.
-        query: What to find.
+        query: What to find; its picture is the path of a file.
         engine: Where the index was copied to, to search there; None for the index's
             own files.
         pretrained: Weights of the text encoder, if not where the index's facts say.
@@ -59,12 +68,24 @@ def search(settings: SearchSettings) -> Answer:
     if query.text is not None:
         query = dataclasses.replace(query, text=check_query(query.text))
     with opened_index(settings.index, settings.engine, exact_search) as opened:
+        museums = opened.museums
         if query.theme is not None:
-            check_theme(query.theme, opened.museums.themes)
+            check_theme(query.theme, museums.themes)
         if query.like is not None:
-            row_of(query.like, opened.museums)
-        embed = _embedding_of(opened.head, settings)
-        collection = IndexCollection(opened.museums, embed, opened.search)
+            row_of(query.like, museums)
+        if query.match is not None:
+            check_match(query.match, matches_of(museums))
+        if query.theme_weight is not None:
+            check_theme_weight(query.theme_weight, museums.theme_weight)
+        embed, pictures = _embedding_of(opened.head, settings), None
+        if query.picture is not None:
+            pictures = PictureEncoder.of_index(
+                opened.head, pretrained=settings.pretrained, device=settings.device
+            )
+            with naming(query.picture):
+                content = query.picture.read_bytes()
+            query = dataclasses.replace(query, picture=pictures.read(content))
+        collection = IndexCollection(museums, embed, opened.search, pictures=pictures)
         (answer,) = collection.search([query])
     if isinstance(answer, ValueError):
         raise answer
@@ -124,16 +145,35 @@ def lines_of(answer: Answer) -> list[str]:
         return [*lines, "no museum found"]
     if not answer.exact:
         lines.append("approximate: others may belong to these")
+    if answer.fits is False:
+        lines.append("nothing fits well; these are the nearest")
     for place, hit in enumerate(answer.hits, start=1):
         title = "" if hit.title == hit.id else f"  {hit.title}"
-        lines.append(f"{place:3d}. {hit.score:6.3f}  {hit.id}{title}  ({hit.theme})")
+        found = f"  by {' and '.join(hit.found_by)}" if answer.match == "both" else ""
+        lines.append(
+            f"{place:3d}. {hit.score:6.3f}  {hit.id}{title}  ({hit.theme}){found}"
+        )
+        lines += [f"{'':13}{line}" for line in _why(hit)]
+    return lines
+
+
+def _why(hit: Hit) -> list[str]:
+    """What carried the match of a hit."""
+    lines = [
+        f"[{i}] room {item.room + 1}, {_NAMES[item.kind]} {item.place + 1} "
+        f"{item.cosine:.3f}"
+        for i, item in enumerate(hit.answers, start=1)
+    ]
+    if not lines:
         parts = []
         for name, added in (("sentence", hit.sentences), ("room", hit.rooms)):
             if len(added) > 1:
-                best = sorted(range(len(added)), key=lambda i, a=added: -a[i])[:_SHOWN]
+                best = sorted(range(len(added)), key=lambda i: -added[i])[:_SHOWN]
                 parts += [f"{name} {i + 1} {added[i]:+.3f}" for i in best]
-        if parts:
-            lines.append(f"{'':13}{', '.join(parts)}")
+        lines = [", ".join(parts)] if parts else []
+    if hit.passage:
+        marked = (f"[{p}]" if i % 2 else p for i, p in enumerate(hit.passage))
+        lines.append(f"words: {''.join(marked)}")
     return lines
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hm3_jax.app.query_encoder import QueryEncoder
+from hm3_jax.app.query_pictures import PictureEncoder
 from hm3_jax.app.searching import opened_index
 from hm3_jax.data.museum_jsonl import MuseumFiles, read_museum_files
 from hm3_jax.data.raw_museum import RawMuseum, sentences_of
@@ -17,10 +18,12 @@ from hm3_jax.files.input_kinds import ROOM_KINDS
 from hm3_jax.retrieval.engine.connection import Engine
 from hm3_jax.retrieval.exact import Search
 from hm3_jax.retrieval.held import Holder
+from hm3_jax.retrieval.index import IndexHead
 from hm3_jax.retrieval.loaded import load_index
 from hm3_jax.retrieval.on_device import search_of
-from hm3_jax.retrieval.server.collection import Query
-from hm3_jax.retrieval.server.indexed import IndexCollection
+from hm3_jax.retrieval.query_text import check_match
+from hm3_jax.retrieval.server.collection import Match, Query
+from hm3_jax.retrieval.server.indexed import IndexCollection, matches_of
 from hm3_jax.retrieval.server.pictures import Hung, Pictures
 
 # Sentences that a call of the text tower has in a busy minute: many queries at once,
@@ -43,6 +46,7 @@ class ServeSettings:
         device: PyTorch's name of a device for the text encoder.
         engine: Where the index was copied to, to search there; None for the index's
             own files.
+        match: What finds museums where a search does not say; None for all there is.
         allowed_hosts: Names and addresses that the server answers to beside `host`
             and localhost; "*" stands for all.
         root_path: Path of a proxy that the server is below, such as "/museums".
@@ -58,6 +62,7 @@ class ServeSettings:
     pretrained: str | None = None
     device: str = "auto"
     engine: Engine | None = None
+    match: Match | None = None
     allowed_hosts: Sequence[str] = ()
     root_path: str = ""
     forwarded_allow_ips: Sequence[str] = ()
@@ -104,7 +109,16 @@ def serve(settings: ServeSettings) -> None:
         encoder = QueryEncoder.of_index(
             opened.head, pretrained=settings.pretrained, device=settings.device
         )
-        collection = open_collection(opened.museums, encoder, opened.search, listed)
+        if settings.match is not None:
+            check_match(settings.match, matches_of(opened.museums))
+        collection = open_collection(
+            opened.museums,
+            encoder,
+            opened.search,
+            listed,
+            settings.match,
+            _picture_encoder(opened.head, settings),
+        )
         app = make_app(collection, pictures, hosts=hosts, root_path=settings.root_path)
         print(f"{len(opened.museums)} museums at {address_of(listening)}", flush=True)
         run(app, listening, settings.forwarded_allow_ips)
@@ -115,6 +129,8 @@ def open_collection(
     encoder: QueryEncoder,
     search: Search,
     listed: MuseumFiles | None,
+    match: Match | None = None,
+    pictures: PictureEncoder | None = None,
 ) -> IndexCollection:
     """Makes the collection of an index, ready to answer its first query fast.
 
@@ -123,6 +139,8 @@ def open_collection(
         encoder: The index's own.
         search: Finds them.
         listed: The museum list, for titles and descriptions, or None.
+        match: As for `IndexCollection`.
+        pictures: Likewise.
     """
     embed = functools.partial(encoder.encode, explain=True)
     by_id = {} if listed is None else {m.id: m for m in listed.museums}
@@ -130,12 +148,22 @@ def open_collection(
     def facts(museum: str) -> Mapping[str, Any]:
         return _facts(by_id[museum]) if museum in by_id else {}
 
-    collection = IndexCollection(museums, embed, search, facts)
+    collection = IndexCollection(museums, embed, search, facts, match, pictures)
     encoder.warm_up(_SENTENCES)
     (first,) = museums.some([0])
     collection.search([Query(10, like=first.id)])
     _ = collection.examples  # kept: it takes an engine a while
     return collection
+
+
+def _picture_encoder(head: IndexHead, settings: ServeSettings) -> PictureEncoder | None:
+    """What embeds pictures that are searched with; None where none can be."""
+    try:
+        return PictureEncoder.of_index(
+            head, pretrained=settings.pretrained, device=settings.device
+        )
+    except ValueError:
+        return None
 
 
 def _check_root_path(path: str) -> None:

@@ -10,7 +10,9 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from hm3_jax.objective.late_interaction import QueryVectors
+from hm3_jax.retrieval.fit import Fit
 from hm3_jax.retrieval.museums import Carried, KnownMuseums
+from hm3_jax.retrieval.words import Words
 
 
 @dataclasses.dataclass(frozen=True, eq=False, slots=True)
@@ -50,6 +52,10 @@ class HeldMuseum:
         """See `KnownMuseums.query_like`."""
         return self.among.query_like(self.at)
 
+    def score(self, query: QueryVectors, theme_weight: float | None) -> float:
+        """See `KnownMuseums.score`."""
+        return self.among.score(query, theme_weight, self.at)
+
     def carried(
         self,
         query: QueryVectors,
@@ -74,6 +80,21 @@ class Holder(Protocol):
     @property
     def museums_by_theme(self) -> Sequence[int]:
         """How many museums each theme has."""
+        ...
+
+    @property
+    def theme_weight(self) -> float | None:
+        """See `KnownMuseums.default_theme_weight`."""
+        ...
+
+    @property
+    def words(self) -> Words | None:
+        """Finds museums by words; None where they cannot be found so."""
+        ...
+
+    @property
+    def fit(self) -> Fit | None:
+        """Tells whether museums fit a query; None where that is not known."""
         ...
 
     def __len__(self) -> int:

@@ -19,14 +19,17 @@ from jaxtyping import Float
 from hm3_jax.files.arrays import map_array
 from hm3_jax.files.facts import FileFacts, check_sizes, file_facts
 from hm3_jax.retrieval.families import FAMILIES
+from hm3_jax.retrieval.fit import Fit, fit_of
 from hm3_jax.retrieval.held import HeldMuseum, row_of
 from hm3_jax.retrieval.index_format import (
     MANIFEST,
     MUSEUM_IDS,
+    WORDS,
     Column,
     IndexManifest,
 )
 from hm3_jax.retrieval.museums import KnownMuseums
+from hm3_jax.retrieval.words import Words
 
 # Files up to this size are read and compared with their checksums when an index is
 # opened; larger ones would make that slow.
@@ -44,6 +47,8 @@ class IndexHead:
         path: The index's folder.
         manifest: What it says about itself.
         files: Contents of the small files that the builder added, by name.
+        words: Finds museums by words; None where no museum has a description, or the
+            index is older than this.
     """
 
     path: Path
@@ -64,6 +69,7 @@ class Index(IndexHead):
 
     museums: KnownMuseums
     map: Float[np.ndarray, "museums 2"]
+    words: Words | None = None
 
     def __len__(self) -> int:
         """Number of museums."""
@@ -73,6 +79,16 @@ class Index(IndexHead):
     def themes(self) -> tuple[str, ...]:
         """Theme names, sorted."""
         return self.museums.themes
+
+    @property
+    def fit(self) -> Fit | None:
+        """See `Holder`."""
+        return fit_of(self.manifest.facts)
+
+    @property
+    def theme_weight(self) -> float | None:
+        """See `KnownMuseums.default_theme_weight`."""
+        return self.museums.default_theme_weight
 
     @property
     def museums_by_theme(self) -> list[int]:
@@ -205,11 +221,20 @@ def _open(path: Path, manifest: IndexManifest) -> Index:
             )
             .reading_from(folder),
             files={name: (folder / name).read_bytes() for name in manifest.query_files},
+            words=_words(folder, manifest),
         )
     except KeyError as error:
         raise ValueError(
             f"{path / MANIFEST}: expected an entry for {error}, found none"
         ) from None
+
+
+def _words(folder: Path, manifest: IndexManifest) -> Words | None:
+    if WORDS not in manifest.files:
+        return None
+    words = Words.open(folder / WORDS)
+    # Versions that do not know the file copy it when they change an index.
+    return words if len(words) == manifest.counts["museums"] else None
 
 
 def check_content(file: Path, facts: FileFacts) -> None:

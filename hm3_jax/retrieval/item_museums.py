@@ -152,8 +152,15 @@ class ItemMuseums(KnownMuseums):
         items = self._items(row).astype(np.float64)
         return query.sentences.astype(np.float64) @ items.T
 
-    def score(self, query: QueryVectors, theme_weight: float, row: int) -> float:
-        """Of a query and a museum, in float64; has the bits of `cosines`."""
+    @property
+    def default_theme_weight(self) -> float | None:
+        """See `KnownMuseums`."""
+        return self.theme_weight if self.embedded.themes.shape[1] else None
+
+    def score(self, query: QueryVectors, theme_weight: float | None, row: int) -> float:
+        """See `KnownMuseums`; has the bits of `cosines`."""
+        if theme_weight is None:
+            theme_weight = self.theme_weight
         best = soft_maximum(self.cosines(query, row), self.sharpness)
         one = rows_of(self.embedded, row, row + 1)
         return float((best * query.weights).sum() + extra(query, one, theme_weight)[0])

@@ -35,7 +35,7 @@ _ITEMS = 2048
 _EXTRAS = 2**14
 # Sentences and numbers of one product. Larger ones are split by a BLAS among threads of
 # its own, which get in the way of ours.
-_SENTENCES, _MULTIPLIED = 16, 2**18
+SENTENCES, _MULTIPLIED = 16, 2**18
 # Approximate scores that are held at a time.
 _SCORES = 2**24
 _QUERIES = 64
@@ -64,6 +64,8 @@ class ItemSearch:
         self._offsets = np.asarray(museums.embedded.offsets)
         self._longest = int(np.diff(self._offsets).max())
         self._blocks = museum_blocks(self._offsets, _ITEMS)
+        # How far items are from what is looked at first.
+        self._errors = museums.errors
 
     def search(
         self,
@@ -97,7 +99,7 @@ class ItemSearch:
     ) -> list[Hits]:
         scores = np.empty((len(queries), len(self._museums)), np.float32)
         self._add_extras(queries, weights, scores)
-        self._look(_FirstLook(self._museums, queries), scores)
+        self._look(FirstLook(self._museums, queries), scores)
         allowed = allowed_themes(themes, len(self._museums.themes))
         for i, of_query in enumerate(themes):
             if of_query is not None:
@@ -121,7 +123,7 @@ class ItemSearch:
                 scores[i, first : first + _EXTRAS] = extra(query, some, weight)
 
     def _look(
-        self, look: _FirstLook, scores: Float[np.ndarray, "queries museums"]
+        self, look: FirstLook, scores: Float[np.ndarray, "queries museums"]
     ) -> None:
         """Adds approximate scores of items, in as many threads as there are cores."""
         threads = min(_threads(), len(self._blocks))
@@ -183,7 +185,7 @@ class ItemSearch:
         # The scores themselves are rounded to float32.
         largest = np.abs(scores)
         largest[np.isinf(largest)] = 0
-        return 1.0001 * by_length * self._museums.errors.astype(np.float64) + (
+        return 1.0001 * by_length * self._errors.astype(np.float64) + (
             _ROUNDOFF * (rounded + 2 * largest.astype(np.float64))
         )
 
@@ -193,14 +195,20 @@ def _threads() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
 
 
-class _FirstLook:
-    """Approximate scores of all museums, by one thread or several."""
+class FirstLook:
+    """Approximate scores of all museums, by one thread or several.
+
+    Attributes:
+        groups: Some sentences each, float32, and what their soft maxima, times the
+            sharpness, count in the scores of queries.
+    """
 
     def __init__(
         self,
         museums: ItemMuseums,
         queries: Sequence[QueryVectors],
     ):
+        """Takes queries, checked."""
         self._museums, self._queries = museums, queries
         sentences = np.concatenate([query.sentences for query in queries])
         of_query = np.repeat(
@@ -210,12 +218,11 @@ class _FirstLook:
         weights[of_query, np.arange(len(sentences))] = np.concatenate(
             [query.weights for query in queries]
         )
-        groups = range(0, len(sentences), _SENTENCES)
-        # Groups of sentences, and their weights in the queries' scores.
-        self._groups = [
+        groups = range(0, len(sentences), SENTENCES)
+        self.groups = [
             (
-                sentences[first : first + _SENTENCES].astype(np.float32),
-                weights[:, first : first + _SENTENCES] / museums.sharpness,
+                sentences[first : first + SENTENCES].astype(np.float32),
+                weights[:, first : first + SENTENCES] / museums.sharpness,
             )
             for first in groups
         ]
@@ -232,7 +239,7 @@ class _FirstLook:
             scores: To add to.
         """
         size = self._museums.codes.shape[1]
-        together = min(len(self._groups[0][0]), _SENTENCES)
+        together = min(len(self.groups[0][0]), SENTENCES)
         rows = max(_MULTIPLIED // (together * size), 1)
         rows = min(1 << (rows.bit_length() - 1), 64)
         wide = np.zeros((-(-_ITEMS // rows), rows, size), np.float32)
@@ -262,7 +269,7 @@ class _FirstLook:
     ) -> Float[np.ndarray, "queries museums"]:
         """Weighted soft maxima of a block's museums; `count` of its rows are items."""
         total = np.zeros((len(self._queries), len(starts)))
-        for sentences, weights in self._groups:
+        for sentences, weights in self.groups:
             products = np.matmul(sentences, items.transpose(0, 2, 1))
             by_sentence = np.empty((len(sentences), *scales.shape), np.float32)
             np.multiply(products.transpose(1, 0, 2), scales, out=by_sentence)

@@ -100,7 +100,9 @@ def test_ranks_are_those_of_evaluate(folder, store, index):
     collection = IndexCollection(
         index, QueryEncoder.of_index(index).encode, exact_search(index.museums)
     )
-    answers = collection.search([Query(len(museums), text=text) for text in texts])
+    answers = collection.search(
+        [Query(len(museums), text=text, match="pictures") for text in texts]
+    )
     for museum, rank, answer in zip(museums, ranks, answers, strict=True):
         assert isinstance(answer, Answer)
         assert answer.hits[rank - 1].id == store.ids[museum]
@@ -150,13 +152,28 @@ def test_an_index_is_built_grown_and_searched(folder, store, run_module, tmp_pat
         "  4.",
     ]
     assert "sentence 1 " in lines[3] and "room 1 " in lines[3]
+    assert lines[2].endswith(" by words") or lines[2].endswith(" by pictures and words")
+    assert "words: " in lines[4] and "[" in lines[4]
+    by_pictures = succeed(run_module("hm3_jax.search", *arguments, "--match=pictures"))
+    assert " by " not in by_pictures and "words:" not in by_pictures
+    by_words = run_module("hm3_jax.search", *arguments, "--match=words")
+    assert succeed(by_words).count("words: ") == 4
 
 
 def test_json_has_all_of_it(index, ask):
     theme = index.manifest.themes[0]
     answer = json.loads(
-        succeed(ask(f"--query={QUERY}", "--json", f"--theme={theme}", "--top_k=50"))
+        succeed(
+            ask(
+                f"--query={QUERY}",
+                "--json",
+                f"--theme={theme}",
+                "--top_k=50",
+                "--match=pictures",
+            )
+        )
     )
+    assert answer["match"] == "pictures"
     rows = np.flatnonzero(index.museums.theme_index == 0)
     assert {hit["id"] for hit in answer["hits"]} == {index.museums.ids[i] for i in rows}
     scores = [hit["score"] for hit in answer["hits"]]
@@ -210,13 +227,15 @@ def test_an_engine_gives_the_same_answer(folder, ask, run_module, tmp_path):
         "text_tower.safetensors",
     ]
     for arguments in (
-        [f"--query={QUERY}", "--json", "--theme=portrait"],
+        [f"--query={QUERY}", "--json", "--theme=portrait", "--match=pictures"],
         ["--like=museum00085", "--top_k=3"],
     ):
         wanted = succeed(ask(*arguments))
         assert succeed(ask(*arguments, f"--index={client}", uri)) == wanted
     fail(ask("--like=nobody", f"--index={client}", uri), "the index, found 'nobody'")
     fail(ask("--like=museum00085", f"--index={client}"), "to search them by --uri")
+    words = ask("--query=a king", "--match=words", f"--index={client}", uri)
+    fail(words, "match: expected pictures, found 'words': no words are kept")
 
 
 def test_a_list_gives_titles(folder, store, tmp_path):
@@ -277,7 +296,14 @@ def test_weights_are_for_other_encoders(index):
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        ([], "expected --query, --query_file or --like, found none of them"),
+        (
+            [],
+            "expected --query, --query_file, --picture or --like, found none of them",
+        ),
+        (["--like=b", "--match=words"], "--match is for a text, found --like"),
+        (["--picture=b", "--match=words"], "--match is for a text, found --picture"),
+        (["--picture=bytes"], "expected an index of a vector for each item"),
+        (["--query=a", "--theme_weight=1"], "theme_weight: expected none, as the "),
         (["--query=a", "--like=b"], "found --query and --like"),
         (["--like=a", "--pretrained=b"], "--pretrained is for the encoder of a text"),
         (["--query=a\x07b"], "found the control character U+0007 at place 2"),

@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 from hm3_jax.retrieval.engine.connection import Engine, said_by
 from hm3_jax.retrieval.engine.points import LAYOUT, museums_of
 from hm3_jax.retrieval.engine.publish import collection_name
+from hm3_jax.retrieval.fit import Fit, fit_of
 from hm3_jax.retrieval.held import HeldMuseum
 from hm3_jax.retrieval.index import IndexHead
 from hm3_jax.retrieval.museums import KnownMuseums
@@ -75,6 +76,21 @@ class PublishedMuseums:
     def themes(self) -> tuple[str, ...]:
         """Theme names, sorted."""
         return self.manifest.themes
+
+    @property
+    def theme_weight(self) -> float | None:
+        """See `Holder`."""
+        known = self.manifest.counts.get("log_themes")
+        return self.manifest.facts.model["theme_weight"] if known else None
+
+    @property
+    def fit(self) -> Fit | None:
+        """See `Holder`."""
+        return fit_of(self.manifest.facts)
+
+    @property
+    def words(self) -> None:
+        """They are in the index's own files only."""
 
     @property
     def museums_by_theme(self) -> Sequence[int]:

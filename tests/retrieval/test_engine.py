@@ -204,8 +204,15 @@ def test_a_server_answers_the_same_by_an_engine(index, engine, tmp_path):
     write_head(tmp_path / "client", open_head(index.path))
     encoder = QueryEncoder.of_index(index)
     asked = [
-        ("/api/search", {"query": "A crimson harbour. Two angels.", "top_k": 7}),
-        ("/api/search", {"query": "A golden crown.", "theme": "marine"}),
+        (
+            "/api/search",
+            {
+                "query": "A crimson harbour. Two angels.",
+                "top_k": 7,
+                "match": "pictures",
+            },
+        ),
+        ("/api/search", {"query": "A golden crown.", "match": "pictures"}),
         ("/api/like/museum/8", {"theme": "portrait"}),
         ("/api/museums/museum/8", {}),
         ("/api/map", {}),
@@ -221,6 +228,9 @@ def test_a_server_answers_the_same_by_an_engine(index, engine, tmp_path):
         assert [answer.status_code for answer in got] == [200] * len(asked)
         assert missing.status_code == 404
         answers.append([answer.json() for answer in got])
+    # An engine has no words.
+    assert answers[1][-1].pop("matches") == ["pictures"]
+    answers[0][-1].pop("matches")
     assert answers[0] == answers[1]
     assert len(answers[0][0]["hits"]) == 7
 

@@ -20,12 +20,14 @@ import json
 import os
 import statistics
 import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmarks.in_process import measured
+from benchmarks.items_others import OTHERS
 from benchmarks.search import by_blas, seconds, use_cores
 from hm3_jax.objective.late_interaction import MuseumVectors, QueryVectors, scores_of
 from hm3_jax.retrieval.exact import unit
@@ -127,6 +129,67 @@ def compare(path: Path, rounds: int, cores: int) -> dict[str, Any]:
     }
 
 
+def others(path: Path, museums: int, rounds: int) -> dict[str, Any]:
+    """Times of other searches and of ours over the first museums, in turns.
+
+    Ours is as sharp as it can be, so that its soft maximum is nearly the maximum; what
+    share of the museums found are those of the plain maximum is said of each.
+    """
+    whole = opened(path)
+    offsets = whole.embedded.offsets[: museums + 1]
+    first = [
+        whole.embedded.items[start:end].astype(np.float32)
+        for start, end in zip(offsets[:-1], offsets[1:], strict=True)
+    ]
+    query = make_query(whole.vector_size)
+    sums = np.array([(query.sentences @ x.T).max(axis=1).sum() for x in first])
+    wanted = set(np.argsort(-sums)[:TOP_K].tolist())
+    search = ItemSearch(first_museums(whole, len(first)))
+    ways: dict[str, Callable[[], Sequence[int]]] = {
+        "ours": lambda: search.search([query], TOP_K)[0].rows.tolist()
+    }
+    result: dict[str, Any] = {"museums": len(first)}
+    for name, make in OTHERS.items():
+        try:
+            ways[name] = make(first, query, TOP_K)
+        except ImportError as error:
+            result[name] = f"not installed: {error}"
+    times = [{name: seconds(way) for name, way in ways.items()} for _ in range(rounds)]
+    for name, way in ways.items():
+        taken = [of_round[name] for of_round in times]
+        result[name] = {
+            "milliseconds": 1000 * statistics.median(taken),
+            "ours_over_it": statistics.median(
+                of_round["ours"] / of_round[name] for of_round in times
+            ),
+            "of_the_maximum": len(wanted.intersection(way())) / TOP_K,
+        }
+    return result
+
+
+def first_museums(museums: ItemMuseums, count: int) -> ItemMuseums:
+    """The first of some museums, compared by their items alone."""
+    held, items = museums.embedded, int(museums.embedded.offsets[count])
+    return item_museums(
+        museums.ids[:count],
+        museums.themes,
+        museums.theme_index[:count],
+        MuseumVectors(
+            items=held.items[:items],
+            offsets=held.offsets[: count + 1],
+            rooms=held.rooms[:items],
+            kinds=held.kinds[:items],
+            places=held.places[:items],
+            bias=np.zeros(count, np.float32),
+            vectors=held.vectors[:count],
+            themes=held.themes[:count],
+        ),
+        museums.details,
+        museums.details_offsets[: count + 1],
+        sharpness=80.0,
+    )
+
+
 def alone(path: Path) -> dict[str, float]:
     """Memory of a process that opens the index and searches, beyond what it began with.
 
@@ -162,12 +225,18 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--cores", type=int, default=2)
     parser.add_argument("--index", type=Path, help="keep the index here, or use it")
-    parser.add_argument("--case", choices=["compare", "alone"], help="for own use")
+    parser.add_argument(
+        "--others", type=int, default=2000, help="museums that others search"
+    )
+    cases = ["alone", "compare", "others"]
+    parser.add_argument("--case", choices=cases, help="for own use")
     args = parser.parse_args()
     if args.case == "compare":
         print(json.dumps(compare(args.index, args.rounds, args.cores)))
     elif args.case == "alone":
         print(json.dumps(alone(args.index)))
+    elif args.case == "others":
+        print(json.dumps(others(args.index, args.others, args.rounds)))
     else:
         use_cores(args.cores)
         with tempfile.TemporaryDirectory() as folder:
@@ -176,13 +245,14 @@ def main() -> None:
                 museums = make_museums(args.museums, args.items, args.size)
                 facts = {"sharpness": SHARPNESS, "theme_weight": museums.theme_weight}
                 create_index(path, museums, IndexFacts(facts, {}, {}), {})
-            for case in ("alone", "compare"):
+            for case in cases:
                 found = measured(
                     "benchmarks.items",
                     f"--case={case}",
                     f"--index={path}",
                     f"--rounds={args.rounds}",
                     f"--cores={args.cores}",
+                    f"--others={args.others}",
                 )
                 print(json.dumps({"case": case, **found}))
 

@@ -4,9 +4,11 @@ The index is a folder with the vectors, ids, themes and descriptions of the muse
 with the text tower of the model, so that searching takes neither store nor checkpoint.
 --append adds the museums of another store, and --remove drops some; what stays is not
 embedded again. An index is only ever of one model and one text encoder.
+--checkpoint=zero-shot takes no training: features are compared as they are.
 
-With --uri the index is copied to Milvus too, for search --backend=milvus: after it was
-built or changed, or as it is where nothing else is asked for.
+With --uri the index is copied to Qdrant too, for search --uri: after it was built or
+changed, or as it is where nothing else is asked for. --client writes the small folder
+that a machine needs as --index to search there.
 
   python -m hm3_jax.build_index --checkpoint=runs/STL/NAME/try_1 --features=STORE \
     --output=INDEX
@@ -22,7 +24,7 @@ from absl import flags
 from hm3_jax.app import index_commands
 from hm3_jax.app.index_commands import IndexInputs
 from hm3_jax.app.models import CHECKPOINT_HELP
-from hm3_jax.cli import frame, milvus_flags, path_flags
+from hm3_jax.cli import engine_flags, frame, path_flags
 from hm3_jax.data.open_features import FEATURES_HELP
 from hm3_jax.learn.devices.compilation_cache import keep_compiled_programs
 
@@ -38,18 +40,26 @@ _MUSEUMS = path_flags.define_path(
 _APPEND = flags.DEFINE_bool("append", False, "Add to the index that is there.")
 _REMOVE = flags.DEFINE_list("remove", [], "Ids of museums to drop from the index.")
 _VERIFY = flags.DEFINE_bool("verify", False, "Check every byte of the index.")
-flags.adopt_module_key_flags(milvus_flags)
+_CLIENT = path_flags.define_path(
+    "client",
+    None,
+    "Folder to write with what a machine needs to search by --uri: manifest and text "
+    "tower, no museums.",
+)
+flags.adopt_module_key_flags(engine_flags)
 
 
 def main() -> None:
     """Reads the flags; builds, changes, checks, copies."""
     output, inputs = Path(_OUTPUT.value), _inputs()
-    milvus = milvus_flags.given_milvus()
-    if inputs is None and not (_REMOVE.value or _VERIFY.value or milvus):
+    engine = engine_flags.given_engine()
+    if inputs is None and not (_REMOVE.value or _VERIFY.value or engine):
         raise ValueError(
             "expected --checkpoint and --features to build an index, or --remove, "
             "--verify or --uri for one that is there, found none of them"
         )
+    if _CLIENT.present and engine is None:
+        raise ValueError("--client is for --uri, found none")
     keep_compiled_programs()
     if inputs is not None:
         print(index_commands.build(inputs, output, append=_APPEND.value))
@@ -57,8 +67,10 @@ def main() -> None:
         print(index_commands.remove(output, tuple(_REMOVE.value)))
     if _VERIFY.value:
         print(index_commands.verify(output))
-    if milvus is not None:
-        print(index_commands.copy_to_milvus(output, milvus))
+    if engine is not None:
+        print(index_commands.copy_to_engine(output, engine))
+    if _CLIENT.value is not None:
+        print(index_commands.write_client(output, Path(_CLIENT.value)))
 
 
 def _inputs() -> IndexInputs | None:

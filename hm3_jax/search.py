@@ -1,14 +1,17 @@
 r"""Finds the museums of an index that show what a text describes.
 
-A hit's line has its score (the cosine of the two vectors), its id and its theme; below
-it stand the sentences of the query and the rooms of the museum that carried the match:
-by how much the score would be smaller without them. --json prints all of it for
-programs.
+A hit's line has its score, its id and its theme; below it stands what carried the
+match. In an index of late interaction that is, for each sentence, the view, painting or
+video that answers it, with their cosine; in one of HM3's models (whose score is the
+cosine of two vectors) the sentences and rooms, with how much smaller the score would be
+without them. Where museums have descriptions, they are also found by words; --match
+chooses. If nothing fits well, that is said. --json prints all of it for programs.
 
---like searches with a museum of the index in place of a text.
+--picture searches with a picture, in an index of late interaction whose features are
+CLIP's; --like searches with a museum of the index in place of a text.
 
---backend=milvus lets Milvus, to which build_index --uri has copied the index, find the
-museums; the results are the same.
+--uri searches in Qdrant, to which build_index --uri has copied the index: --index then
+needs no more than what build_index --client has written.
 
   python -m hm3_jax.search --index=INDEX --top_k=5 \
     --query="A baroque museum. In the first room, an angel stands before a harbour."
@@ -17,27 +20,39 @@ museums; the results are the same.
 import dataclasses
 import json
 from pathlib import Path
+from typing import cast
 
 from absl import flags
 
 from hm3_jax.app.searching import SearchSettings, lines_of, search
-from hm3_jax.cli import frame, milvus_flags, path_flags
+from hm3_jax.cli import engine_flags, frame, path_flags
 from hm3_jax.files.text import read_text
 from hm3_jax.learn.devices.compilation_cache import keep_compiled_programs
-from hm3_jax.retrieval.server.collection import Query
+from hm3_jax.retrieval.server.collection import Match, Query
 
 _INDEX = path_flags.define_path(
     "index", None, "Index made by build_index.", required=True
 )
 _QUERY = flags.DEFINE_string("query", None, "What to see, in one or more sentences.")
 _QUERY_FILE = path_flags.define_path("query_file", None, "File with the query.")
+_PICTURE = path_flags.define_path("picture", None, "Picture to find the like of.")
 _LIKE = flags.DEFINE_string("like", None, "Id of a museum to find similar ones of.")
 _TOP_K = flags.DEFINE_integer("top_k", 10, "How many museums to find.")
 _THEME = flags.DEFINE_string("theme", None, "Search in this theme only.")
-_JSON = flags.DEFINE_bool("json", False, "Print JSON.")
-_BACKEND = flags.DEFINE_enum(
-    "backend", "exact", ["exact", "milvus"], "What finds the museums."
+_MATCH = flags.DEFINE_enum(
+    "match",
+    None,
+    ["pictures", "words", "both"],
+    "What finds museums: their pictures, the words that are written about them, or "
+    "both joined; both if not given, where there are descriptions.",
 )
+_THEME_WEIGHT = flags.DEFINE_float(
+    "theme_weight",
+    None,
+    "How much it counts that a museum's theme is like the query's: 0 finds this "
+    "museum, more finds museums like it; what the model says if not given.",
+)
+_JSON = flags.DEFINE_bool("json", False, "Print JSON.")
 _PRETRAINED = path_flags.define_path(
     "pretrained",
     None,
@@ -47,7 +62,7 @@ _PRETRAINED = path_flags.define_path(
 _DEVICE = flags.DEFINE_string(
     "device", "auto", "Device of an encoder of PyTorch, such as cpu or cuda:0."
 )
-flags.adopt_module_key_flags(milvus_flags)
+flags.adopt_module_key_flags(engine_flags)
 
 
 def main() -> None:
@@ -55,7 +70,7 @@ def main() -> None:
     settings = SearchSettings(
         index=Path(_INDEX.value),
         query=_query(),
-        milvus=milvus_flags.given_milvus(_BACKEND.value),
+        engine=engine_flags.given_engine(),
         pretrained=_PRETRAINED.value,
         device=_DEVICE.value,
     )
@@ -68,21 +83,45 @@ def main() -> None:
 
 
 def _query() -> Query:
-    given = [flag for flag in (_QUERY, _QUERY_FILE, _LIKE) if flag.present]
+    ways = (_QUERY, _QUERY_FILE, _PICTURE, _LIKE)
+    given = [flag for flag in ways if flag.present]
     if len(given) != 1:
         found = " and ".join(f"--{flag.name}" for flag in given) or "none of them"
-        raise ValueError(f"expected --query, --query_file or --like, found {found}")
+        raise ValueError(
+            f"expected --query, --query_file, --picture or --like, found {found}"
+        )
+    for flag in (_PICTURE, _LIKE):
+        if flag.present and _MATCH.present:
+            raise ValueError(f"--match is for a text, found --{flag.name}")
     if _LIKE.present:
         for flag in (_PRETRAINED, _DEVICE):
             if flag.present:
                 raise ValueError(
                     f"--{flag.name} is for the encoder of a text, found --like"
                 )
-        return Query(_TOP_K.value, like=_LIKE.value, theme=_THEME.value)
+        return Query(
+            _TOP_K.value,
+            like=_LIKE.value,
+            theme=_THEME.value,
+            theme_weight=_THEME_WEIGHT.value,
+        )
+    if _PICTURE.value is not None:
+        return Query(
+            _TOP_K.value,
+            picture=Path(_PICTURE.value),
+            theme=_THEME.value,
+            theme_weight=_THEME_WEIGHT.value,
+        )
     text = _QUERY.value
     if _QUERY_FILE.value is not None:
         text = read_text(Path(_QUERY_FILE.value))
-    return Query(_TOP_K.value, text=text, theme=_THEME.value)
+    return Query(
+        _TOP_K.value,
+        text=text,
+        theme=_THEME.value,
+        match=cast("Match | None", _MATCH.value),
+        theme_weight=_THEME_WEIGHT.value,
+    )
 
 
 if __name__ == "__main__":

@@ -1,24 +1,29 @@
 r"""Serves an index as a web page and an HTTP API.
 
-The page searches by text, by theme and by likeness, and shows a map of the
-collection; --museums gives it titles, descriptions and pictures. The API is described
-at /openapi.json, figures for Prometheus are at /metrics. SIGTERM and Ctrl-C stop the
-server once it has answered what it was asked.
+The page searches by text, by words, with a picture, by theme and by likeness, shows
+what answers each sentence, and a map of the collection; --museums gives it titles,
+descriptions and pictures. The API is described at /openapi.json, figures for Prometheus
+are at /metrics. SIGTERM and Ctrl-C stop the server once it has answered what it was
+asked.
 
 Whoever reaches the address can search: it is this machine's own unless --host says
 otherwise. Requests have to name localhost, --host or one of --allowed_hosts as their
 host, so that pages of other sites cannot read what the server says.
 
+With --uri, Qdrant has the museums, to which build_index --uri has copied them.
+
   python -m hm3_jax.serve --index=INDEX --port=8080 --museums=museums.jsonl
 """
 
 from pathlib import Path
+from typing import cast
 
 from absl import flags
 
 from hm3_jax.app.serving import ServeSettings, serve
-from hm3_jax.cli import frame, milvus_flags, path_flags
+from hm3_jax.cli import engine_flags, frame, path_flags
 from hm3_jax.learn.devices.compilation_cache import keep_compiled_programs
+from hm3_jax.retrieval.server.collection import Match
 
 _INDEX = path_flags.define_path(
     "index", None, "Index made by build_index.", required=True
@@ -44,11 +49,13 @@ _PRETRAINED = path_flags.define_path(
 _DEVICE = flags.DEFINE_string(
     "device", "auto", "Device of an encoder of PyTorch, such as cpu or cuda:0."
 )
-_BACKEND = flags.DEFINE_enum(
-    "backend",
-    "exact",
-    ["exact", "milvus"],
-    "What finds the museums; build_index --uri copies an index to Milvus.",
+_MATCH = flags.DEFINE_enum(
+    "match",
+    None,
+    ["pictures", "words", "both"],
+    "What finds museums where a search does not say: their pictures, the words that "
+    "are written about them, or both joined; both if not given, where there are "
+    "descriptions.",
 )
 _ALLOWED_HOSTS = flags.DEFINE_list(
     "allowed_hosts",
@@ -64,7 +71,7 @@ _FORWARDED_ALLOW_IPS = flags.DEFINE_list(
     [],
     "Addresses of proxies whose X-Forwarded-For and X-Forwarded-Proto are believed.",
 )
-flags.adopt_module_key_flags(milvus_flags)
+flags.adopt_module_key_flags(engine_flags)
 
 
 def main() -> None:
@@ -81,7 +88,8 @@ def main() -> None:
             input_root=_path(_INPUT_ROOT),
             pretrained=_PRETRAINED.value,
             device=_DEVICE.value,
-            milvus=milvus_flags.given_milvus(_BACKEND.value),
+            engine=engine_flags.given_engine(),
+            match=cast("Match | None", _MATCH.value),
             allowed_hosts=_ALLOWED_HOSTS.value,
             root_path=_ROOT_PATH.value,
             forwarded_allow_ips=_FORWARDED_ALLOW_IPS.value,

@@ -11,7 +11,7 @@ HOW = (
     (r"\.\./shared", "put the material's folder beside the repository, as ../shared"),
     (r"Chromium", "apt-get install chromium, or its program in CHROMIUM"),
     (r"LaTeX", "apt-get install texlive-latex-base"),
-    (r"milvus", "bash launch/setup.sh full"),
+    (r"qdrant", "bash launch/setup.sh full"),
     (r"faiss", "bash launch/setup.sh core test"),
     (r"matplotlib|sklearn", "bash launch/setup.sh core analysis test"),
     (r"nbconvert|nbformat|zensical|nbclient|kernel", "bash launch/setup.sh full"),

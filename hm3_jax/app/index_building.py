@@ -25,11 +25,16 @@ from hm3_jax.learn.evaluation.text_tower import InteractionTower
 from hm3_jax.learn.model import Model
 from hm3_jax.learn.saved.checkpoint import Checkpoint
 from hm3_jax.nn.strategy_json import to_json
+from hm3_jax.objective.late_interaction import QueryVectors
 from hm3_jax.retrieval.exact import unit
+from hm3_jax.retrieval.families import exact_search
+from hm3_jax.retrieval.fit import LENGTHS, calibrated
 from hm3_jax.retrieval.index_format import IndexFacts
 from hm3_jax.retrieval.item_museums import concatenated, item_museums
 from hm3_jax.retrieval.museums import KnownMuseums, Museums, pack_details
 
+# Parts of descriptions of each length that tell what fits.
+_PARTS = 200
 # Museums that are embedded at a time, with and without each of their rooms.
 _MUSEUMS = 16384
 
@@ -132,6 +137,9 @@ def _by_items(
         theme_weight=tower.theme_weight,
         **known,
     )
+    fit = calibrated(
+        museums, exact_search(museums), _parts_of_descriptions(tower, store, chosen)
+    )
     # Pictures are asked with, too.
     encoder = {**encoder_facts(store), "pictures": store.feature_facts()["views"]}
     facts = _facts(
@@ -141,11 +149,34 @@ def _by_items(
         sharpness=tower.sharpness,
         theme_weight=tower.theme_weight,
     )
+    if fit is not None:
+        origin = {**facts.origin, "fit": fit.to_json()}
+        facts = dataclasses.replace(facts, origin=origin)
     params = {
         name: np.asarray(array)
         for name, array in flatten_dict(dict(model.params), sep=".").items()
     }
     return Embedded(museums, facts, {WHOLE_MODEL: save(params)})
+
+
+def _parts_of_descriptions(
+    tower: InteractionTower, store: FeatureStore, chosen: Int[np.ndarray, " museums"]
+) -> dict[int, list[tuple[int, QueryVectors]]]:
+    """Parts of descriptions as `calibrated` takes them, drawn from those there are."""
+    rng = np.random.default_rng(0)
+    offsets = np.asarray(store.sentences.offsets)
+    counts = np.diff(offsets)[chosen]
+    parts: dict[int, list[tuple[int, QueryVectors]]] = {}
+    for length in LENGTHS:
+        able = np.flatnonzero(counts >= length)
+        rows = rng.choice(able, _PARTS if len(able) else 0)
+        firsts = offsets[chosen[rows]] + rng.integers(counts[rows] - length + 1)
+        features = [
+            np.asarray(store.sentences.values[first : first + length], np.float32)
+            for first in firsts
+        ]
+        parts[length] = list(zip(rows.tolist(), tower(features), strict=True))
+    return parts
 
 
 def _batches(

@@ -13,9 +13,15 @@ from hm3_jax.data.open_features import open_features
 from hm3_jax.data.progress_lines import ProgressLines
 from hm3_jax.data.store import FeatureStore
 from hm3_jax.learn.saved.checkpoint import Checkpoint
-from hm3_jax.retrieval.index import Index, open_index, verify_index
-from hm3_jax.retrieval.index_writer import append_museums, create_index, remove_museums
-from hm3_jax.retrieval.milvus import Milvus, publish
+from hm3_jax.retrieval.engine.connection import Engine
+from hm3_jax.retrieval.engine.publish import publish
+from hm3_jax.retrieval.index import Index, open_head, open_index, verify_index
+from hm3_jax.retrieval.index_writer import (
+    append_museums,
+    create_index,
+    remove_museums,
+    write_head,
+)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -90,17 +96,23 @@ def verify(output: Path) -> str:
     return f"{output}: all {len(index.museums)} museums are as they were written"
 
 
-def copy_to_milvus(output: Path, milvus: Milvus) -> str:
-    """Copies an index to Milvus; raises as `publish`."""
+def copy_to_engine(output: Path, engine: Engine) -> str:
+    """Copies an index to Qdrant; raises as `publish`."""
     index = open_index(output)
-    name = publish(
-        index,
-        milvus.uri,
-        collection=milvus.collection,
-        token=milvus.token,
-        progress=ProgressLines("copying to Milvus"),
-    )
-    return f"{milvus.uri}: collection {name} has {len(index.museums)} museums"
+    name = publish(index, engine, ProgressLines("copying to Qdrant"))
+    return f"{engine.uri}: collection {name} has {len(index)} museums"
+
+
+def write_client(output: Path, client: Path) -> str:
+    """Writes what a machine needs of an index to search it by an engine.
+
+    Raises:
+        FileExistsError: If `client` is another folder.
+        FileNotFoundError: If there is no index.
+        ValueError: If it is damaged.
+    """
+    write_head(client, open_head(output))
+    return f"{client}: what a machine needs that searches {output} by --uri"
 
 
 def _embed(inputs: IndexInputs, there: Index | None) -> Embedded:

@@ -20,8 +20,8 @@ ZERO_SHOT = "zero-shot"
 """Names the model that needs no training, wherever a checkpoint is named."""
 
 CHECKPOINT_HELP = (
-    "A try_K folder, one that convert made with --to=orbax or --to=shared, or "
-    "hub:USER/NAME[@REVISION]."
+    "A try_K folder, one that convert made with --to=orbax or --to=shared, "
+    f"hub:USER/NAME[@REVISION], or {ZERO_SHOT}, which needs no training."
 )
 """What a flag that takes a checkpoint says of it."""
 

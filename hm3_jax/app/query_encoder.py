@@ -20,7 +20,7 @@ from hm3_jax.nn.strategy import hm3_strategy
 from hm3_jax.nn.strategy_json import parse_strategy
 from hm3_jax.objective.late_interaction import QueryVectors
 from hm3_jax.retrieval.exact import unit
-from hm3_jax.retrieval.index import Index
+from hm3_jax.retrieval.index import IndexHead
 from hm3_jax.retrieval.index_format import MANY_VECTORS
 from hm3_jax.retrieval.museums import whole_query
 from hm3_jax.retrieval.query_text import check_sentences, cut_at_marks
@@ -69,7 +69,7 @@ class QueryEncoder:
 
     @classmethod
     def of_index(
-        cls, index: Index, *, pretrained: str | None = None, device: str = "auto"
+        cls, index: IndexHead, *, pretrained: str | None = None, device: str = "auto"
     ) -> QueryEncoder:
         """The encoder that fits an index.
 
@@ -142,7 +142,7 @@ class QueryEncoder:
         return sentences, features.astype(self._dtype).astype(np.float32)
 
 
-def tower_of(index: Index) -> QueryTower | InteractionTower:
+def tower_of(index: IndexHead) -> QueryTower | InteractionTower:
     """What makes vectors of the features of a query, as an index has it.
 
     Raises:
@@ -155,7 +155,7 @@ def tower_of(index: Index) -> QueryTower | InteractionTower:
     return QueryTower(config.text, load(index.files[TEXT_TOWER]))
 
 
-def model_of(index: Index) -> Model:
+def model_of(index: IndexHead) -> Model:
     """The model of an index of museums of many vectors, whole.
 
     Raises:

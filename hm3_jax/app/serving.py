@@ -10,17 +10,20 @@ from pathlib import Path
 from typing import Any
 
 from hm3_jax.app.query_encoder import QueryEncoder
-from hm3_jax.app.searching import searching
+from hm3_jax.app.query_pictures import PictureEncoder
+from hm3_jax.app.searching import opened_index
 from hm3_jax.data.museum_jsonl import MuseumFiles, read_museum_files
 from hm3_jax.data.raw_museum import RawMuseum, sentences_of
 from hm3_jax.files.input_kinds import ROOM_KINDS
+from hm3_jax.retrieval.engine.connection import Engine
 from hm3_jax.retrieval.exact import Search
-from hm3_jax.retrieval.index import Index, open_index
+from hm3_jax.retrieval.held import Holder
+from hm3_jax.retrieval.index import IndexHead
 from hm3_jax.retrieval.loaded import load_index
-from hm3_jax.retrieval.milvus import Milvus
 from hm3_jax.retrieval.on_device import search_of
-from hm3_jax.retrieval.server.collection import Query
-from hm3_jax.retrieval.server.indexed import IndexCollection
+from hm3_jax.retrieval.query_text import check_match
+from hm3_jax.retrieval.server.collection import Match, Query
+from hm3_jax.retrieval.server.indexed import IndexCollection, matches_of
 from hm3_jax.retrieval.server.pictures import Hung, Pictures
 
 # Sentences that a call of the text tower has in a busy minute: many queries at once,
@@ -41,8 +44,9 @@ class ServeSettings:
         input_root: Folder of the list's pictures; None for the list's own.
         pretrained: Weights of the text encoder, if not where the index's facts say.
         device: PyTorch's name of a device for the text encoder.
-        milvus: Where the index was copied to, to search there; None for the index's
+        engine: Where the index was copied to, to search there; None for the index's
             own files.
+        match: What finds museums where a search does not say; None for all there is.
         allowed_hosts: Names and addresses that the server answers to beside `host`
             and localhost; "*" stands for all.
         root_path: Path of a proxy that the server is below, such as "/museums".
@@ -57,7 +61,8 @@ class ServeSettings:
     input_root: Path | None = None
     pretrained: str | None = None
     device: str = "auto"
-    milvus: Milvus | None = None
+    engine: Engine | None = None
+    match: Match | None = None
     allowed_hosts: Sequence[str] = ()
     root_path: str = ""
     forwarded_allow_ips: Sequence[str] = ()
@@ -70,7 +75,7 @@ def serve(settings: ServeSettings) -> None:
         FileNotFoundError: If the index or the museum list is missing.
         ValueError: If one of them is damaged, they do not fit each other, or the
             address cannot be listened on.
-        ConnectionError: If Milvus cannot be reached or refuses.
+        ConnectionError: If the engine cannot be reached or refuses.
         ModuleNotFoundError: If what serving takes is not installed.
     """
     try:
@@ -90,35 +95,52 @@ def serve(settings: ServeSettings) -> None:
     hosts = Hosts.of(settings.host, settings.allowed_hosts)
     check_proxies(settings.forwarded_allow_ips)
     _check_root_path(settings.root_path)
-    index = load_index(open_index(settings.index))
-    listed = pictures = None
-    if settings.museums is not None:
-        listed = read_museum_files(settings.museums, root=settings.input_root)
-        pictures = listed_pictures(index, listed)
-    # Before the models are loaded, which takes seconds: the address may be a wrong one.
+    # The address before the models, which take seconds: it may be a wrong one.
     with (
+        opened_index(
+            settings.index, settings.engine, search_of, load=load_index
+        ) as opened,
         listen(settings.host, settings.port) as listening,
-        searching(index, settings.milvus, search_of) as search,
     ):
+        listed = pictures = None
+        if settings.museums is not None:
+            listed = read_museum_files(settings.museums, root=settings.input_root)
+            pictures = listed_pictures(opened.museums, listed, settings.index)
         encoder = QueryEncoder.of_index(
-            index, pretrained=settings.pretrained, device=settings.device
+            opened.head, pretrained=settings.pretrained, device=settings.device
         )
-        collection = open_collection(index, encoder, search, listed)
+        if settings.match is not None:
+            check_match(settings.match, matches_of(opened.museums))
+        collection = open_collection(
+            opened.museums,
+            encoder,
+            opened.search,
+            listed,
+            settings.match,
+            _picture_encoder(opened.head, settings),
+        )
         app = make_app(collection, pictures, hosts=hosts, root_path=settings.root_path)
-        print(f"{len(index.museums)} museums at {address_of(listening)}", flush=True)
+        print(f"{len(opened.museums)} museums at {address_of(listening)}", flush=True)
         run(app, listening, settings.forwarded_allow_ips)
 
 
 def open_collection(
-    index: Index, encoder: QueryEncoder, search: Search, listed: MuseumFiles | None
+    museums: Holder,
+    encoder: QueryEncoder,
+    search: Search,
+    listed: MuseumFiles | None,
+    match: Match | None = None,
+    pictures: PictureEncoder | None = None,
 ) -> IndexCollection:
     """Makes the collection of an index, ready to answer its first query fast.
 
     Args:
-        index: The museums.
+        museums: Those of the index.
         encoder: The index's own.
-        search: Finds museums of the index.
+        search: Finds them.
         listed: The museum list, for titles and descriptions, or None.
+        match: As for `IndexCollection`.
+        pictures: Likewise.
     """
     embed = functools.partial(encoder.encode, explain=True)
     by_id = {} if listed is None else {m.id: m for m in listed.museums}
@@ -126,10 +148,22 @@ def open_collection(
     def facts(museum: str) -> Mapping[str, Any]:
         return _facts(by_id[museum]) if museum in by_id else {}
 
-    collection = IndexCollection(index, embed, search, facts)
+    collection = IndexCollection(museums, embed, search, facts, match, pictures)
     encoder.warm_up(_SENTENCES)
-    collection.search([Query(10, like=index.museums.ids[0])])
+    (first,) = museums.some([0])
+    collection.search([Query(10, like=first.id)])
+    _ = collection.examples  # kept: it takes an engine a while
     return collection
+
+
+def _picture_encoder(head: IndexHead, settings: ServeSettings) -> PictureEncoder | None:
+    """What embeds pictures that are searched with; None where none can be."""
+    try:
+        return PictureEncoder.of_index(
+            head, pretrained=settings.pretrained, device=settings.device
+        )
+    except ValueError:
+        return None
 
 
 def _check_root_path(path: str) -> None:
@@ -139,16 +173,21 @@ def _check_root_path(path: str) -> None:
         )
 
 
-def listed_pictures(index: Index, listed: MuseumFiles) -> Pictures:
+def listed_pictures(museums: Holder, listed: MuseumFiles, where: Path) -> Pictures:
     """The pictures of a museum list.
+
+    Args:
+        museums: Those of an index.
+        listed: The list.
+        where: What messages call the index.
 
     Raises:
         ValueError: If the list has no museum of the index.
     """
     rooms = {museum.id: _pictures(museum, listed) for museum in listed.museums}
-    if not any(museum in rooms for museum in index.museums.ids):
+    if not museums.rows(list(rooms)):
         raise ValueError(
-            f"{listed.source}: expected museums of the index {index.path}, found none "
+            f"{listed.source}: expected museums of the index {where}, found none "
             "of them"
         )
     return Pictures(

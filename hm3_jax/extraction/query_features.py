@@ -1,15 +1,25 @@
-"""Features of texts that are typed in, made as those of a store's descriptions were."""
+"""Features of what is searched for, made as a store's were: texts, and pictures."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import functools
+import json
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
-from hm3_jax.extraction.clip_model import text_model_for
+from hm3_jax.extraction.clip_model import ClipModel, text_model_for
+from hm3_jax.extraction.errors import require_packages
 from hm3_jax.extraction.texts import TextSplit
+from hm3_jax.extraction.workers import Decoder, decoded, jobs_of
+
+# A picture that is searched with: its file's name while it is read, pixels that are
+# decoded at most, and how long that may take.
+_NAME, _MOST_PIXELS, _SECONDS = "picture", 50_000_000, 10.0
 
 Describe = Callable[[str], tuple[list[str], Float[np.ndarray, "pieces d"]]]
 """Cuts a text into pieces; the pieces and their features, float32."""
@@ -41,7 +51,7 @@ def describer_for(
         details.get("text_stride"),
         language,
     )
-    clip = text_model_for(facts, pretrained=pretrained, device=device)
+    clip = _clip(facts, pretrained, device)
 
     def describe(text: str) -> tuple[list[str], Float[np.ndarray, "pieces d"]]:
         pieces = split.pieces(text, clip.tokenize)
@@ -49,3 +59,79 @@ def describer_for(
         return [piece.text for piece in pieces], clip.encode_tokens(tokens)
 
     return describe
+
+
+class PictureFeatures:
+    """Makes features of pictures that are searched with, like those of a store."""
+
+    def __init__(
+        self,
+        facts: Mapping[str, Any],
+        *,
+        pretrained: str | None = None,
+        device: str = "auto",
+    ):
+        """Loads the model, unless `describer_for` just has.
+
+        Args:
+            facts: Of the store's views: the fields of a `FeatureFacts`.
+            pretrained: Where the weights are, as for `text_model_for`.
+            device: As in `load_clip`.
+
+        Raises:
+            ValueError: As `text_model_for`.
+            FileNotFoundError: As `text_model_for`.
+            ModuleNotFoundError: If PyTorch, open_clip or Pillow is not installed.
+        """
+        require_packages("PIL")
+        self._clip = _clip(facts, pretrained, device)
+
+    def read(self, content: bytes) -> Float[np.ndarray, "3 h w"]:
+        """Decodes the content of a picture file, in any thread.
+
+        In a process of its own: what was sent may crash a decoder, or keep it busy.
+
+        Raises:
+            ValueError: If it is no picture, a very large one, or takes too long.
+            OSError: If the file system failed.
+        """
+        with tempfile.TemporaryDirectory(prefix="picture_") as folder:
+            (Path(folder) / _NAME).write_bytes(content)
+            decoder = Decoder(
+                Path(folder),
+                self._clip.picture_transform,
+                frames_per_second=1,
+                max_frames=1,
+                max_pixels=_MOST_PIXELS,
+                seconds_per_file=_SECONDS,
+            )
+            with decoded(jobs_of("pictures", [0], [_NAME]), decoder, 1) as results:
+                (found,) = results
+        if found.values is None:
+            # A flag of the extraction, which is not to be had here.
+            reason = found.failures[0].removesuffix(" (--max_pixels allows more)")
+            raise ValueError(reason)
+        return found.values[0]
+
+    def encode(
+        self, pictures: Sequence[Float[np.ndarray, "3 h w"]]
+    ) -> Float[np.ndarray, "pictures d"]:
+        """Features of what `read` has returned, float32."""
+        return self._clip.encode_pictures(np.stack(pictures))
+
+
+def _clip(facts: Mapping[str, Any], pretrained: str | None, device: str) -> ClipModel:
+    """The model of some features; the one loaded last is kept."""
+    details = facts.get("details") or {}
+    # Of sentences and pictures the same.
+    names = ("weights_sha256", "activation")
+    known = {
+        **{name: facts.get(name) for name in ("model", "weights", "feature_size")},
+        "details": {name: details[name] for name in names if name in details},
+    }
+    return _loaded(json.dumps(known, sort_keys=True), pretrained, device)
+
+
+@functools.lru_cache(maxsize=1)
+def _loaded(facts: str, pretrained: str | None, device: str) -> ClipModel:
+    return text_model_for(json.loads(facts), pretrained=pretrained, device=device)

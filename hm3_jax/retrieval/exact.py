@@ -38,10 +38,12 @@ class Hits(NamedTuple):
         scores: Cosine with the query, or what late interaction has in its place;
             float64.
         rows: Of the museums, int64; among equal scores the smaller comes first.
+        exact: Whether no other museum can belong to them.
     """
 
     scores: Float[np.ndarray, " hits"]
     rows: Int[np.ndarray, " hits"]
+    exact: bool = True
 
 
 class Search(Protocol):

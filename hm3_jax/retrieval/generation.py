@@ -14,12 +14,14 @@ from hm3_jax.files.facts import file_facts
 from hm3_jax.files.lines import write_lines
 from hm3_jax.retrieval.index_format import (
     MUSEUM_IDS,
+    WORDS,
     Column,
     IndexFacts,
     IndexManifest,
 )
 from hm3_jax.retrieval.museums import KnownMuseums
 from hm3_jax.retrieval.projection import project
+from hm3_jax.retrieval.words import Told, write_words
 
 # Museums that are copied at a time.
 _CHUNK = 8192
@@ -86,6 +88,7 @@ def write_generation(
     with RowFile(folder / "map.npy", "<f4", (2,)) as out:
         out.append(project(whole.overview(), whole.theme_index))
     write_lines(folder / MUSEUM_IDS, ids)
+    write_words(folder / WORDS, _told(parts))
     for file, content in files.items():
         with naming(folder / file):
             (folder / file).write_bytes(content)
@@ -98,6 +101,12 @@ def write_generation(
         files={file.name: file_facts(file) for file in sorted(folder.iterdir())},
         format_version=first.layout.version,
     )
+
+
+def _told(parts: Parts) -> Iterator[Told]:
+    for museums, rows in parts:
+        for row in rows:
+            yield Told.of(museums.ids[int(row)], museums.detail(int(row)))
 
 
 def _chunks(

@@ -36,6 +36,8 @@ or, for museums of many (format version 2),
 | `log_themes.npy` | (museums, t) float32, log probability of each theme that the |
 | | model knows; t may be 0 |
 
+with `words.sqlite` (`retrieval.words`) where museums have descriptions,
+
 and whatever else the builder gave it, such as the text tower.
 """
 
@@ -52,6 +54,7 @@ from hm3_jax.files.json_files import json_text, parse_json
 
 MANIFEST = "manifest.json"
 MUSEUM_IDS = "museum_ids.txt"
+WORDS = "words.sqlite"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -191,6 +194,13 @@ class IndexManifest:
     def layout(self) -> Layout:
         """What the index holds."""
         return LAYOUTS[self.format_version]
+
+    @property
+    def query_files(self) -> list[str]:
+        """Names of the files that the builder added, for embedding queries."""
+        columns = (f"{column.name}.npy" for column in self.layout.columns)
+        known = {MUSEUM_IDS, WORDS, *columns}
+        return [name for name in self.files if name not in known]
 
     @property
     def checksum(self) -> str:

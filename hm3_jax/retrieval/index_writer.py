@@ -15,13 +15,20 @@ from pathlib import Path
 import numpy as np
 
 from hm3_jax.files.differences import differences
-from hm3_jax.files.durable import whole_or_absent, write_whole
+from hm3_jax.files.durable import whole_or_absent, whole_or_as_before, write_whole
 from hm3_jax.files.lines import write_text
 from hm3_jax.files.locks import locked
 from hm3_jax.retrieval.generation import Parts, write_generation
-from hm3_jax.retrieval.index import Index, open_index, verify_index
+from hm3_jax.retrieval.index import (
+    Index,
+    IndexHead,
+    open_index,
+    read_manifest,
+    verify_index,
+)
 from hm3_jax.retrieval.index_format import (
     MANIFEST,
+    MUSEUM_IDS,
     IndexFacts,
     IndexManifest,
 )
@@ -56,6 +63,34 @@ def create_index(
         manifest = write_generation(folder / name, name, parts, facts, files)
         write_text(folder / MANIFEST, manifest.to_json())
     return manifest
+
+
+def write_head(path: Path, head: IndexHead) -> None:
+    """Writes what a machine needs of an index that an engine searches.
+
+    Args:
+        path: Folder to make; one that this has made before is replaced.
+        head: Of the index.
+
+    Raises:
+        FileExistsError: If something else is there.
+    """
+    if path.exists() and not _is_head(path):
+        raise FileExistsError(
+            f"{path}: expected no such folder, or one made by --client, found another"
+        )
+    with whole_or_as_before(path) as folder:
+        generation = folder / head.manifest.generation
+        generation.mkdir()
+        for name, content in head.files.items():
+            (generation / name).write_bytes(content)
+        write_text(folder / MANIFEST, head.manifest.to_json())
+
+
+def _is_head(path: Path) -> bool:
+    if not (path / MANIFEST).is_file():
+        return False
+    return not (path / read_manifest(path).generation / MUSEUM_IDS).exists()
 
 
 def append_museums(

@@ -15,6 +15,7 @@ from hm3_jax.files.input_kinds import ROOM_KINDS
 from hm3_jax.objective.late_interaction import (
     MuseumVectors,
     QueryVectors,
+    extra,
     soft_maximum,
 )
 from hm3_jax.retrieval.index_format import MANY_VECTORS
@@ -151,6 +152,19 @@ class ItemMuseums(KnownMuseums):
         items = self._items(row).astype(np.float64)
         return query.sentences.astype(np.float64) @ items.T
 
+    @property
+    def default_theme_weight(self) -> float | None:
+        """See `KnownMuseums`."""
+        return self.theme_weight if self.embedded.themes.shape[1] else None
+
+    def score(self, query: QueryVectors, theme_weight: float | None, row: int) -> float:
+        """See `KnownMuseums`; has the bits of `cosines`."""
+        if theme_weight is None:
+            theme_weight = self.theme_weight
+        best = soft_maximum(self.cosines(query, row), self.sharpness)
+        one = rows_of(self.embedded, row, row + 1)
+        return float((best * query.weights).sum() + extra(query, one, theme_weight)[0])
+
     def carried(
         self,
         query: QueryVectors,
@@ -260,6 +274,39 @@ def item_museums(
         errors=errors,
         sharpness=sharpness,
         theme_weight=theme_weight,
+    )
+
+
+def check_query(query: QueryVectors, museums: MuseumVectors) -> None:
+    """Checks that a query can be compared with museums.
+
+    Raises:
+        ValueError: As `hm3_jax.retrieval.exact.Search`.
+    """
+    for what, found, expected in (
+        ("sentences", query.sentences, museums.items),
+        ("a vector", query.vector, museums.vectors),
+        ("log probabilities of themes", query.themes, museums.themes),
+    ):
+        if found.shape[-1] != expected.shape[1]:
+            raise ValueError(
+                f"expected {what} of {expected.shape[1]} numbers, found "
+                f"{found.shape[-1]}"
+            )
+    if not len(query.sentences):
+        raise ValueError("expected a query of some sentences, found none")
+    for numbers in (query.sentences, query.weights, query.vector):
+        if not np.isfinite(numbers).all():
+            raise ValueError("expected finite queries, found one with NaN or infinity")
+
+
+def rows_of(museums: MuseumVectors, first: int, last: int) -> MuseumVectors:
+    """What `extra` reads of some museums: all but the items."""
+    return dataclasses.replace(
+        museums,
+        bias=museums.bias[first:last],
+        vectors=museums.vectors[first:last],
+        themes=museums.themes[first:last],
     )
 
 

@@ -10,7 +10,6 @@ and depends neither on the size of blocks and batches nor on the number of threa
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,13 +18,16 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from hm3_jax.objective.late_interaction import (
-    MuseumVectors,
     QueryVectors,
     extra,
-    soft_maximum,
 )
 from hm3_jax.retrieval.exact import Hits, allowed_themes, check_top_k
-from hm3_jax.retrieval.item_museums import ItemMuseums, museum_blocks
+from hm3_jax.retrieval.item_museums import (
+    ItemMuseums,
+    check_query,
+    museum_blocks,
+    rows_of,
+)
 
 # Items of a block: their float32 numbers fit a core's cache.
 _ITEMS = 2048
@@ -33,7 +35,7 @@ _ITEMS = 2048
 _EXTRAS = 2**14
 # Sentences and numbers of one product. Larger ones are split by a BLAS among threads of
 # its own, which get in the way of ours.
-_SENTENCES, _MULTIPLIED = 16, 2**18
+SENTENCES, _MULTIPLIED = 16, 2**18
 # Approximate scores that are held at a time.
 _SCORES = 2**24
 _QUERIES = 64
@@ -62,6 +64,8 @@ class ItemSearch:
         self._offsets = np.asarray(museums.embedded.offsets)
         self._longest = int(np.diff(self._offsets).max())
         self._blocks = museum_blocks(self._offsets, _ITEMS)
+        # How far items are from what is looked at first.
+        self._errors = museums.errors
 
     def search(
         self,
@@ -73,7 +77,7 @@ class ItemSearch:
         """See `hm3_jax.retrieval.exact.Search`."""
         check_top_k(top_k)
         for query in queries:
-            self._check(query)
+            check_query(query, self._museums.embedded)
         count = min(max(_SCORES // len(self._museums), 1), _QUERIES)
         themes = [None] * len(queries) if themes is None else themes
         weights = [
@@ -86,26 +90,6 @@ class ItemSearch:
             hits += self._search(queries[part], top_k, themes[part], weights[part])
         return hits
 
-    def _check(self, query: QueryVectors) -> None:
-        vectors = self._museums.embedded
-        for what, found, expected in (
-            ("sentences", query.sentences, vectors.items),
-            ("a vector", query.vector, vectors.vectors),
-            ("log probabilities of themes", query.themes, vectors.themes),
-        ):
-            if found.shape[-1] != expected.shape[1]:
-                raise ValueError(
-                    f"expected {what} of {expected.shape[1]} numbers, found "
-                    f"{found.shape[-1]}"
-                )
-        if not len(query.sentences):
-            raise ValueError("expected a query of some sentences, found none")
-        for numbers in (query.sentences, query.weights, query.vector):
-            if not np.isfinite(numbers).all():
-                raise ValueError(
-                    "expected finite queries, found one with NaN or infinity"
-                )
-
     def _search(
         self,
         queries: Sequence[QueryVectors],
@@ -115,7 +99,7 @@ class ItemSearch:
     ) -> list[Hits]:
         scores = np.empty((len(queries), len(self._museums)), np.float32)
         self._add_extras(queries, weights, scores)
-        self._look(_FirstLook(self._museums, queries), scores)
+        self._look(FirstLook(self._museums, queries), scores)
         allowed = allowed_themes(themes, len(self._museums.themes))
         for i, of_query in enumerate(themes):
             if of_query is not None:
@@ -134,12 +118,12 @@ class ItemSearch:
         """Writes what scores have besides items."""
         vectors = self._museums.embedded
         for first in range(0, len(vectors), _EXTRAS):
-            some = _rows(vectors, first, first + _EXTRAS)
+            some = rows_of(vectors, first, first + _EXTRAS)
             for i, (query, weight) in enumerate(zip(queries, weights, strict=True)):
                 scores[i, first : first + _EXTRAS] = extra(query, some, weight)
 
     def _look(
-        self, look: _FirstLook, scores: Float[np.ndarray, "queries museums"]
+        self, look: FirstLook, scores: Float[np.ndarray, "queries museums"]
     ) -> None:
         """Adds approximate scores of items, in as many threads as there are cores."""
         threads = min(_threads(), len(self._blocks))
@@ -178,7 +162,7 @@ class ItemSearch:
             if len(best.rows) == top_k and highest[near[first]] < best.scores[-1]:
                 break
             rows = near[first : first + _SETTLED]
-            exact = [self._score(query, theme_weight, int(row)) for row in rows]
+            exact = [self._museums.score(query, theme_weight, int(row)) for row in rows]
             found = np.concatenate([best.scores, exact])
             rows = np.concatenate([best.rows, rows])
             order = np.lexsort((rows, -found))[:top_k]
@@ -201,15 +185,9 @@ class ItemSearch:
         # The scores themselves are rounded to float32.
         largest = np.abs(scores)
         largest[np.isinf(largest)] = 0
-        return 1.0001 * by_length * self._museums.errors.astype(np.float64) + (
+        return 1.0001 * by_length * self._errors.astype(np.float64) + (
             _ROUNDOFF * (rounded + 2 * largest.astype(np.float64))
         )
-
-    def _score(self, query: QueryVectors, theme_weight: float, row: int) -> float:
-        cosines = self._museums.cosines(query, row)
-        best = soft_maximum(cosines, self._museums.sharpness)
-        one = _rows(self._museums.embedded, row, row + 1)
-        return float((best * query.weights).sum() + extra(query, one, theme_weight)[0])
 
 
 def _threads() -> int:
@@ -217,14 +195,20 @@ def _threads() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
 
 
-class _FirstLook:
-    """Approximate scores of all museums, by one thread or several."""
+class FirstLook:
+    """Approximate scores of all museums, by one thread or several.
+
+    Attributes:
+        groups: Some sentences each, float32, and what their soft maxima, times the
+            sharpness, count in the scores of queries.
+    """
 
     def __init__(
         self,
         museums: ItemMuseums,
         queries: Sequence[QueryVectors],
     ):
+        """Takes queries, checked."""
         self._museums, self._queries = museums, queries
         sentences = np.concatenate([query.sentences for query in queries])
         of_query = np.repeat(
@@ -234,12 +218,11 @@ class _FirstLook:
         weights[of_query, np.arange(len(sentences))] = np.concatenate(
             [query.weights for query in queries]
         )
-        groups = range(0, len(sentences), _SENTENCES)
-        # Groups of sentences, and their weights in the queries' scores.
-        self._groups = [
+        groups = range(0, len(sentences), SENTENCES)
+        self.groups = [
             (
-                sentences[first : first + _SENTENCES].astype(np.float32),
-                weights[:, first : first + _SENTENCES] / museums.sharpness,
+                sentences[first : first + SENTENCES].astype(np.float32),
+                weights[:, first : first + SENTENCES] / museums.sharpness,
             )
             for first in groups
         ]
@@ -256,7 +239,7 @@ class _FirstLook:
             scores: To add to.
         """
         size = self._museums.codes.shape[1]
-        together = min(len(self._groups[0][0]), _SENTENCES)
+        together = min(len(self.groups[0][0]), SENTENCES)
         rows = max(_MULTIPLIED // (together * size), 1)
         rows = min(1 << (rows.bit_length() - 1), 64)
         wide = np.zeros((-(-_ITEMS // rows), rows, size), np.float32)
@@ -286,7 +269,7 @@ class _FirstLook:
     ) -> Float[np.ndarray, "queries museums"]:
         """Weighted soft maxima of a block's museums; `count` of its rows are items."""
         total = np.zeros((len(self._queries), len(starts)))
-        for sentences, weights in self._groups:
+        for sentences, weights in self.groups:
             products = np.matmul(sentences, items.transpose(0, 2, 1))
             by_sentence = np.empty((len(sentences), *scales.shape), np.float32)
             np.multiply(products.transpose(1, 0, 2), scales, out=by_sentence)
@@ -294,13 +277,3 @@ class _FirstLook:
             each = by_sentence.reshape(len(sentences), -1)[:, :count]
             total += weights @ np.log(np.add.reduceat(each, starts, axis=1))
         return total
-
-
-def _rows(museums: MuseumVectors, first: int, last: int) -> MuseumVectors:
-    """What `extra` reads of some museums: all but the items."""
-    return dataclasses.replace(
-        museums,
-        bias=museums.bias[first:last],
-        vectors=museums.vectors[first:last],
-        themes=museums.themes[first:last],
-    )

@@ -8,10 +8,13 @@ import io
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import UInt8
 from numpy.lib import format as npy
 
 from hm3_jax.files.facts import FileFacts
 from hm3_jax.retrieval.index import Index, check_content
+from hm3_jax.retrieval.index_format import WORDS
+from hm3_jax.retrieval.words import Words
 
 # More than the header of any array here.
 _HEADER_BYTES = 4096
@@ -41,20 +44,29 @@ def load_index(index: Index) -> Index:
     loaded = museums.of_columns(
         museums.ids, museums.themes, held, index.manifest.facts.model
     )
-    return dataclasses.replace(index, museums=loaded.reading_from(folder), map=places)
+    words = index.words and Words.of_bytes(_read(folder / WORDS, files[WORDS]).data)
+    return dataclasses.replace(
+        index, museums=loaded.reading_from(folder), map=places, words=words
+    )
 
 
 def _load(file: Path, facts: FileFacts) -> np.ndarray:
-    """A .npy file's array, read-only, from bytes that were compared."""
-    content = np.fromfile(file, np.uint8)
-    found = hashlib.sha256(content.data).hexdigest()
-    if found != facts.sha256:
-        raise ValueError(
-            f"{file}: damaged: expected SHA-256 {facts.sha256}, found {found}"
-        )
+    """A .npy file's array, read-only."""
+    content = _read(file, facts)
     header = io.BytesIO(content[:_HEADER_BYTES].tobytes())
     npy.read_magic(header)
     shape, _, dtype = npy.read_array_header_1_0(header)
     array = content[header.tell() :].view(dtype).reshape(shape)
     array.flags.writeable = False
     return array
+
+
+def _read(file: Path, facts: FileFacts) -> UInt8[np.ndarray, " bytes"]:
+    """A file's bytes, which were compared."""
+    content = np.fromfile(file, np.uint8)
+    found = hashlib.sha256(content.data).hexdigest()
+    if found != facts.sha256:
+        raise ValueError(
+            f"{file}: damaged: expected SHA-256 {facts.sha256}, found {found}"
+        )
+    return content

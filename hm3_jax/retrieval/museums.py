@@ -17,6 +17,7 @@ from jaxtyping import Float, Int, UInt8
 
 from hm3_jax.files.json_files import parse_json
 from hm3_jax.objective.late_interaction import QueryVectors
+from hm3_jax.objective.similarity import unit_vectors
 from hm3_jax.retrieval.index_format import ONE_VECTOR, Layout
 
 # How far the length of a stored vector may be from 1.
@@ -143,6 +144,21 @@ class KnownMuseums(abc.ABC):
         """
 
     @abc.abstractmethod
+    def score(self, query: QueryVectors, theme_weight: float | None, row: int) -> float:
+        """Score of a query and a museum, as a search finds it.
+
+        Args:
+            query: Embedded.
+            theme_weight: As for `Search.search`.
+            row: Of the museum.
+        """
+
+    @property
+    def default_theme_weight(self) -> float | None:
+        """What counts where a query has no weight of themes; None where none can."""
+        return None
+
+    @abc.abstractmethod
     def check_vectors(self, where: str) -> None:
         """Checks all vectors; raises as `check`."""
 
@@ -251,6 +267,13 @@ class Museums(KnownMuseums):
         if without is None:
             return Carried([score], rooms.tolist())
         return Carried((score - without @ self.vectors[row]).tolist(), rooms.tolist())
+
+    def score(self, query: QueryVectors, theme_weight: float | None, row: int) -> float:
+        """See `KnownMuseums`."""
+        del theme_weight
+        vectors = np.stack([self.vectors[row], query.vector]).astype(np.float64)
+        museum, asked = unit_vectors(vectors)
+        return float(museum @ asked)
 
     def check_vectors(self, where: str) -> None:
         """See `KnownMuseums`."""

@@ -28,15 +28,22 @@ from hm3_jax.retrieval.exact import (
     unit_queries,
 )
 from hm3_jax.retrieval.families import exact_search
-from hm3_jax.retrieval.museums import KnownMuseums, Museums, whole_query
+from hm3_jax.retrieval.item_museums import ItemMuseums
+from hm3_jax.retrieval.item_search import SENTENCES, FirstLook, ItemSearch
+from hm3_jax.retrieval.museums import (
+    KnownMuseums,
+    Museums,
+    of_one_vector,
+    whole_query,
+)
 
 # Candidates beside the hits wanted, which are rounded up to a multiple of this: few
 # programs are compiled, and near equal museums are among the candidates.
 _SPARE = 64
 # Queries of a call: one, or up to so many.
 _QUERIES = 64
-# Museums in a block of products.
-_ROWS = 2**17
+# Museums, or items, in a block of products.
+_ROWS = _ITEMS = 2**17
 # Of a device's free memory, what the vectors may take.
 _SHARE = 0.8
 
@@ -44,13 +51,17 @@ _SHARE = 0.8
 def search_of(museums: KnownMuseums) -> Search:
     """The fastest exact search there is here: on the accelerator, if one has room."""
     device = jax.devices()[0]
-    if device.platform == "cpu" or not isinstance(museums, Museums):
+    if device.platform == "cpu":
         return exact_search(museums)
     stats = device.memory_stats() or {}
     free = stats.get("bytes_limit", 0) - stats.get("bytes_in_use", 0)
-    if museums.vectors.nbytes > _SHARE * free:
-        return ExactSearch(museums)
-    return DeviceSearch(museums)
+    many = isinstance(museums, ItemMuseums)
+    taken = museums.columns["items" if many else "vectors"].nbytes
+    if taken > _SHARE * free:
+        return exact_search(museums)
+    if many:
+        return DeviceItemSearch(museums)
+    return DeviceSearch(of_one_vector(museums, "museums"))
 
 
 class DeviceSearch:
@@ -137,6 +148,76 @@ class DeviceSearch:
             (hits,) = self._exact.search([whole_query(query[0])], top_k, [themes])
             return hits
         return Hits(scores[order], chosen[order])
+
+
+class DeviceItemSearch(ItemSearch):
+    """Exact ranking by late interaction, over 16-bit items on the default device.
+
+    As on the processor, museums whose scores may belong to the best are compared again
+    in float64; items that are looked at in all their bits leave fewer of them.
+    """
+
+    def __init__(self, museums: ItemMuseums):
+        """Copies the items to the device; raises as `ItemSearch`."""
+        super().__init__(museums)
+        items, offsets = museums.embedded.items, np.asarray(museums.embedded.offsets)
+        self._errors = np.zeros(len(museums), np.float32)
+        self._rows = min(_ITEMS, len(items))
+        # Whole blocks; items past the last one are of no museum.
+        missing = -len(items) % self._rows
+        self._items = jnp.pad(jax.device_put(items), ((0, missing), (0, 0)))
+        owners = np.repeat(np.arange(len(museums), dtype=np.int32), np.diff(offsets))
+        self._owners = jax.device_put(
+            np.pad(owners, (0, missing), constant_values=len(museums))
+        )
+
+    def _look(
+        self, look: FirstLook, scores: Float[np.ndarray, "queries museums"]
+    ) -> None:
+        queries = 1 if len(scores) == 1 else _QUERIES
+        for sentences, weights in look.groups:
+            # Few programs are compiled: the rest is zeros.
+            asked = np.zeros((SENTENCES, sentences.shape[1]), np.float32)
+            asked[: len(sentences)] = sentences
+            counts = np.zeros((queries, SENTENCES), np.float32)
+            counts[: len(weights), : len(sentences)] = weights
+            found = _soft_maxima(
+                *jax.device_put((asked, counts, np.float32(self._museums.sharpness))),
+                self._items,
+                self._owners,
+                museums=len(self._museums),
+                block=self._rows,
+            )
+            scores += np.asarray(found)[: len(scores)]
+
+
+@functools.partial(jax.jit, static_argnames=("museums", "block"))
+def _soft_maxima(
+    sentences: Float[Array, "sentences d"],
+    counts: Float[Array, "queries sentences"],
+    sharpness: Float[Array, ""],
+    items: Float[Array, "items d"],
+    owners: Int[Array, " items"],
+    *,
+    museums: int,
+    block: int,
+) -> Float[Array, "queries museums"]:
+    """Soft maxima of all museums, times the sharpness, summed for each query."""
+
+    def add_block(number, sums):
+        rows = lax.dynamic_slice_in_dim(items, number * block, block)
+        owner = lax.dynamic_slice_in_dim(owners, number * block, block)
+        products = jnp.matmul(
+            rows.astype(jnp.float32), sentences.T, precision="highest"
+        )
+        each = jnp.exp(sharpness * products)
+        return sums + jax.ops.segment_sum(
+            each, owner, num_segments=museums + 1, indices_are_sorted=True
+        )
+
+    start = jnp.zeros((museums + 1, len(sentences)), jnp.float32)
+    sums = lax.fori_loop(0, items.shape[0] // block, add_block, start)[:museums]
+    return jnp.matmul(counts, jnp.log(sums).T, precision="highest")
 
 
 @functools.partial(jax.jit, static_argnames=("candidates", "block"))

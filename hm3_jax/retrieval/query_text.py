@@ -10,6 +10,7 @@ from collections.abc import Sequence
 MOST_CHARACTERS = 10_000
 MOST_SENTENCES = 128
 MOST_HITS = 1000
+MOST_THEME_WEIGHT = 100.0
 """Limits of a query; descriptions of museums stay far below."""
 
 # Of what a message names.
@@ -76,6 +77,41 @@ def check_theme(name: str, themes: Sequence[str]) -> str:
             f"found {found!r}"
         )
     return name
+
+
+def check_theme_weight(weight: float, default: float | None) -> None:
+    """Checks how much themes are to count.
+
+    Args:
+        weight: What is asked for.
+        default: `Collection.theme_weight`.
+
+    Raises:
+        ValueError: If it is not from 0 to `MOST_THEME_WEIGHT`, or there is no such
+            weight in a collection.
+    """
+    if default is None:
+        raise ValueError(
+            "theme_weight: expected none, as the index's model knows no themes, found "
+            f"{weight:g}"
+        )
+    if not 0 <= weight <= MOST_THEME_WEIGHT:
+        raise ValueError(
+            f"theme_weight: expected 0 to {MOST_THEME_WEIGHT:g}, found {weight:g}"
+        )
+
+
+def check_match(match: str, matches: Sequence[str]) -> None:
+    """Checks what is to find museums.
+
+    Raises:
+        ValueError: If a collection cannot be searched by it.
+    """
+    if match not in matches:
+        raise ValueError(
+            f"match: expected pictures, found {match!r}: no words are kept: no "
+            "museum has a description, the index is older, or --uri is searched"
+        )
 
 
 def check_sentences(count: int) -> None:

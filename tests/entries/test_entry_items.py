@@ -10,6 +10,7 @@ import pytest
 from hm3_jax.app.index_commands import IndexInputs
 from hm3_jax.app.index_commands import build as build_index
 from hm3_jax.app.query_encoder import QueryEncoder, model_of
+from hm3_jax.app.query_pictures import PictureEncoder
 from hm3_jax.data.store import FeatureStore, open_store
 from hm3_jax.data.synthetic import synthesize
 from hm3_jax.data.synthetic_plan import SyntheticConfig
@@ -167,22 +168,26 @@ def test_models_of_another_family_and_other_statistics_are_refused(folder, tmp_p
             build_index(inputs(folder, model, "val"), folder / index, append=True)
 
 
+def test_generated_museums_have_no_pictures_to_compare_with(folder):
+    with pytest.raises(ValueError, match="generated museums, which have none"):
+        PictureEncoder.of_index(open_index(folder / "untrained"))
+
+
 def test_commands_build_and_search_without_training(folder, run_module):
     build = ["--checkpoint=zero-shot", f"--features={folder}/store", "--output=index"]
     shown = succeed(run_module("hm3_jax.build_index", *build, "--splits=test"))
     assert shown.startswith("12 museums embedded; index has 12 museums of ")
-    answer = json.loads(
-        succeed(
-            run_module("hm3_jax.search", "--index=index", f"--query={TEXT}", "--json")
-        )
-    )
+    ask = ["--index=index", f"--query={TEXT}", "--json", "--match=pictures"]
+    answer = json.loads(succeed(run_module("hm3_jax.search", *ask)))
     _, museums = opened(folder / "untrained")
     (query,) = QueryEncoder.of_index(open_index(folder / "untrained"))([TEXT])
     (hits,) = exact_search(museums).search([query], 10)
     assert [hit["id"] for hit in answer["hits"]] == [museums.ids[r] for r in hits.rows]
-    for hit, score, row in zip(answer["hits"], *hits, strict=True):
+    for hit, score, row in zip(answer["hits"], hits.scores, hits.rows, strict=True):
         assert hit["score"] == pytest.approx(score, abs=1e-6)
         bias = museums.embedded.bias[row]
         assert sum(hit["sentences"]) == pytest.approx(score - bias, abs=1e-5)
-    shown = fail(run_module("hm3_jax.build_index", "--checkpoint=zero-shot"))
-    assert "--checkpoint needs --features" in shown
+    alone = run_module(
+        "hm3_jax.build_index", "--checkpoint=zero-shot", "--output=other"
+    )
+    fail(alone, "--checkpoint needs --features")

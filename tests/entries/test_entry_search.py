@@ -100,7 +100,9 @@ def test_ranks_are_those_of_evaluate(folder, store, index):
     collection = IndexCollection(
         index, QueryEncoder.of_index(index).encode, exact_search(index.museums)
     )
-    answers = collection.search([Query(len(museums), text=text) for text in texts])
+    answers = collection.search(
+        [Query(len(museums), text=text, match="pictures") for text in texts]
+    )
     for museum, rank, answer in zip(museums, ranks, answers, strict=True):
         assert isinstance(answer, Answer)
         assert answer.hits[rank - 1].id == store.ids[museum]
@@ -150,13 +152,28 @@ def test_an_index_is_built_grown_and_searched(folder, store, run_module, tmp_pat
         "  4.",
     ]
     assert "sentence 1 " in lines[3] and "room 1 " in lines[3]
+    assert lines[2].endswith(" by words") or lines[2].endswith(" by pictures and words")
+    assert "words: " in lines[4] and "[" in lines[4]
+    by_pictures = succeed(run_module("hm3_jax.search", *arguments, "--match=pictures"))
+    assert " by " not in by_pictures and "words:" not in by_pictures
+    by_words = run_module("hm3_jax.search", *arguments, "--match=words")
+    assert succeed(by_words).count("words: ") == 4
 
 
 def test_json_has_all_of_it(index, ask):
     theme = index.manifest.themes[0]
     answer = json.loads(
-        succeed(ask(f"--query={QUERY}", "--json", f"--theme={theme}", "--top_k=50"))
+        succeed(
+            ask(
+                f"--query={QUERY}",
+                "--json",
+                f"--theme={theme}",
+                "--top_k=50",
+                "--match=pictures",
+            )
+        )
     )
+    assert answer["match"] == "pictures"
     rows = np.flatnonzero(index.museums.theme_index == 0)
     assert {hit["id"] for hit in answer["hits"]} == {index.museums.ids[i] for i in rows}
     scores = [hit["score"] for hit in answer["hits"]]
@@ -194,14 +211,31 @@ def test_a_museum_is_not_like_itself(index, ask):
     assert answer["sentences"] == []
 
 
-def test_milvus_gives_the_same_answer(folder, ask, run_module, tmp_path):
-    pytest.importorskip("milvus_lite", reason="needs Milvus Lite, of the extra milvus")
-    uri = f"--uri={tmp_path}/lite.db"
-    copied = run_module("hm3_jax.build_index", f"--output={folder / 'index'}", uri)
+def test_an_engine_gives_the_same_answer(folder, ask, run_module, tmp_path):
+    pytest.importorskip(
+        "qdrant_client", reason="needs qdrant-client, of the extra qdrant"
+    )
+    index, client = folder / "index", tmp_path / "client"
+    uri = f"--uri={tmp_path}/qdrant"
+    copied = run_module(
+        "hm3_jax.build_index", f"--output={index}", uri, f"--client={client}"
+    )
     assert "collection hm3_museums_" in succeed(copied)
-    arguments = [f"--query={QUERY}", "--json", "--theme=portrait"]
-    wanted = succeed(ask(*arguments))
-    assert succeed(ask(*arguments, "--backend=milvus", uri)) == wanted
+    # Without the museums: their vectors, and what is shown of them, are in the engine.
+    assert sorted(path.name for path in client.rglob("*") if path.is_file()) == [
+        "manifest.json",
+        "text_tower.safetensors",
+    ]
+    for arguments in (
+        [f"--query={QUERY}", "--json", "--theme=portrait", "--match=pictures"],
+        ["--like=museum00085", "--top_k=3"],
+    ):
+        wanted = succeed(ask(*arguments))
+        assert succeed(ask(*arguments, f"--index={client}", uri)) == wanted
+    fail(ask("--like=nobody", f"--index={client}", uri), "the index, found 'nobody'")
+    fail(ask("--like=museum00085", f"--index={client}"), "to search them by --uri")
+    words = ask("--query=a king", "--match=words", f"--index={client}", uri)
+    fail(words, "match: expected pictures, found 'words': no words are kept")
 
 
 def test_a_list_gives_titles(folder, store, tmp_path):
@@ -262,7 +296,14 @@ def test_weights_are_for_other_encoders(index):
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        ([], "expected --query, --query_file or --like, found none of them"),
+        (
+            [],
+            "expected --query, --query_file, --picture or --like, found none of them",
+        ),
+        (["--like=b", "--match=words"], "--match is for a text, found --like"),
+        (["--picture=b", "--match=words"], "--match is for a text, found --picture"),
+        (["--picture=bytes"], "expected an index of a vector for each item"),
+        (["--query=a", "--theme_weight=1"], "theme_weight: expected none, as the "),
         (["--query=a", "--like=b"], "found --query and --like"),
         (["--like=a", "--pretrained=b"], "--pretrained is for the encoder of a text"),
         (["--query=a\x07b"], "found the control character U+0007 at place 2"),
@@ -274,11 +315,13 @@ def test_weights_are_for_other_encoders(index):
             ["--query_file=bytes"],
             "bytes: expected text in UTF-16, as its mark says, found",
         ),
+        (["--query=a", "--uri=no"], "no: expected a folder of Qdrant's embedded mode"),
+        (["--query=a", "--token=a"], "--token is for --uri, found none"),
+        (["--query=a", "--candidates=9"], "--candidates is for --uri, found none"),
         (
-            ["--query=a", "--uri=x.db"],
-            "--uri is for --backend=milvus, found --backend=e",
+            ["--query=a", "--uri=tcp://host"],
+            "expected the URI of Qdrant, http://HOST:6333 or a folder, found 'tcp",
         ),
-        (["--query=a", "--backend=milvus"], "--backend=milvus needs --uri, found none"),
         (
             ["--like=museum00080", "--index=nowhere"],
             "nowhere: expected an index made by",
@@ -301,6 +344,7 @@ def test_wrong_flags_of_search_are_refused(ask, tmp_path, arguments, complaint):
             "no: expected an index made by build_index, found no manifest",
         ),
         (["--verify", "--token=a"], "--token is for --uri, found none"),
+        (["--verify", "--client=a"], "--client is for --uri, found none"),
         (["--checkpoint=a", "--features=b", "--remove=c"], "call build_index twice"),
     ],
 )

@@ -1,7 +1,9 @@
 """From pictures and texts to answers: the ranks of `search` are those of `evaluate`."""
 
+import dataclasses
 import functools
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import jax
@@ -10,6 +12,7 @@ import pytest
 
 from hm3_jax.app.index_commands import IndexInputs, build
 from hm3_jax.app.query_encoder import QueryEncoder
+from hm3_jax.app.query_pictures import PictureEncoder
 from hm3_jax.app.searching import SearchSettings, search
 from hm3_jax.data.store import open_store
 from hm3_jax.learn.model import Model, draw_params, take_run
@@ -81,7 +84,9 @@ def test_every_museum_of_the_split_has_its_rank(folder, clip_folder):
     explained = functools.partial(encoder.encode, explain=True)
     collection = IndexCollection(index, explained, exact_search(index.museums))
     texts = [description(int(museum.removeprefix("museum "))) for museum in museums]
-    answers = collection.search([Query(MUSEUMS, text=text) for text in texts])
+    answers = collection.search(
+        [Query(MUSEUMS, text=text, match="pictures") for text in texts]
+    )
     ranks, scores = [], []
     for museum, text, answer in zip(museums, texts, answers, strict=True):
         assert isinstance(answer, Answer)
@@ -111,3 +116,36 @@ def test_weights_of_another_encoder_are_refused(folder, tmp_path):
     )
     with pytest.raises(ValueError, match="weights"):
         search(settings)
+
+
+def test_a_picture_finds_its_museum_without_training(folder, clip_folder, tmp_path):
+    build(IndexInputs("zero-shot", str(folder / "store"), ()), tmp_path / "index")
+    index = open_index(tmp_path / "index")
+    encoder = PictureEncoder.of_index(index, pretrained=str(clip_folder))
+    for museum, room in ((2, 2), (7, 0), (6, 0)):
+        picture = (folder / f"views/{museum}_{room}.png").read_bytes()
+        with ThreadPoolExecutor(1) as thread:  # as a server does
+            read = thread.submit(encoder.read, picture).result()
+        (query,) = encoder.embed([read])
+        row = index.row(f"museum {museum}")
+        carried = index.museums.carried(query.vectors, None, row, 0.0)
+        (answer,) = carried.answering
+        assert (answer.room, answer.kind, answer.place) == (room, "views", 0)
+        assert answer.cosine == pytest.approx(1, abs=2e-3)
+    # The last one is all that its museum shows.
+    (hits,) = exact_search(index.museums).search([query.vectors], 1)
+    assert hits.rows.tolist() == [row]
+    # The same by what the command calls.
+    view = folder / "views/6_0.png"
+    settings = SearchSettings(
+        index.path, Query(1, picture=view), pretrained=str(clip_folder)
+    )
+    found = search(settings)
+    assert [hit.id for hit in found.hits] == ["museum 6"] and found.fits is None
+    with pytest.raises(FileNotFoundError, match=r"nothing\.png"):
+        query = Query(1, picture=tmp_path / "nothing.png")
+        search(dataclasses.replace(settings, query=query))
+    with pytest.raises(ValueError, match="^expected a picture, found"):
+        encoder.read((folder / "museums.jsonl").read_bytes())
+    with pytest.raises(ValueError, match="expected an index of a vector for each"):
+        PictureEncoder.of_index(open_index(folder / "index"))

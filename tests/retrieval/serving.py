@@ -1,6 +1,7 @@
 """A small collection with answers known beforehand, and servers to ask."""
 
 import contextlib
+import dataclasses
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -9,9 +10,11 @@ from typing import Any
 from hm3_jax.retrieval.server.app import DEFAULT_QUEUEING, Queueing, make_app
 from hm3_jax.retrieval.server.collection import (
     Answer,
+    AnsweringItem,
     Collection,
     Hit,
     Map,
+    Match,
     Museum,
     Query,
     Room,
@@ -40,6 +43,21 @@ class WordCollection:
             Theme(name, len(self.ids[number :: len(THEMES)]))
             for number, name in enumerate(THEMES)
         ]
+
+    @property
+    def matches(self) -> list[Match]:
+        return ["pictures"]
+
+    @property
+    def theme_weight(self) -> float | None:
+        return None
+
+    @property
+    def picture_queries(self) -> bool:
+        return False
+
+    def read_picture(self, content: bytes) -> Any:
+        raise ValueError("expected a text")
 
     @property
     def examples(self) -> list[str]:
@@ -71,7 +89,7 @@ class WordCollection:
             if "exit" in query.text:
                 raise SystemExit("a fault that no except Exception catches")
             if "unreachable" in query.text:
-                raise ConnectionError("http://10.0.0.1:19530: Milvus: no answer")
+                raise ConnectionError("http://10.0.0.1:6333: Qdrant: no answer")
             if query.text.isdigit():
                 return ValueError("expected words, found digits only")
             like, words = None, set(query.text.lower().strip(".").split())
@@ -119,6 +137,62 @@ class WordCollection:
             [museum.x for museum in museums],
             [museum.y for museum in museums],
         )
+
+
+class ItemCollection(WordCollection):
+    """Also searched by words, by themes and with pictures; it says what answers.
+
+    Sentence i is answered in room i % 3, those of museum 0 by its two pictures in turn;
+    nothing fits where a query says "nowhere". A picture of n bytes shows word n.
+    """
+
+    matches = ["both", "pictures", "words"]  # pyright: ignore
+    theme_weight = 0.2  # pyright: ignore
+    picture_queries = True  # pyright: ignore
+
+    def __init__(self, museums: int = 30):
+        super().__init__(museums)
+        self.asked: list[Query] = []
+
+    def read_picture(self, content: bytes) -> Any:
+        if b"damaged" in content:
+            raise ValueError("expected a whole picture, found it damaged")
+        return WORDS[len(content) % len(WORDS)]
+
+    def answer(self, query: Query) -> Answer | ValueError:
+        self.asked.append(query)
+        shown = query
+        if query.picture is not None:
+            shown = dataclasses.replace(query, text=query.picture, picture=None)
+        answer = super().answer(shown)
+        if isinstance(answer, ValueError) or query.like is not None:
+            return answer
+        fits = "nowhere" not in str(query.text)
+        items = [
+            AnsweringItem(
+                room=0 if i < 2 else i % 3,
+                kind=("views", "images")[i % 2],
+                place=0,
+                cosine=0.5 - i / 10,
+                fits=fits and i < 3,
+            )
+            for i in range(len(answer.sentences))
+        ]
+        match = query.match or "both"
+        by = {"both": ("pictures", "words"), "pictures": ("pictures",)}
+        hits = [
+            dataclasses.replace(
+                hit,
+                answers=items,
+                found_by=by.get(match, ("words",)) if i else ("pictures",),
+                passage=("One sees a ", "harbour", ".") if i else (),
+            )
+            for i, hit in enumerate(answer.hits)
+        ]
+        sentences = [] if query.picture is not None else answer.sentences
+        if query.picture is not None:
+            match = "pictures"
+        return Answer(sentences, hits, match=match, fits=fits)
 
 
 @contextlib.contextmanager

@@ -24,6 +24,8 @@ VALUES = {
     "query": st.one_of(st.sampled_from(["king", "harbour. storm"]), TEXT),
     "top_k": NUMBERS,
     "theme": THEME,
+    "match": st.one_of(st.sampled_from(["both", "pictures"]), TEXT),
+    "theme_weight": NUMBERS,
     "most": NUMBERS,
     "museum": st.one_of(st.sampled_from(["museum-03", "a/b", "..", "%2e"]), TEXT),
     "room": NUMBERS,
@@ -40,7 +42,12 @@ JSON = st.recursive(
 )
 BODIES = JSON | st.fixed_dictionaries(
     {"query": VALUES["query"] | JSON},
-    optional={"top_k": st.integers(-1, 1001) | JSON, "theme": THEME | JSON | ANY_TEXT},
+    optional={
+        "top_k": st.integers(-1, 1001) | JSON,
+        "theme": THEME | JSON | ANY_TEXT,
+        "match": st.sampled_from(["both", "pictures"]) | JSON,
+        "theme_weight": st.floats() | JSON,
+    },
 )
 
 

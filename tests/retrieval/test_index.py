@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hm3_jax.files.facts import file_facts
 from hm3_jax.retrieval import index as opening
 from hm3_jax.retrieval import index_writer
 from hm3_jax.retrieval.exact import unit
@@ -21,6 +22,7 @@ from hm3_jax.retrieval.museums import (
     of_one_vector,
     pack_details,
 )
+from hm3_jax.retrieval.words import Told, write_words
 from tests.retrieval.small_index import write_small_index
 
 SIZE = 6
@@ -117,6 +119,41 @@ def test_museums_are_removed_and_their_themes(path):
     assert names == [".lock", "generation-2", "manifest.json"]
 
 
+def test_words_follow_the_museums(path):
+    def found(text: str) -> list[str]:
+        index = open_index(path)
+        loaded = load_index(index)
+        assert index.words is not None and loaded.words is not None
+        rows = index.words.find(text, 99)
+        assert loaded.words.find(text, 99) == rows
+        return [index.museums.ids[row] for row in rows]
+
+    # Every fourth has no description; its id is found all the same.
+    assert found("umlaut 7") == ["museum 7"] and found("4") == ["museum 4"]
+    append_museums(path, some_museums(20, 5), FACTS)
+    assert found("umlaut 23") == ["museum 23"]
+    remove_museums(path, ["museum 0", "museum 7"])
+    assert found("umlaut 23") == ["museum 23"] and found("umlaut 7")[:1] != ["museum 7"]
+    verify_index(open_index(path))
+    remove_museums(path, [f"museum {i}" for i in range(1, 25) if i % 4 and i != 7])
+    # Only those without descriptions are left.
+    assert open_index(path).words is None
+
+
+def test_words_of_other_museums_are_not_used(path):
+    before = open_index(path)
+    remove_museums(path, ["museum 0"])
+    manifest = open_index(path).manifest
+    words = before.path / manifest.generation / "words.sqlite"
+    write_words(words.with_name("other"), [Told("a", "", ["One."])] * 20)
+    words.with_name("other").replace(words)
+    files = {**manifest.files, words.name: file_facts(words)}
+    (path / "manifest.json").write_text(
+        dataclasses.replace(manifest, files=files).to_json()
+    )
+    assert open_index(path).words is None
+
+
 def test_many_chunks_are_as_one(path, tmp_path, monkeypatch):
     monkeypatch.setattr("hm3_jax.retrieval.generation._CHUNK", 3)
     create_index(tmp_path / "other", some_museums(0, 20), FACTS, FILES)
@@ -210,6 +247,7 @@ FILE_NAMES = [
     "theme_index.npy",
     "tower.bin",
     "vectors.npy",
+    "words.sqlite",
 ]
 
 

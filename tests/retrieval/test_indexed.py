@@ -126,6 +126,49 @@ def test_one_sentence_carries_all(collection: IndexCollection) -> None:
     assert answer.hits[0].sentences == [answer.hits[0].score]
 
 
+def test_words_and_pictures_are_joined(
+    collection: IndexCollection, index: Index, encoder: QueryEncoder
+) -> None:
+    text = "A harbour, sentence 7."
+    scores = index.museums.columns["vectors"] @ encoder([text])[0].vector
+    ranked = [index.museums.ids[row] for row in np.argsort(-scores)]
+    by = {
+        match: answered(collection.search([Query(5, text=text, match=match)])[0])
+        for match in collection.matches
+    }
+    assert list(by) == ["both", "pictures", "words"]
+    assert {match: answer.match for match, answer in by.items()} == {m: m for m in by}
+    assert [hit.id for hit in by["pictures"].hits] == ranked[:5]
+    (read,) = by["words"].hits
+    assert (read.id, read.found_by) == ("museum/7", ("words",))
+    assert read.passage == ("", "Sentence", " ", "7", ".")
+    assert read.score == pytest.approx(scores[7], abs=1e-5)
+    # Unasked, both. One ranking after the other, as the words' has a single museum.
+    assert answered(collection.search([Query(5, text=text)])[0]) == by["both"]
+    first, *others = by["both"].hits
+    assert (first.id, "words" in first.found_by) == ("museum/7", True)
+    assert ("pictures" in first.found_by) == ("museum/7" in ranked[:5])
+    rest = [museum for museum in ranked if museum != "museum/7"]
+    assert [hit.id for hit in others] == rest[:4]
+    assert {hit.found_by for hit in others} == {("pictures",)}
+    assert first.passage == read.passage and {hit.passage for hit in others} == {()}
+    for theme, found in (("marine", []), ("portrait", ["museum/7"])):
+        (answer,) = collection.search([Query(5, text=text, theme=theme, match="words")])
+        assert [hit.id for hit in answered(answer).hits] == found
+
+
+def test_pictures_are_what_finds_museums_if_that_is_asked_for(
+    index: Index, encoder: QueryEncoder
+) -> None:
+    parts = (encoder.encode, exact_search(index.museums))
+    collection = IndexCollection(index, *parts, match="pictures")
+    assert answered(collection.search([Query(5, text=TEXT)])[0]).match == "pictures"
+    without = dataclasses.replace(index, words=None)
+    assert IndexCollection(without, *parts).matches == ["pictures"]
+    with pytest.raises(ValueError, match="match: expected pictures, found 'words'"):
+        IndexCollection(without, *parts, match="words")
+
+
 def test_museums_and_map(collection: IndexCollection, index: Index) -> None:
     museum = collection.museum("museum/1")
     assert (museum.title, museum.theme) == ("From the list", "portrait")

@@ -127,3 +127,13 @@ def test_wrong_museums_are_refused(tmp_path, damage, complaint):
     with pytest.raises(ValueError, match=complaint):
         index_writer.create_index(tmp_path / "index", museums, FACTS, FILES)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_is_cut_short_while_it_is_served_is_named(path):
+    museums = load_index(open_index(path)).museums
+    (query,) = some_queries(1)
+    assert len(exact_search(museums).search([query], 3)) == 1
+    with (path / "generation-1" / "items.npy").open("r+b") as file:
+        file.truncate(200)
+    with pytest.raises(RuntimeError, match="items.npy: damaged: expected more bytes"):
+        exact_search(museums).search([query], 20)

@@ -7,8 +7,9 @@ import pytest
 
 from hm3_jax.objective.late_interaction import scores_of, soft_maximum
 from hm3_jax.retrieval import item_search
-from hm3_jax.retrieval.item_museums import ItemMuseums, museum_blocks
+from hm3_jax.retrieval.item_museums import ItemMuseums
 from hm3_jax.retrieval.item_search import ItemSearch
+from hm3_jax.retrieval.on_device import DeviceItemSearch
 from tests.retrieval.small_items import (
     SHARPNESS,
     SIZE,
@@ -18,6 +19,7 @@ from tests.retrieval.small_items import (
 )
 
 MUSEUMS = 700
+SEARCHES = [ItemSearch, DeviceItemSearch]
 
 
 @pytest.fixture(scope="module")
@@ -35,10 +37,11 @@ def ranking(museums, query, theme_weight=THEME_WEIGHT, themes=None):
     return scores[rows], rows
 
 
+@pytest.mark.parametrize("search", SEARCHES)
 @pytest.mark.parametrize("top_k", [1, 10, MUSEUMS + 5])
-def test_ranks_as_the_oracle_does(museums, top_k):
+def test_ranks_as_the_oracle_does(museums, search, top_k):
     queries = some_queries(9)
-    found = ItemSearch(museums).search(queries, top_k)
+    found = search(museums).search(queries, top_k)
     assert len(found) == len(queries)
     for query, hits in zip(queries, found, strict=True):
         scores, rows = ranking(museums, query)
@@ -64,11 +67,12 @@ def test_equal_museums_come_in_the_order_of_their_rows(museums):
     assert hits.scores[first] == hits.scores[first + 1]
 
 
-def test_each_query_has_its_themes_and_its_weight_of_them(museums):
+@pytest.mark.parametrize("search", SEARCHES)
+def test_each_query_has_its_themes_and_its_weight_of_them(museums, search):
     queries = some_queries(6)
     themes = [None, {1}, [0, 2], [], None, {0, 1, 2}]
     weights = [None, 0.0, 5.0, 1.0, 40.0, -2.0]
-    found = ItemSearch(museums).search(queries, 40, themes, weights)
+    found = search(museums).search(queries, 40, themes, weights)
     for query, of_query, weight, hits in zip(
         queries, themes, weights, found, strict=True
     ):
@@ -82,7 +86,7 @@ def test_each_query_has_its_themes_and_its_weight_of_them(museums):
     "changed",
     [
         {"_ITEMS": 1, "_EXTRAS": 50},
-        {"_ITEMS": 100, "_MULTIPLIED": 1000, "_SENTENCES": 3},
+        {"_ITEMS": 100, "_MULTIPLIED": 1000, "SENTENCES": 3},
         {"_SCORES": 1, "_SETTLED": 1},
         {"_ITEMS": 10**6},
     ],
@@ -102,21 +106,21 @@ def test_blocks_batches_and_threads_change_no_bit(
         assert hits.scores.tobytes() == wanted.scores.tobytes()
 
 
+@pytest.mark.parametrize("kind", SEARCHES)
 @pytest.mark.parametrize("sharpness", [1.0, 40.0, 80.0])
-def test_a_first_look_is_within_its_bound(sharpness):
+def test_a_first_look_is_within_its_bound(sharpness, kind):
     museums = dataclasses.replace(some_museums(200), sharpness=sharpness)
     queries = some_queries(4)
-    search = ItemSearch(museums)
+    search = kind(museums)
     scores = np.empty((4, 200), np.float32)
     search._add_extras(queries, [THEME_WEIGHT] * 4, scores)
-    look = item_search._FirstLook(museums, queries)
-    look(iter(museum_blocks(museums.embedded.offsets, 1024)), scores)
+    search._look(item_search.FirstLook(museums, queries), scores)
     for query, of_query in zip(queries, scores, strict=True):
         exact = scores_of(query, museums.embedded, sharpness, THEME_WEIGHT)
         bounds = search._bounds(query, of_query)
         assert (np.abs(of_query - exact) <= bounds).all()
         # A bound of all there is would be one, too.
-        assert bounds.max() < 0.03
+        assert bounds.max() < (0.03 if kind is ItemSearch else 0.001)
 
 
 def test_codes_are_as_near_as_they_say(museums):
@@ -133,7 +137,7 @@ def test_a_match_says_what_carried_it(museums):
     ((score, row),) = (
         (float(s), int(r))
         for hits in ItemSearch(museums).search([query], 1)
-        for s, r in zip(*hits, strict=True)
+        for s, r in zip(hits.scores, hits.rows, strict=True)
     )
     carried = museums.carried(query, None, row, score)
     vectors = museums.embedded

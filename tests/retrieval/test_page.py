@@ -15,7 +15,7 @@ from hm3_jax.retrieval.server.collection import Answer, Map, Query, Theme
 from hm3_jax.retrieval.server.pictures import Hung, Pictures
 from tests.retrieval.browsing import chromium, find_chromium
 from tests.retrieval.proxying import proxied
-from tests.retrieval.serving import WordCollection, served
+from tests.retrieval.serving import WORDS, ItemCollection, WordCollection, served
 
 pytestmark = [
     pytest.mark.skipif(
@@ -161,6 +161,126 @@ def test_cards_say_what_carried_the_match(visit: Visit, url: str) -> None:
     # Sorted, and without the third room, which made it worse.
     expect(card.locator(".why")).to_contain_text("Room 2 +0.30Room 1 +0.10")
     expect(card.locator(".why")).not_to_contain_text("Room 3")
+
+
+@pytest.fixture(scope="module")
+def items(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with served(ItemCollection(), dotted(tmp_path_factory.mktemp("items"))) as url:
+        yield url
+
+
+def test_each_sentence_stands_beside_the_picture_that_answers_it(
+    visit: Visit, items: str
+) -> None:
+    visit.go(f"{items}/?query=harbour. storm. king. lantern. queen&theme=landscape")
+    page = visit.page
+    card = page.locator("[data-id=museum-00]")
+    lines = card.locator(".answers > ul > li")
+    expect(lines).to_have_count(3)
+    expect(lines.nth(0)).to_contain_text("harbourRoom 1, view 1 – 0.50")
+    expect(lines.nth(1)).to_contain_text("stormRoom 1, The <b>Dot</b> – 0.40")
+    expect(lines.nth(2)).to_contain_text("kingRoom 3, view 1 – 0.30")
+    small = lines.nth(1).get_by_role("img", name="The <b>Dot</b> of room 1")
+    assert small.evaluate("image => image.decode().then(() => image.naturalWidth)")
+    with page.expect_popup() as original:
+        small.click()
+    assert "/api/picture?museum=museum-00&room=0&number=1" in original.value.url
+    # A room without a picture is a door; what does not answer is said to.
+    expect(lines.nth(2).locator(".doors")).to_be_visible()
+    card.get_by_text("2 more").click()
+    expect(card.locator(".weak")).to_have_count(2)
+    expect(card.locator(".weak").first).to_contain_text(
+        "lanternRoom 1, The <b>Dot</b> – no"
+    )
+
+    card.get_by_role("heading").get_by_role("link").click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("number 0")
+    expect(page.locator(".room.lit")).to_have_count(2)
+    expect(page.locator("figure.answering q")).to_have_text(["harbour", "storm"])
+    expect(page.locator(".room").nth(2).locator("q")).to_have_text("king")
+    expect(page.locator(".answers > ul > li")).to_have_count(3)
+
+
+def test_what_finds_museums_is_chosen_and_said(visit: Visit, items: str) -> None:
+    page = visit.page
+    visit.go(f"{items}/?query=harbour storm")
+    cards = page.locator(".card")
+    expect(cards.nth(0).locator(".found")).to_have_text("Found by pictures")
+    expect(cards.nth(1).locator(".found")).to_have_text("Found by pictures and words")
+    expect(cards.nth(1).locator("mark")).to_have_text("harbour")
+    page.get_by_label("Words", exact=True).check(force=True)
+    expect(page).to_have_url(f"{items}/?query=harbour+storm&match=words")
+    visit.settle()
+    expect(page.get_by_label("Words", exact=True)).to_be_focused()
+    expect(page.locator(".found")).to_have_count(0)
+    page.get_by_label("Pictures and words").check(force=True)
+    expect(page).to_have_url(f"{items}/?query=harbour+storm")
+
+
+def test_the_slider_goes_from_this_museum_to_its_like(visit: Visit) -> None:
+    collection = ItemCollection()
+    with served(collection) as url:
+        visit.go(f"{url}/?query=king")
+        slider = visit.page.get_by_role("slider")
+        expect(slider).to_have_value("3")
+        assert collection.asked[-1].theme_weight is None
+        slider.focus()
+        visit.page.keyboard.press("End")
+        expect(visit.page).to_have_url(f"{url}/?query=king&theme_weight=10")
+        visit.settle()
+        expect(slider).to_be_focused()
+        assert collection.asked[-1].theme_weight == 10
+        # It stays where it is for the next search, and back at first it is unsaid.
+        search(visit, "queen")
+        expect(visit.page).to_have_url(f"{url}/?query=queen&theme_weight=10")
+        slider.fill("3")
+        expect(visit.page).to_have_url(f"{url}/?query=queen")
+
+
+def test_nothing_that_fits_is_said_in_words(visit: Visit, items: str) -> None:
+    page = visit.page
+    visit.go(f"{items}/?query=nowhere king")
+    expect(page.get_by_role("status")).to_have_text("Nothing here shows this well.")
+    expect(page.locator(".card").first).to_be_hidden()
+    expect(
+        page.get_by_role("img", name="Map of 30 museums", exact=True)
+    ).to_be_visible()
+    page.get_by_text("What comes nearest all the same").click()
+    expect(page.locator(".card").first).to_be_visible()
+
+
+def test_a_picture_is_searched_with(visit: Visit, items: str, tmp_path: Path) -> None:
+    page = visit.page
+    visit.go(items)
+    # As many bytes as make it show a king.
+    content = DOT + bytes((2 - len(DOT)) % len(WORDS))
+    file = {"name": "a king.png", "mimeType": "image/png", "buffer": content}
+    page.get_by_label("Or search with a picture").set_input_files([file])  # pyright: ignore
+    expect(page.get_by_role("heading", level=1)).to_have_text("Like a king.png")
+    visit.settle()
+    assert visit.ids()[:2] == ["museum-01", "museum-02"]
+    # The same where it is dropped on the page.
+    page.goto(items)
+    page.evaluate(
+        """bytes => {
+          const data = new DataTransfer();
+          const file = new File([new Uint8Array(bytes)], "b.png", {type: "image/png"});
+          data.items.add(file);
+          const place = document.querySelector("#content");
+          const options = {dataTransfer: data, bubbles: true, cancelable: true};
+          place.dispatchEvent(new DragEvent("drop", options));
+        }""",
+        list(content),
+    )
+    expect(page.get_by_role("heading", level=1)).to_have_text("Like b.png")
+    visit.settle()
+    assert visit.ids()[:2] == ["museum-01", "museum-02"]
+    page.get_by_label("marine").check(force=True)
+    expect(page).to_have_url(f"{items}/?picture=b.png&theme=marine")
+    expect(page.get_by_role("status")).to_contain_text("in marine")
+    # A file is not in the address.
+    page.reload()
+    expect(page.get_by_role("alert")).to_contain_text("b.png is not known any more")
 
 
 def test_a_museum_with_pictures(visit: Visit, url: str) -> None:
@@ -406,13 +526,15 @@ def test_the_chosen_theme_is_in_sight_on_a_small_screen(
     page = browser.new_page(viewport={"width": 240, "height": 600})
     Visit(page).go(f"{url}/?query=king&theme=portrait")
     expect(page.locator("label", has_text="portrait")).to_be_in_viewport(ratio=1)
+    # The row is pushed aside, the page is not.
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     page.close()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("screen", SCREENS)
 def test_axe_finds_no_serious_problem(
-    browser: Browser, url: str, screen: str, scheme: str
+    browser: Browser, items: str, screen: str, scheme: str
 ) -> None:
     width, height = SCREENS[screen]
     context = browser.new_context(
@@ -422,13 +544,17 @@ def test_axe_finds_no_serious_problem(
     visit = Visit(context.new_page())
     for address in (
         "/",
-        "/?query=harbour. storm&theme=marine",
-        "/?museum=museum-00&query=king",
+        "/?query=harbour. storm. king. queen&theme=landscape",
+        "/?query=nowhere",
+        "/?museum=museum-00&query=harbour",
         "/?view=map",
         "/?like=museum-03",
         "/?museum=nobody",
     ):
-        visit.go(url + address)
+        visit.go(items + address)
+        for folded in visit.page.locator("summary").all():
+            if folded.is_visible():
+                folded.click()
         violations = Axe().run(visit.page).response["violations"]
         assert [
             (found["id"], node["html"])

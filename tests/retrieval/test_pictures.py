@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from hm3_jax.retrieval.server import thumbnails
+from hm3_jax.retrieval.server.collection import AnsweringItem, Hit
 from hm3_jax.retrieval.server.pictures import (
     Hung,
     PictureFile,
@@ -49,6 +50,36 @@ def pictures_of(root: Path, names: list[str]) -> Pictures:
         lambda museum: [[], room] if museum == "museum-00" else [],
         lambda reference: root / reference,
     )
+
+
+def test_what_answers_has_its_picture(tmp_path: Path) -> None:
+    room = [
+        Hung("a", "view"),
+        Hung("b", "painting", "The Dot"),
+        Hung("c", "view"),
+        Hung("d", "painting"),
+    ]
+    pictures = Pictures(tmp_path, lambda museum: [[], room], lambda name: tmp_path)
+
+    def shown(room: int, kind: str, place: int) -> tuple[str | None, str | None]:
+        answer = AnsweringItem(room, kind, place, 0.5)
+        hit = Hit("a/b", "", "", 0.5, 0, 0, [], [], answers=[answer])
+        (answer,) = pictures.add_to_hit(hit).answers
+        assert (answer.picture is None) == (answer.thumbnail is None)
+        number = None if answer.picture is None else answer.picture.rpartition("=")[2]
+        return number, answer.title
+
+    assert shown(1, "views", 1) == ("2", None)
+    assert shown(1, "images", 0) == ("1", "The Dot")
+    assert shown(1, "images", 1) == ("3", None)
+    # Without a picture: videos, and what the list does not have.
+    for missing in (
+        (1, "videos", 0),
+        (1, "views", 2),
+        (0, "views", 0),
+        (2, "views", 0),
+    ):
+        assert shown(*missing) == (None, None)
 
 
 def test_pictures_come_from_inside_the_collection_only(hung: Pictures) -> None:

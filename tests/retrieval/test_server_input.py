@@ -31,6 +31,18 @@ from hm3_jax.retrieval.server.hosts import Hosts
             "theme: expected one of landscape, marine, portrait, found 'cubism'",
         ),
         ({"query": "king", "theme": ""}, "theme: expected one of landscape"),
+        (
+            {"query": "king", "match": "words"},
+            "match: expected pictures, found 'words'",
+        ),
+        (
+            {"query": "king", "match": "all"},
+            "match: expected 'both', 'pictures' or 'words', found 'all'",
+        ),
+        ({"query": "king", "theme_weight": "1"}, "theme_weight: expected none"),
+        ({"query": "king", "theme_weight": "-1"}, "theme_weight: expected at least 0"),
+        ({"query": "king", "theme_weight": "nan"}, "theme_weight: expected a finite"),
+        ({"query": "king", "theme_weight": "x"}, "theme_weight: expected a number"),
         ({"query": "123"}, "query: expected words, found digits only"),
     ],
 )

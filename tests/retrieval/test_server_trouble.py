@@ -76,7 +76,7 @@ def test_an_unreachable_backend_is_503_and_recovers(
     }
     assert answer.headers["retry-after"] == "10"
     assert [record.message for record in caplog.records if record.exc_info is None] == [
-        "http://10.0.0.1:19530: Milvus: no answer"
+        "http://10.0.0.1:6333: Qdrant: no answer"
     ]
     assert client.get("/api/search", params={"query": "king"}).status_code == 200
 

@@ -3,7 +3,7 @@
  * relative: the page may be below a path of a proxy.
  */
 
-const NAMES = ["query", "theme", "like", "museum", "view", "top_k"];
+const NAMES = ["query", "picture", "theme", "match", "theme_weight", "like", "museum", "view", "top_k"];
 export const START = "./";
 export const FIRST_HITS = 12;
 

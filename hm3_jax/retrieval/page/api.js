@@ -27,15 +27,28 @@ async function ask(address, options) {
   throw new Problem(answer?.error ?? `The server says ${response.status}.`, passing);
 }
 
-/** Museums for a text or like a museum; `signal` gives up waiting. */
-export function search({ query, like, theme, top_k }, signal) {
+/** Museums for a picture, for a text or like a museum; `signal` gives up waiting. */
+export function search({ query, picture, like, theme, match, theme_weight, top_k }, signal) {
   const parameters = new URLSearchParams({ top_k });
   if (theme) parameters.set("theme", theme);
+  if (theme_weight) parameters.set("theme_weight", theme_weight);
+  if (picture) {
+    const headers = { "Content-Type": picture.type };
+    return ask(`api/search/picture?${parameters}`,
+      { method: "POST", body: picture, headers, signal });
+  }
   if (like) {
     return ask(`api/like/${encodeURIComponent(like)}?${parameters}`, { signal });
   }
+  if (match) parameters.set("match", match);
   if (query.length > LONGEST_IN_ADDRESS) {
-    const body = JSON.stringify({ query, top_k, theme: theme || null });
+    const body = JSON.stringify({
+      query,
+      top_k,
+      theme: theme || null,
+      match: match || null,
+      theme_weight: theme_weight ? Number(theme_weight) : null,
+    });
     const headers = { "Content-Type": "application/json" };
     return ask("api/search", { method: "POST", body, headers, signal });
   }

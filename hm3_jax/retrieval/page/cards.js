@@ -1,13 +1,14 @@
 /** Results: one card a museum, and what carried its match. */
 
 import { write } from "./address.js";
+import { answersPart } from "./answers.js";
 import { inside, make } from "./dom.js";
-import { colour, mark } from "./marks.js";
+import { mark } from "./marks.js";
+import { doors, picture } from "./pictures.js";
 
 // Sentences and rooms that a card names; those that add less are left out.
 const MOST_NAMED = 2;
 const LEAST_NAMED = 0.005;
-const MOST_DOORS = 12;
 
 const signed = (number) => `${number < 0 ? "−" : "+"}${Math.abs(number).toFixed(2)}`;
 
@@ -18,43 +19,6 @@ function strongest(parts) {
     .filter(({ added }) => added >= LEAST_NAMED)
     .sort((a, b) => b.added - a.added)
     .slice(0, MOST_NAMED);
-}
-
-/** A museum without a picture: a row of doors, those that matched open. */
-export function doors(rooms, open, theme) {
-  const number = Math.max(1, Math.min(rooms, MOST_DOORS));
-  const width = 280 / number;
-  const door = Math.min(width * 0.62, 46);
-  const shapes = Array.from({ length: number }, (_, i) => {
-    const x = 20 + width * i + (width - door) / 2;
-    const d = `M${x} 150V${95 + door / 2}a${door / 2} ${door / 2} 0 0 1 ${door} 0V150z`;
-    const fill = open.has(i) ? colour(theme) : "none";
-    return make("svg:path", { d, fill, stroke: colour(theme) });
-  });
-  return make(
-    "svg:svg",
-    {
-      viewBox: "0 0 320 180",
-      preserveAspectRatio: "xMidYMax slice",
-      class: "doors",
-      "aria-hidden": "true",
-    },
-    ...shapes,
-    make("svg:path", { d: "M10 150H310", stroke: "currentColor", fill: "none" }),
-  );
-}
-
-/** A picture; doors in its place where it cannot be shown. */
-export function picture(url, text, instead) {
-  if (!url) return instead();
-  const image = make("img", {
-    src: url,
-    alt: text,
-    loading: "lazy",
-    decoding: "async",
-    error: () => image.replaceWith(instead()),
-  });
-  return image;
 }
 
 export function themeName(name, themes) {
@@ -79,13 +43,48 @@ function why(hit, sentences) {
   return make("div", { class: "why" }, make("p", {}, "Carried by"), make("ul", {}, lines));
 }
 
+/** What is written about a museum: where the words of the query stand, or the beginning. */
+function written(hit) {
+  if (!hit.passage.length) {
+    return hit.excerpt ? make("p", { class: "excerpt", dir: "auto" }, hit.excerpt) : null;
+  }
+  // Every second piece is one of the words.
+  const pieces = hit.passage.map((piece, i) => (i % 2 ? make("mark", {}, piece) : piece));
+  return make("p", { class: "excerpt", dir: "auto" }, pieces);
+}
+
+/** Rooms that a match lights: those that answer, or those that carried it. */
+export function litRooms(hit) {
+  return new Set(hit.answers.length
+    ? hit.answers.filter((answer) => answer.fits !== false).map((answer) => answer.room)
+    : strongest(hit.rooms).map((room) => room.number));
+}
+
+/** The picture that answers best, or the one that stands for the museum. */
+function thumbnail(hit) {
+  const shown = hit.answers.filter((answer) => answer.thumbnail);
+  shown.sort((a, b) => b.cosine - a.cosine);
+  return shown.length ? shown[0].thumbnail : hit.thumbnail;
+}
+
+/** How much a museum that is compared as a whole is like the query. */
+function match(hit) {
+  const score = hit.score.toFixed(2);
+  const value = Math.max(0, hit.score);
+  return make(
+    "span",
+    { class: "score" },
+    make("meter", { min: 0, max: 1, value, "aria-label": `Match ${score}` }),
+    make("span", { "aria-hidden": "true" }, score),
+  );
+}
+
 /** One result. */
 export function card(hit, place, answer, themes, state) {
   const number = themes.findIndex((theme) => theme.name === hit.theme);
-  const open = new Set(strongest(hit.rooms).map((room) => room.number));
+  const open = litRooms(hit);
   const instead = () => doors(hit.rooms.length, open, number);
   const address = write({ ...state, top_k: "", museum: hit.id });
-  const score = hit.score.toFixed(2);
   const alike = write({ like: hit.id, theme: state.theme });
   return make(
     "li",
@@ -96,7 +95,7 @@ export function card(hit, place, answer, themes, state) {
       make(
         "div",
         { class: "picture" },
-        picture(hit.thumbnail, "", instead),
+        picture(thumbnail(hit), "", instead),
         make("span", { class: "place", "aria-hidden": "true" }, place),
       ),
       make(
@@ -107,20 +106,14 @@ export function card(hit, place, answer, themes, state) {
           "p",
           { class: "facts" },
           themeName(hit.theme, themes),
-          make(
-            "span",
-            { class: "score" },
-            make("meter", {
-              min: 0,
-              max: 1,
-              value: Math.max(0, hit.score),
-              "aria-label": `Match ${score}`,
-            }),
-            make("span", { "aria-hidden": "true" }, score),
-          ),
+          hit.answers.length ? null : match(hit),
+          answer.match === "both"
+            ? make("span", { class: "found" }, `Found by ${hit.found_by.join(" and ")}`)
+            : null,
         ),
-        hit.excerpt ? make("p", { class: "excerpt", dir: "auto" }, hit.excerpt) : null,
-        why(hit, answer.sentences),
+        hit.answers.length ? answersPart(hit, answer.sentences, number) : null,
+        written(hit),
+        hit.answers.length ? null : why(hit, answer.sentences),
         make(
           "p",
           { class: "actions" },

@@ -6,16 +6,22 @@ import { card } from "./cards.js";
 import { count, inside, make } from "./dom.js";
 import { mapPart } from "./map.js";
 import { museumPage } from "./museum.js";
+import { chosenOptions, showOptions } from "./options.js";
 import { showThemes } from "./themes.js";
 
 const MOST_HITS = 96;
+const NOTHING_FITS = "Nothing here shows this well.";
 
-const [form, query, themesPlace, status, problem, content] = [
-  "search", "query", "themes", "status", "problem", "content",
+const [form, query, choosePicture, themesPlace, optionsPlace, status, problem, content] = [
+  "search", "query", "picture", "themes", "options", "status", "problem", "content",
 ].map((id) => document.getElementById(id));
 
 let leaving = new AbortController();
 let arrived = false;
+// The collection, once it is known; the picture that is searched with; what was found last.
+let collection = null;
+let picture = null;
+let last = {};
 
 /** Says something to everybody, also to those who cannot see the page change. */
 function say(text) {
@@ -27,12 +33,36 @@ function chosenTheme() {
   return chosen?.value ?? "";
 }
 
-/** Shows the same in another theme. */
-function changeTheme() {
+/** What is chosen beside the text. */
+function chosen() {
+  return { theme: chosenTheme(), ...(collection ? chosenOptions(form, collection) : {}) };
+}
+
+/** Shows the same in another theme, or found in another way. */
+function change() {
   const state = read();
   const text = query.value.trim();
-  if (state.museum) go(write({ query: text, theme: chosenTheme() }));
-  else go(write({ ...state, query: state.like ? "" : text, theme: chosenTheme(), top_k: "" }));
+  if (state.museum) go(write({ query: text, ...chosen() }));
+  else {
+    const other = state.like || state.picture;
+    go(write({ ...state, query: other ? "" : text, ...chosen(), top_k: "" }));
+  }
+}
+
+/** Searches, unless that was what was searched last. */
+async function search(state, top_k, signal) {
+  const key = write({ ...state, museum: "", view: "", top_k });
+  if (last.key !== key || last.picture !== picture) {
+    const answer = await api.search({ ...state, picture: state.picture && picture, top_k }, signal);
+    last = { key, picture, answer };
+  }
+  return last.answer;
+}
+
+/** Searches with a picture that was dropped or chosen. */
+function searchPicture(file) {
+  picture = file;
+  go(write({ picture: file.name || "picture", ...chosen(), match: "" }));
 }
 
 async function map(themes, hits, state, more = {}) {
@@ -45,18 +75,22 @@ async function map(themes, hits, state, more = {}) {
 
 async function showResults(state, summary, signal) {
   const top_k = Math.min(Number(state.top_k) || FIRST_HITS, MOST_HITS);
-  const answer = await api.search({ ...state, top_k }, signal);
+  if (state.picture && !picture) {
+    throw new api.Problem(`${state.picture} is not known any more; choose it again.`, false);
+  }
+  const answer = await search(state, top_k, signal);
   const { hits } = answer;
   const like = state.like ? await api.museum(state.like, signal) : null;
-  const title = like ? `More like ${like.title}` : "Results";
+  const title = like ? `More like ${like.title}`
+    : state.picture ? `Like ${state.picture}` : "Results";
   const heading = make("h1", { tabindex: "-1", dir: "auto" }, title);
   const found = hits.length ? count(hits.length, "museum") : "No museum found";
-  const line = [
+  const line = answer.fits === false ? NOTHING_FITS : [
     state.theme ? `${found} in ${state.theme}` : found,
     ...(hits.length > 1 ? ["best match first"] : []),
   ].join(", ");
   say(line);
-  document.title = `${like ? title : state.query} – Museum search`;
+  document.title = `${like || state.picture ? title : state.query} – Museum search`;
   if (!hits.length) {
     return [
       heading,
@@ -72,12 +106,25 @@ async function showResults(state, summary, signal) {
     ? inside(write({ ...state, top_k: Math.min(2 * top_k, MOST_HITS) }),
       { class: "button" }, "Show more")
     : null;
+  const list = [make("ol", { class: "cards" }, cards), more];
+  const fits = answer.fits !== false;
   return [
     heading,
-    make("p", { class: "hint" }, line),
+    fits ? make("p", { class: "hint" }, line) : null,
     make("div", { class: "beside" },
-      make("div", {}, make("ol", { class: "cards" }, cards), more),
-      await map(summary.themes, hits, state)),
+      fits ? make("div", {}, list) : make("div", {}, nothingFits(list)),
+      await map(summary.themes, fits ? hits : [], state)),
+  ];
+}
+
+/** What is said in place of results that are none. */
+function nothingFits(nearest) {
+  return [
+    make("div", { class: "empty" },
+      make("p", {}, NOTHING_FITS),
+      make("p", { class: "hint" }, "Other words may find it, or it is not in this collection.")),
+    make("details", { class: "nearest" },
+      make("summary", {}, "What comes nearest all the same"), nearest),
   ];
 }
 
@@ -86,12 +133,19 @@ async function showMuseum(state, summary, signal) {
   document.title = `${museum.title} – Museum search`;
   say(`${museum.title}, ${count(museum.rooms.length, "room")}`);
   const part = await map(summary.themes, [museum], state, { numbered: false });
-  return museumPage(museum, summary.themes, state, part);
+  const nothing = { sentences: [], hits: [] };
+  const asked = state.query || (state.picture && picture);
+  const found = asked
+    // The museum is there to be seen, whatever becomes of the search.
+    ? await search(state, Number(state.top_k) || FIRST_HITS, signal).catch(() => nothing)
+    : nothing;
+  const hit = found.hits.find((other) => other.id === museum.id);
+  return museumPage(museum, summary.themes, state, part, { sentences: found.sentences, hit });
 }
 
 async function showMap(state, summary, signal) {
   const answer = state.query
-    ? await api.search({ ...state, top_k: FIRST_HITS }, signal)
+    ? await search(state, FIRST_HITS, signal)
     : { hits: [] };
   document.title = "Map – Museum search";
   const line = answer.hits.length
@@ -146,18 +200,22 @@ async function show() {
     if (link.dataset.view === view) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
-  const { query: text, theme } = state;
-  document.querySelector('[data-view="map"]').href = write({ query: text, theme, view: "map" });
-  document.querySelector('[data-view="search"]').href = write({ query: text, theme });
+  const { query: text, theme, match, theme_weight } = state;
+  const same = { query: text, theme, match, theme_weight };
+  document.querySelector('[data-view="map"]').href = write({ ...same, view: "map" });
+  document.querySelector('[data-view="search"]').href = write(same);
   content.setAttribute("aria-busy", "true");
   try {
     const summary = await api.collection();
-    showThemes(themesPlace, summary.themes, theme, changeTheme);
+    collection = summary;
+    choosePicture.hidden = !summary.picture_queries;
+    showThemes(themesPlace, summary.themes, theme, change);
+    showOptions(optionsPlace, summary, state, change);
     document.getElementById("about").textContent =
       `${count(summary.museums, "museum")}, ${count(summary.themes.length, "theme")}`;
     const kind = state.museum ? showMuseum
       : view === "map" ? showMap
-        : state.query || state.like ? showResults : showStart;
+        : state.query || state.like || state.picture ? showResults : showStart;
     const shown = await kind(state, summary, signal);
     if (signal.aborted) return;
     problem.replaceChildren();
@@ -180,7 +238,20 @@ async function show() {
 form.addEventListener("submit", (event) => {
   event.preventDefault();
   const text = query.value.trim();
-  if (text) go(write({ query: text, theme: chosenTheme(), view: read().view }));
+  if (text) go(write({ query: text, ...chosen(), view: read().view }));
+});
+choosePicture.querySelector("input").addEventListener("change", ({ target }) => {
+  if (target.files.length) searchPicture(target.files[0]);
+  target.value = "";
+});
+// Without this the browser would leave the page for a file that is dropped.
+addEventListener("dragover", (event) => {
+  if (event.dataTransfer.types.includes("Files")) event.preventDefault();
+});
+addEventListener("drop", (event) => {
+  const file = event.dataTransfer.files[0];
+  if (file) event.preventDefault();
+  if (file && collection?.picture_queries) searchPicture(file);
 });
 query.addEventListener("keydown", (event) => {
   if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {

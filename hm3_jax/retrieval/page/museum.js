@@ -1,12 +1,29 @@
 /** The page of one museum. */
 
 import { START, write } from "./address.js";
-import { doors, picture, themeName } from "./cards.js";
+import { answersPart } from "./answers.js";
+import { themeName } from "./cards.js";
 import { count, inside, make } from "./dom.js";
+import { doors, picture } from "./pictures.js";
 
 const KINDS = { views: "view", images: "painting", videos: "video" };
 
-function roomPart(room, number, theme) {
+/** Sentences that a room answers, by the address of the picture that does; "" for others. */
+function said(found, number) {
+  const sentences = new Map();
+  found.hit?.answers.forEach((answer, i) => {
+    if (answer.room !== number || answer.fits === false || !found.sentences[i]) return;
+    const place = answer.picture ?? "";
+    sentences.set(place, [...(sentences.get(place) ?? []), found.sentences[i]]);
+  });
+  return sentences;
+}
+
+const quotes = (sentences = []) =>
+  sentences.map((text) => make("q", { dir: "auto" }, text));
+
+function roomPart(room, number, theme, found) {
+  const answering = said(found, number);
   const what = Object.entries(KINDS)
     .filter(([kind]) => room.counts[kind])
     .map(([kind, one]) => count(room.counts[kind], one));
@@ -16,27 +33,32 @@ function roomPart(room, number, theme) {
     const gone = () => make("p", { class: "gone" }, `${text} cannot be shown`);
     return make(
       "figure",
-      { class: item.kind },
+      { class: answering.has(item.url) ? `${item.kind} answering` : item.kind },
       make("a", { href: item.url, target: "_blank", rel: "noopener" },
         picture(item.thumbnail, text, gone)),
       item.title ? make("figcaption", { dir: "auto" }, item.title) : null,
+      quotes(answering.get(item.url)),
     );
   });
   return make(
     "li",
-    { class: "room" },
+    { class: answering.size ? "room lit" : "room" },
     make("h3", {}, `Room ${number + 1}`),
     make("p", { class: "hint" }, what.join(", ")),
+    quotes(answering.get("")),
     shown.length
       ? make("div", { class: "pictures" }, shown)
       : doors(1, new Set([0]), theme),
   );
 }
 
-/** Everything about a museum; `map` is put beside it. */
-export function museumPage(museum, themes, state, map) {
+/**
+ * Everything about a museum; `map` is put beside it, and `found` is what a search has
+ * found in it: the sentences of the query, and its `hit`, if it is one.
+ */
+export function museumPage(museum, themes, state, map, found) {
   const theme = themes.findIndex((item) => item.name === museum.theme);
-  const searched = state.query || state.like;
+  const searched = state.query || state.like || state.picture;
   return [
     make(
       "article",
@@ -69,6 +91,10 @@ export function museumPage(museum, themes, state, map) {
         make(
           "div",
           {},
+          found.hit?.answers.length
+            ? [make("h2", {}, "What answers it here"),
+              answersPart(found.hit, found.sentences, theme)]
+            : [],
           museum.description.length
             ? make("p", { class: "description", dir: "auto" }, museum.description.join(" "))
             : null,
@@ -76,7 +102,7 @@ export function museumPage(museum, themes, state, map) {
           make(
             "ol",
             { class: "rooms" },
-            museum.rooms.map((room, i) => roomPart(room, i, theme)),
+            museum.rooms.map((room, i) => roomPart(room, i, theme, found)),
           ),
         ),
         map,

@@ -18,6 +18,7 @@ from hm3_jax.retrieval.server.frame import Frame
 from hm3_jax.retrieval.server.hosts import Hosts
 from hm3_jax.retrieval.server.measures import Measures
 from hm3_jax.retrieval.server.packed_map import PackedMap
+from hm3_jax.retrieval.server.picture_queries import PictureReader
 from hm3_jax.retrieval.server.pictures import Pictures
 from hm3_jax.retrieval.server.routes import collection as collection_routes
 from hm3_jax.retrieval.server.routes import health, museums, search
@@ -98,7 +99,13 @@ def _service(
     )
     measures.watch_queue(lambda: batcher.waiting)
     return Service(
-        collection, batcher, PackedMap(collection), measures, pictures, Thumbnails()
+        collection,
+        batcher,
+        PackedMap(collection),
+        measures,
+        pictures,
+        Thumbnails(),
+        PictureReader(collection.read_picture),
     )
 
 

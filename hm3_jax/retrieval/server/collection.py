@@ -7,26 +7,65 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
+
+from hm3_jax.retrieval.fusion import Way
+
+Match = Literal["both", "pictures", "words"]
+"""What finds museums for a text: pictures, what is written about museums, or both."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Query:
-    """One search: by text, or by a museum that the results should be like.
+    """One search: by text, by a picture, or by a museum that results should be like.
 
     Attributes:
         top_k: How many museums to return at most.
         text: What somebody wants to see, as `check_query` returns it, or None.
+        picture: What `Collection.read_picture` has made of a picture, or None.
         like: Id of a museum, which is left out of its own results, or None.
         theme: Theme to search in, one of the collection's, or None for all.
+        match: What finds museums for the text, one of the collection's `matches`; None
+            for the first of them.
+        theme_weight: How much it counts that a museum's theme is like the query's; None
+            for what the model says. Only where the collection has one.
     """
 
     top_k: int
     text: str | None = None
     like: str | None = None
     theme: str | None = None
+    match: Match | None = None
+    theme_weight: float | None = None
+    picture: Any = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class AnsweringItem:
+    """What answers a sentence of a query best among the things in a museum.
+
+    Attributes:
+        room: Number of its room, from 0.
+        kind: What it is: views, images or videos.
+        place: Its number among those of its kind in its room, from 0.
+        cosine: Of the sentence and the item.
+        fits: Whether it answers the sentence as well as things answer the sentences
+            about them; None where that is not known.
+        picture: Address of the picture, or None.
+        thumbnail: Address of a small copy of it, or None.
+        title: What the painting is called, or None.
+    """
+
+    room: int
+    kind: str
+    place: int
+    cosine: float
+    fits: bool | None = None
+    picture: str | None = None
+    thumbnail: str | None = None
+    title: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -37,7 +76,8 @@ class Hit:
         id: Of the museum.
         title: Its name for people.
         theme: Its theme.
-        score: Cosine of the query's vector and the museum's.
+        score: How well pictures match: the cosine of the query's vector and the
+            museum's, or what late interaction has in its place.
         x: Place on the map of the collection, -1 to 1 from left to right.
         y: Place on the map, -1 to 1 from bottom to top.
         sentences: What each sentence of the query adds to the score: the score would
@@ -46,6 +86,12 @@ class Hit:
         picture: Address of a picture of the museum, or None.
         thumbnail: Address of a small copy of it, or None.
         excerpt: How the museum's description begins; empty where there is none.
+        answers: For each sentence of the query what answers it in the museum; empty
+            where the museum is compared as a whole.
+        found_by: What has found it, "pictures", "words" or both.
+        passage: The sentence of what is written about the museum that has most of the
+            query's words, cut where a word begins and ends: every second piece is one.
+            Empty where words have not found it.
     """
 
     id: str
@@ -59,6 +105,9 @@ class Hit:
     picture: str | None = None
     thumbnail: str | None = None
     excerpt: str = ""
+    answers: Sequence[AnsweringItem] = ()
+    found_by: Sequence[Way] = ("pictures",)
+    passage: Sequence[str] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -69,10 +118,17 @@ class Answer:
         sentences: The query's sentences, as they were told apart; none where the query
             is a museum.
         hits: The museums, best first.
+        exact: Whether these are the best for sure; where they are not, an engine's
+            limits were reached.
+        match: What has found them.
+        fits: Whether any of them fits well; None where that is not known.
     """
 
     sentences: Sequence[str]
     hits: Sequence[Hit]
+    exact: bool = True
+    match: Match = "pictures"
+    fits: bool | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -171,7 +227,8 @@ def spread(total: int, most: int) -> list[int]:
 class Collection(Protocol):
     """Museums that can be searched.
 
-    `search` is called in a thread of its own, one call at a time; the others are quick.
+    `search` is called in a thread of its own, one call at a time; `read_picture` in any
+    thread; the others are quick.
     """
 
     @property
@@ -182,6 +239,29 @@ class Collection(Protocol):
     @property
     def examples(self) -> Sequence[str]:
         """A few short texts to search for; none where no description is known."""
+        ...
+
+    @property
+    def matches(self) -> Sequence[Match]:
+        """What can find museums for a text; the first is what does, unasked."""
+        ...
+
+    @property
+    def theme_weight(self) -> float | None:
+        """What `Query.theme_weight` is, unasked; None where there is no such weight."""
+        ...
+
+    @property
+    def picture_queries(self) -> bool:
+        """Whether pictures can be searched with."""
+        ...
+
+    def read_picture(self, content: bytes) -> Any:
+        """Decodes a picture for `Query.picture`.
+
+        Raises:
+            ValueError: If it is none that can be read, or there are no such queries.
+        """
         ...
 
     def __len__(self) -> int:

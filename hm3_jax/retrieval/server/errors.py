@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from typing import Any
 
 from fastapi import FastAPI, HTTPException, Request
@@ -11,6 +12,8 @@ from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException as AnyHTTPException
 
 from hm3_jax.retrieval.server.queries import Problem, problem_line
+
+_LOG = logging.getLogger(__name__)
 
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem, "description": what}
@@ -34,6 +37,7 @@ def handle_errors(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _refused)
     # Errors of FastAPI, and those of Starlette below it.
     app.add_exception_handler(AnyHTTPException, _known)
+    app.add_exception_handler(ConnectionError, _unreachable)
 
 
 def unprocessable(line: str) -> HTTPException:
@@ -54,6 +58,13 @@ def search_stopped() -> HTTPException:
 async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     return JSONResponse({"error": problem_line(error.errors()[0])}, 422)
+
+
+async def _unreachable(request: Request, error: Exception) -> Response:
+    # Its address is for those who run the server, not for those who ask.
+    _LOG.error("%s", error)
+    line = "what searches for this server cannot be reached; try again later"
+    return JSONResponse({"error": line}, 503, {"Retry-After": "10"})
 
 
 async def _known(request: Request, error: Exception) -> Response:

@@ -13,7 +13,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hm3_jax.retrieval.server.hosts import Hosts
 from hm3_jax.retrieval.server.measures import Measures
-from hm3_jax.retrieval.server.queries import MOST_BYTES
+from hm3_jax.retrieval.server.queries import (
+    MOST_BYTES,
+    MOST_PICTURE_BYTES,
+    PICTURE_SEARCH,
+)
 
 HEADERS = {
     # Scripts, styles and pictures of this server only, and none written into the page.
@@ -32,7 +36,6 @@ HEADERS = {
 _LOG = logging.getLogger(__name__)
 _FAILED = "the server could not answer this; its log says why"
 _SHOWN = 60
-_TOO_LARGE = f"request body: expected at most {MOST_BYTES} bytes, found more"
 _NO_TEXT = "address: expected UTF-8 text, found other bytes"
 
 
@@ -77,7 +80,7 @@ class Frame:
             if refused is not None:
                 await _refuse(send_on, *refused)
                 return
-            await self._app(scope, _Limited(receive), send_on)
+            await self._app(scope, _Limited(receive, _most_bytes(scope)), send_on)
         except Exception:
             # Left to others, this would end the connection, and with it requests that
             # the client has sent on it meanwhile.
@@ -101,8 +104,9 @@ class Frame:
                 "host: expected a name of this server (--allowed_hosts), found "
                 f"{host[:_SHOWN]!r}"
             )
-        if _declared_length(scope) > MOST_BYTES:
-            return 413, _TOO_LARGE
+        most = _most_bytes(scope)
+        if _declared_length(scope) > most:
+            return 413, _too_large(most)
         if not _is_text(scope["query_string"]):
             return 422, _NO_TEXT
         return None
@@ -111,16 +115,25 @@ class Frame:
 class _Limited:
     """Receives a body up to its limit, also where no length was declared."""
 
-    def __init__(self, receive: Receive):
-        self._receive = receive
+    def __init__(self, receive: Receive, most: int):
+        self._receive, self._most = receive, most
         self._bytes = 0
 
     async def __call__(self) -> Message:
         message = await self._receive()
         self._bytes += len(message.get("body", b""))
-        if self._bytes > MOST_BYTES:
-            raise HTTPException(413, _TOO_LARGE)
+        if self._bytes > self._most:
+            raise HTTPException(413, _too_large(self._most))
         return message
+
+
+def _most_bytes(scope: Scope) -> int:
+    path = scope["path"].removeprefix(scope["root_path"])
+    return MOST_PICTURE_BYTES if path == PICTURE_SEARCH else MOST_BYTES
+
+
+def _too_large(most: int) -> str:
+    return f"request body: expected at most {most} bytes, found more"
 
 
 def _declared_length(scope: Scope) -> int:

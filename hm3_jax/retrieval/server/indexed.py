@@ -2,32 +2,41 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from hm3_jax.files.input_kinds import ROOM_KINDS
 from hm3_jax.objective.late_interaction import QueryVectors
-from hm3_jax.retrieval.exact import Search
-from hm3_jax.retrieval.index import Index
+from hm3_jax.retrieval.exact import Hits, Search
+from hm3_jax.retrieval.fusion import FURTHER, Fused, fuse
+from hm3_jax.retrieval.held import HeldMuseum, Holder, row_of
+from hm3_jax.retrieval.museums import Answering
+from hm3_jax.retrieval.query_text import check_match
 from hm3_jax.retrieval.server.collection import (
     Answer,
+    AnsweringItem,
     Hit,
     Map,
+    Match,
     Museum,
     Query,
     Room,
     Theme,
     spread,
 )
+from hm3_jax.retrieval.words import Told
 
 # Characters of a description that a hit has, and those of an example at most.
 _EXCERPT = 160
 _EXAMPLE = 80
 _EXAMPLES = 3
+# Of a query's words that are written about a museum, this share makes it fit.
+_SAID = 0.5
 
 
 class EmbeddedText(Protocol):
@@ -49,6 +58,18 @@ class EmbeddedText(Protocol):
         ...
 
 
+class EmbedPictures(Protocol):
+    """Reads and embeds pictures that are searched with."""
+
+    def read(self, content: bytes) -> Any:
+        """Decodes a picture; ValueError if it is none."""
+        ...
+
+    def embed(self, pictures: Sequence[Any]) -> Sequence[EmbeddedText]:
+        """Embeds what `read` has returned; without sentences."""
+        ...
+
+
 EmbedTexts = Callable[[Sequence[str]], Sequence[EmbeddedText]]
 """Embeds texts together; ValueError if one of them says nothing."""
 
@@ -58,27 +79,37 @@ class IndexCollection:
 
     def __init__(
         self,
-        index: Index,
+        holder: Holder,
         embed: EmbedTexts,
         search: Search,
         listed: Callable[[str], Mapping[str, Any]] = lambda museum: {},
+        match: Match | None = None,
+        pictures: EmbedPictures | None = None,
     ):
         """Joins the parts.
 
         Args:
-            index: The museums.
+            holder: The museums.
             embed: Embeds queries as the index's model does.
             search: Finds museums of the index.
             listed: What else is known about a museum, in the form of the index's
                 details; it replaces what the index says.
+            match: What finds museums where a query does not say; None for all there is.
+            pictures: Embeds pictures that are searched with; None where none can be.
+
+        Raises:
+            ValueError: If the museums cannot be searched by `match`.
         """
-        self._index, self._embed, self._search = index, embed, search
-        self._listed = listed
-        museums = index.museums
-        counts = np.bincount(museums.theme_index, minlength=len(museums.themes))
+        self._holder, self._embed, self._search = holder, embed, search
+        self._listed, self._pictures = listed, pictures
+        self._matches = matches_of(holder)
+        if match is not None:
+            check_match(match, self._matches)
+            # The first counts where a query does not say.
+            self._matches.sort(key=lambda other: other != match)
         self._themes = [
-            Theme(name, int(number))
-            for name, number in zip(museums.themes, counts, strict=True)
+            Theme(name, number)
+            for name, number in zip(holder.themes, holder.museums_by_theme, strict=True)
         ]
 
     @property
@@ -91,13 +122,34 @@ class IndexCollection:
         """A few short texts to search for; none where no description is known."""
         return self._examples
 
+    @property
+    def matches(self) -> Sequence[Match]:
+        """What can find museums for a text; the first is what does, unasked."""
+        return self._matches
+
+    @property
+    def theme_weight(self) -> float | None:
+        """What `Query.theme_weight` is, unasked; None where there is no such weight."""
+        return self._holder.theme_weight
+
+    @property
+    def picture_queries(self) -> bool:
+        """Whether pictures can be searched with."""
+        return self._pictures is not None
+
+    def read_picture(self, content: bytes) -> Any:
+        """Decodes a picture; ValueError if it is none, or there are no such queries."""
+        if self._pictures is None:
+            raise ValueError("expected a text: the index's encoder takes no pictures")
+        return self._pictures.read(content)
+
     @functools.cached_property
     def _examples(self) -> list[str]:
         found: list[str] = []
         # Museums spread evenly over the collection, more than are needed, since not
         # all may have a description.
-        for row in spread(len(self), 8 * _EXAMPLES):
-            said = self._facts(row).get("description", [])
+        for museum in self._holder.some(spread(len(self), 8 * _EXAMPLES)):
+            said = self._facts(museum).get("description", [])
             short = [text for text in said if text.strip() and len(text) <= _EXAMPLE]
             # The longest says most.
             if short and (text := max(short, key=len)) not in found:
@@ -108,48 +160,35 @@ class IndexCollection:
 
     def __len__(self) -> int:
         """Number of museums."""
-        return len(self._index.museums)
+        return len(self._holder)
 
     def __contains__(self, museum: str) -> bool:
         """Whether there is a museum with this id."""
-        try:
-            self._index.row(museum)
-        except ValueError:
-            return False
-        return True
+        return museum in self._holder.rows([museum])
 
     def search(self, queries: Sequence[Query]) -> list[Answer | ValueError]:
         """Answers queries together; a ValueError for each that has no answer."""
         asked = self._embed_queries(queries)
-        good = [i for i, what in enumerate(asked) if not isinstance(what, ValueError)]
-        if not good:
-            return [what for what in asked if isinstance(what, ValueError)]
-        found = self._search.search(
-            [self._vectors(asked[i]) for i in good],
-            # One more, because a museum is the one most like itself.
-            max(queries[i].top_k for i in good) + 1,
-            [self._theme_numbers(queries[i]) for i in good],
-        )
-        answers = {
-            i: self._answer(asked[i], hits.scores, hits.rows, queries[i].top_k)
-            for i, hits in zip(good, found, strict=True)
-        }
+        good = [
+            (query, what)
+            for query, what in zip(queries, asked, strict=True)
+            if not isinstance(what, ValueError)
+        ]
+        answers = iter(self._answers(good) if good else [])
         return [
-            what if isinstance(what, ValueError) else answers[i]
-            for i, what in enumerate(asked)
+            what if isinstance(what, ValueError) else next(answers) for what in asked
         ]
 
     def museum(self, museum: str) -> Museum:
         """The museum with this id; ValueError if there is none."""
-        row = self._index.row(museum)
-        facts = self._facts(row)
-        x, y = self._index.map[row].tolist()
+        (held,) = self._holder.some([row_of(museum, self._holder)])
+        facts = self._facts(held)
         return Museum(
             museum,
             _title(museum, facts),
-            self._theme(row),
-            x,
-            y,
+            self._theme(held),
+            held.x,
+            held.y,
             facts.get("description", []),
             [
                 Room(counts={kind: room.get(kind, 0) for kind in ROOM_KINDS})
@@ -159,25 +198,30 @@ class IndexCollection:
 
     def map(self, most: int) -> Map:
         """Places of at most so many museums, spread evenly over the collection."""
-        museums, places = self._index.museums, self._index.map
-        rows = spread(len(museums), most)
+        museums = self._holder.titles(spread(len(self), most))
         return Map(
-            [museums.ids[row] for row in rows],
-            [_title(museums.ids[row], self._facts(row)) for row in rows],
-            museums.theme_index[rows].tolist(),
+            [museum.id for museum in museums],
+            [_title(museum.id, self._facts(museum)) for museum in museums],
+            [museum.theme for museum in museums],
             # More digits than a screen has points would only take longer.
-            np.round(places[rows, 0].astype(float), 4).tolist(),
-            np.round(places[rows, 1].astype(float), 4).tolist(),
+            [round(museum.x, 4) for museum in museums],
+            [round(museum.y, 4) for museum in museums],
         )
 
     def _embed_queries(
         self, queries: Sequence[Query]
-    ) -> list[EmbeddedText | int | ValueError]:
-        """What each query is compared by: a text, or the row of a museum."""
+    ) -> list[EmbeddedText | HeldMuseum | ValueError]:
+        """What each query is compared by: a text, a picture or a museum."""
         texts = [query.text for query in queries if query.text is not None]
         embedded = iter(self._embed_each(texts))
+        seen = [query.picture for query in queries if query.picture is not None]
+        pictures = iter(self._pictures.embed(seen) if self._pictures and seen else [])
+        like = [row_of(q.like, self._holder) for q in queries if q.like is not None]
+        museums = iter(self._holder.some(like))
         return [
-            self._index.row(query.like or "") if query.text is None else next(embedded)
+            next(embedded)
+            if query.text is not None
+            else next(museums if query.picture is None else pictures)
             for query in queries
         ]
 
@@ -192,68 +236,181 @@ class IndexCollection:
                 return [error]
         return [one for text in texts for one in self._embed_each([text])]
 
-    def _vectors(self, asked: EmbeddedText | int | ValueError) -> QueryVectors:
-        if isinstance(asked, ValueError):
-            raise asked
-        if isinstance(asked, int):
-            return self._index.museums.query_like(asked)
-        return asked.vectors
+    def _answers(
+        self, asked: Sequence[tuple[Query, EmbeddedText | HeldMuseum]]
+    ) -> list[Answer]:
+        vectors = [
+            what.query_like() if isinstance(what, HeldMuseum) else what.vectors
+            for _, what in asked
+        ]
+        found = self._search.search(
+            vectors,
+            max(self._depth(query) for query, _ in asked),
+            [self._theme_numbers(query) for query, _ in asked],
+            [query.theme_weight for query, _ in asked],
+        )
+        best = [
+            self._best(query, what, hits)
+            for (query, what), hits in zip(asked, found, strict=True)
+        ]
+        rows = sorted({one.row for of_query in best for one in of_query})
+        museums = dict(zip(rows, self._holder.some(rows), strict=True))
+        return [
+            self._answer(*asked[i], vectors[i], found[i], best[i], museums)
+            for i in range(len(asked))
+        ]
+
+    def _match(self, query: Query) -> Match:
+        """What finds museums for a query."""
+        if query.text is None:
+            return "pictures"
+        return query.match or self._matches[0]
+
+    def _depth(self, query: Query) -> int:
+        """How many museums are to be found by pictures."""
+        if self._match(query) == "both":
+            return query.top_k + FURTHER
+        # One more, because a museum is the one most like itself.
+        return query.top_k + 1
+
+    def _best(
+        self, query: Query, what: EmbeddedText | HeldMuseum, hits: Hits
+    ) -> list[Fused]:
+        """The museums that answer a query, best first."""
+        depth, match = self._depth(query), self._match(query)
+        # More than this query's own where others are searched with it.
+        seen = hits.rows[:depth].tolist()
+        if match == "pictures":
+            asking = what.row if isinstance(what, HeldMuseum) else None
+            rows = [row for row in seen if row != asking]
+            return [Fused(row, ("pictures",)) for row in rows[: query.top_k]]
+        read = self._read(query, query.top_k if match == "words" else depth)
+        if match == "words":
+            return [Fused(row, ("words",)) for row in read]
+        return fuse(seen, read, query.top_k)
+
+    def _read(self, query: Query, most: int) -> list[int]:
+        """Rows of the museums that words find."""
+        words, text = self._holder.words, query.text
+        if words is None or text is None:
+            return []
+        if query.theme is None:
+            return words.find(text, most)
+        theme = self._holder.themes.index(query.theme)
+        return words.find(
+            text, most, lambda row: self._holder.some([row])[0].theme == theme
+        )
 
     def _answer(
         self,
-        asked: EmbeddedText | int | ValueError,
-        scores: Float[np.ndarray, " hits"],
-        rows: Int[np.ndarray, " hits"],
-        top_k: int,
+        query: Query,
+        what: EmbeddedText | HeldMuseum,
+        vectors: QueryVectors,
+        hits: Hits,
+        best: Sequence[Fused],
+        museums: Mapping[int, HeldMuseum],
     ) -> Answer:
-        text = None if isinstance(asked, int | ValueError) else asked
-        best = [
-            (float(score), int(row))
-            for score, row in zip(scores, rows, strict=True)
-            if row != asked
-        ][:top_k]
-        vectors = self._vectors(asked)
+        text = None if isinstance(what, HeldMuseum) else what
+        scores = dict(zip(hits.rows.tolist(), hits.scores.tolist(), strict=True))
+        facts = {one.row: self._facts(museums[one.row]) for one in best}
+        passages: Mapping[int, Sequence[str]] = {}
+        if self._holder.words is not None and query.text is not None:
+            passages = self._holder.words.passages(
+                query.text,
+                {
+                    row: Told.of(museums[row].id, facts[row])
+                    for row, found_by in best
+                    if "words" in found_by
+                },
+            )
+        shown = []
+        for row, found_by in best:
+            score = scores.get(row)
+            if score is None:
+                score = museums[row].score(vectors, query.theme_weight)
+            hit = self._hit(score, museums[row], facts[row], vectors, text)
+            passage = passages.get(row, ())
+            shown.append(dataclasses.replace(hit, found_by=found_by, passage=passage))
         return Answer(
             [] if text is None else list(text.sentences),
-            [self._hit(score, row, vectors, text) for score, row in best],
+            shown,
+            hits.exact,
+            self._match(query),
+            self._fits(query, vectors, shown),
         )
+
+    def _fits(
+        self, query: Query, vectors: QueryVectors, hits: Sequence[Hit]
+    ) -> bool | None:
+        """Whether any hit fits; None where that is not known."""
+        fit, words = self._holder.fit, self._holder.words
+        if fit is None or query.text is None or not hits:
+            return None
+        if any(
+            fit.fits(vectors, [item.cosine for item in hit.answers]) for hit in hits
+        ):
+            return True
+        return words is not None and any(
+            words.share(query.text, hit.passage) >= _SAID for hit in hits
+        )
+
+    def _answers_of(
+        self, text: EmbeddedText | None, answering: Sequence[Answering]
+    ) -> list[AnsweringItem]:
+        """What answers the sentences of a text, or a picture."""
+        if text is None:
+            return []
+        # Pictures are closer to one another than to any sentence.
+        fit = self._holder.fit if text.sentences else None
+        return [
+            AnsweringItem(
+                item.room,
+                item.kind,
+                item.place,
+                item.cosine,
+                None if fit is None else fit.answers(item.cosine),
+            )
+            for item in answering
+        ]
 
     def _theme_numbers(self, query: Query) -> list[int] | None:
         if query.theme is None:
             return None
-        return [self._index.museums.themes.index(query.theme)]
+        return [self._holder.themes.index(query.theme)]
 
-    def _theme(self, row: int) -> str:
-        museums = self._index.museums
-        return museums.themes[museums.theme_index[row]]
+    def _theme(self, museum: HeldMuseum) -> str:
+        return self._holder.themes[museum.theme]
 
-    def _facts(self, row: int) -> dict[str, Any]:
-        museums = self._index.museums
-        return {**museums.detail(row), **self._listed(museums.ids[row])}
+    def _facts(self, museum: HeldMuseum) -> dict[str, Any]:
+        return {**museum.detail, **self._listed(museum.id)}
 
     def _hit(
         self,
         score: float,
-        row: int,
+        museum: HeldMuseum,
+        facts: Mapping[str, Any],
         query: QueryVectors,
         text: EmbeddedText | None,
     ) -> Hit:
-        museums = self._index.museums
         without = None if text is None else text.without
-        carried = museums.carried(query, without, row, score)
-        x, y = self._index.map[row].tolist()
-        facts = self._facts(row)
+        carried = museum.carried(query, without, score)
         return Hit(
-            museums.ids[row],
-            _title(museums.ids[row], facts),
-            self._theme(row),
+            museum.id,
+            _title(museum.id, facts),
+            self._theme(museum),
             score,
-            x,
-            y,
+            museum.x,
+            museum.y,
             [] if text is None else carried.sentences,
             carried.rooms,
             excerpt=_beginning(facts.get("description", [])),
+            answers=self._answers_of(text, carried.answering),
         )
+
+
+def matches_of(holder: Holder) -> list[Match]:
+    """What can find the museums of an index for a text, all together first."""
+    return ["pictures"] if holder.words is None else ["both", "pictures", "words"]
 
 
 def _title(museum: str, facts: Mapping[str, Any]) -> str:

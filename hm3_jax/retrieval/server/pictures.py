@@ -11,7 +11,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from urllib.parse import urlencode
 
-from hm3_jax.retrieval.server.collection import Picture, Room
+from hm3_jax.retrieval.server.collection import AnsweringItem, Hit, Picture, Room
+
+# What an index calls the kinds of pictures that are shown.
+_KINDS = {"views": "view", "images": "painting"}
+MEDIA_TYPES = frozenset(
+    f"image/{name}" for name in ("jpeg", "png", "gif", "webp", "avif", "bmp")
+)
+"""Of pictures that browsers show; `media_type` tells them apart."""
 
 # As many first bytes as tell what a file is.
 _SIGNATURE_BYTES = 12
@@ -61,15 +68,35 @@ class Pictures:
     rooms: Callable[[str], Sequence[Sequence[Hung]]]
     path_of: Callable[[str], Path]
 
-    def first(self, museum: str) -> dict[str, str]:
-        """Addresses of the picture that stands for a museum: `Hit`'s fields."""
-        for number, room in enumerate(self.rooms(museum)):
+    def add_to_hit(self, hit: Hit) -> Hit:
+        """A hit with pictures: one that stands for the museum, and what answers."""
+        answers = [self._add_to_answer(hit.id, answer) for answer in hit.answers]
+        hit = dataclasses.replace(hit, answers=answers)
+        for number, room in enumerate(self.rooms(hit.id)):
             if room:
-                return {
-                    "picture": _url("picture", museum, number, 0),
-                    "thumbnail": _url("thumbnail", museum, number, 0),
-                }
-        return {}
+                return dataclasses.replace(
+                    hit,
+                    picture=_url("picture", hit.id, number, 0),
+                    thumbnail=_url("thumbnail", hit.id, number, 0),
+                )
+        return hit
+
+    def _add_to_answer(self, museum: str, answer: AnsweringItem) -> AnsweringItem:
+        rooms = self.rooms(museum)
+        room = rooms[answer.room] if answer.room < len(rooms) else []
+        of_kind = [
+            i for i, hung in enumerate(room) if hung.kind == _KINDS.get(answer.kind)
+        ]
+        # A list may have changed since the index was made.
+        if answer.place >= len(of_kind):
+            return answer
+        number = of_kind[answer.place]
+        return dataclasses.replace(
+            answer,
+            picture=_url("picture", museum, answer.room, number),
+            thumbnail=_url("thumbnail", museum, answer.room, number),
+            title=room[number].title,
+        )
 
     def add_to(self, museum: str, rooms: Sequence[Room]) -> list[Room]:
         """A museum's rooms with their pictures."""

@@ -7,10 +7,16 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from hm3_jax.retrieval.query_text import MOST_HITS, check_query
+from hm3_jax.retrieval.query_text import MOST_HITS, MOST_THEME_WEIGHT, check_query
+from hm3_jax.retrieval.server.collection import Match
 
 MOST_BYTES = 2**16
 """Largest request body; a query of letters outside ASCII takes up to 6 bytes each."""
+
+MOST_PICTURE_BYTES = 2**24
+"""Largest body that is a picture."""
+
+PICTURE_SEARCH = "/api/search/picture"
 
 _SHOWN = 60
 
@@ -29,6 +35,25 @@ TopK = Annotated[
 ThemeName = Annotated[str | None, Field(description="Search in this theme only.")]
 
 
+MatchName = Annotated[
+    Match | None,
+    Field(
+        description="What finds museums: their pictures, the words that are written "
+        "about them, or both; what the server is set to if not given."
+    ),
+]
+ThemeWeight = Annotated[
+    float | None,
+    Field(
+        ge=0,
+        le=MOST_THEME_WEIGHT,
+        allow_inf_nan=False,
+        description="How much it counts that a museum's theme is like the query's: 0 "
+        "finds this museum, more finds museums like it.",
+    ),
+]
+
+
 class SearchBody(BaseModel):
     """A search that does not fit an address."""
 
@@ -37,6 +62,8 @@ class SearchBody(BaseModel):
     query: QueryText
     top_k: TopK = 10
     theme: ThemeName = None
+    match: MatchName = None
+    theme_weight: ThemeWeight = None
 
 
 class Problem(BaseModel):
@@ -54,7 +81,7 @@ def problem_line(error: Mapping[str, Any]) -> str:
     if kind == "missing":
         return f"{place}: expected a value, found none"
     if kind == "extra_forbidden":
-        return f"{place}: expected only query, top_k and theme"
+        return f"{place}: expected only {', '.join(SearchBody.model_fields)}"
     if kind == "value_error":
         return f"{place}: {context['error']}"
     found = repr(error["input"])
@@ -67,6 +94,10 @@ def problem_line(error: Mapping[str, Any]) -> str:
         "int_parsing": "an integer",
         "int_from_float": "an integer",
         "int_parsing_size": "an integer of fewer digits",
+        "float_type": "a number",
+        "float_parsing": "a number",
+        "finite_number": "a finite number",
+        "literal_error": context.get("expected"),
         "model_attributes_type": "a JSON object (Content-Type: application/json)",
     }.get(kind, error["msg"])
     return f"{place}: expected {wanted}, found {found}"

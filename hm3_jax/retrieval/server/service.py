@@ -11,6 +11,7 @@ from hm3_jax.retrieval.server.batching import Batcher
 from hm3_jax.retrieval.server.collection import Answer, Collection, Query
 from hm3_jax.retrieval.server.measures import Measures
 from hm3_jax.retrieval.server.packed_map import PackedMap
+from hm3_jax.retrieval.server.picture_queries import PictureReader
 from hm3_jax.retrieval.server.pictures import Pictures
 from hm3_jax.retrieval.server.thumbnails import Thumbnails
 
@@ -28,6 +29,7 @@ class Service:
         measures: Figures about the server.
         pictures: Of the museums, where there are any.
         thumbnails: Small copies of the pictures.
+        reader: Reads the pictures that are searched with.
     """
 
     collection: Collection
@@ -36,6 +38,7 @@ class Service:
     measures: Measures
     pictures: Pictures | None
     thumbnails: Thumbnails
+    reader: PictureReader
 
     def check_museum(self, museum: str) -> None:
         """Raises 404 for an id that no museum has."""

@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
-from hm3_jax.retrieval.server.collection import Map, Theme
+from hm3_jax.retrieval.server.collection import Map, Match, Theme
 from hm3_jax.retrieval.server.packed_map import MOST_ON_MAP
 from hm3_jax.retrieval.server.service import Served
 
@@ -24,12 +24,19 @@ class Summary:
         themes: Their themes, by name.
         pictures: Whether there are pictures of them.
         examples: A few short texts to search for.
+        matches: What can find museums for a text; the first is what does, unasked.
+        theme_weight: What counts where a search has no such weight; None where there is
+            none.
+        picture_queries: Whether a picture can be searched with.
     """
 
     museums: int
     themes: list[Theme]
     pictures: bool
     examples: list[str]
+    matches: list[Match]
+    theme_weight: float | None
+    picture_queries: bool
 
 
 @router.get("/api/collection")
@@ -41,6 +48,9 @@ async def summary(service: Served) -> Summary:
         list(collection.themes),
         service.pictures is not None,
         list(collection.examples),
+        list(collection.matches),
+        collection.theme_weight,
+        collection.picture_queries,
     )
 
 

@@ -19,7 +19,7 @@ router = APIRouter()
 
 
 @router.get("/api/museums/{museum:path}", responses=PROBLEMS)
-async def one_museum(
+def one_museum(
     service: Served,
     museum: Annotated[str, Path(description="Id of a museum.")],
 ) -> Museum:

@@ -1,0 +1,1 @@
+"""Museums that are held and searched by Qdrant, beyond one machine."""

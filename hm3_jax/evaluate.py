@@ -14,8 +14,8 @@ museums of each split are ranked for descriptions of your own: rankings.jsonl, a
 query_metrics.json where the file says what they describe. With --query_sentences
 museums are also looked for by parts of their descriptions, as people type:
 by_length.csv and by_length.json, of which report makes a table and a figure. With
---theme_weight=0,0.05,0.2,1 models that tell themes apart show what they trade for finding
-museums of the same theme: by_theme_weight.csv.
+--theme_weight=0,0.05,0.2,1 models that tell themes apart show what they trade for
+finding museums of the same theme: by_theme_weight.csv.
 
 --checkpoint=zero-shot is search without training, which needs no checkpoint.
 

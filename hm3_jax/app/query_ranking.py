@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,22 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from hm3_jax.app.query_encoder import Describe, QueryEncoder, describer, encoder_facts
+from hm3_jax.app.query_encoder import (
+    Describe,
+    Query,
+    QueryEncoder,
+    describer,
+    encoder_facts,
+)
 from hm3_jax.data.store import FeatureStore
 from hm3_jax.files.json_files import json_text
 from hm3_jax.files.lines import text_file, write_text
-from hm3_jax.learn.evaluation.text_tower import QueryTower
+from hm3_jax.learn.batches.features import load_features
+from hm3_jax.learn.evaluation.embed_museums import embed_items
+from hm3_jax.learn.evaluation.text_tower import InteractionTower, QueryTower
 from hm3_jax.learn.model import Model
 from hm3_jax.nn.strategy import hm3_strategy
+from hm3_jax.objective.late_interaction import scores_of
 from hm3_jax.objective.metric_table import (
     METRICS,
     Relevance,
@@ -43,7 +52,7 @@ class RankedQuery:
         text: Of the query.
         sentences: What it was cut into.
         museums: Ids of the best museums, best first.
-        scores: Their cosines.
+        scores: Their cosines, or what else the model compares by.
         own: Scores by the museums it describes, by the metric's name; empty where they
             are not known or not in the split. With one such museum they are what the
             published metrics are; with several, mAP is average precision, avg_ndcg has
@@ -94,24 +103,21 @@ class QueryRanker:
         describe = describer(facts, pretrained=pretrained, device=device)
         self._describe: Describe = functools.cache(describe)
 
-    def embed(self, model: Model) -> tuple[list[list[str]], Float[np.ndarray, "n d"]]:
-        """Sentences and unit vectors of the queries.
+    def embed(self, model: Model) -> list[Query]:
+        """The queries, embedded.
 
         Raises:
             ValueError: If a query says nothing to the encoder, or too much; the message
                 names its place.
         """
-        params = jax.tree.map(np.asarray, dict(model.params["text"]))
-        tower = QueryTower(hm3_strategy(model.config).text, params)
-        encoder = QueryEncoder(self._describe, tower, self._dtype)
+        encoder = QueryEncoder(self._describe, _tower(model), self._dtype)
         embedded = []
         for query in self._queries:
             try:
                 embedded += encoder.encode([query.text])
             except ValueError as error:
                 raise ValueError(f"{query.where}: {error}") from None
-        sentences = [list(query.sentences) for query in embedded]
-        return sentences, np.stack([query.vectors.vector for query in embedded])
+        return embedded
 
     def rank(
         self,
@@ -123,20 +129,22 @@ class QueryRanker:
 
         Args:
             model: Whose text tower embeds the queries.
-            museums: The split's museums, embedded by the same model, any lengths.
+            museums: The split's museums, embedded by the same model, any lengths; not
+                read where the model embeds items.
             split: Of the store.
 
         Raises:
             ValueError: As `embed`.
         """
-        sentences, vectors = self.embed(model)
-        members = self._store.splits[split]
+        embedded = self.embed(model)
+        sentences = [list(query.sentences) for query in embedded]
+        members = np.asarray(self._store.splits[split])
         ids = np.array([self._store.ids[i] for i in members], object)
-        shown = COSINE.prepare(museums, {})
+        similarities = self._compared(model, embedded, museums, members)
         found = []
-        for first in range(0, len(vectors), _BLOCK):
+        for first in range(0, len(embedded), _BLOCK):
             rows = slice(first, first + _BLOCK)
-            similarity = COSINE.block(vectors[rows], shown, {})
+            similarity = similarities(rows)
             best = ranked(similarity, self._top_k)
             queries = self._queries[rows]
             for query, cut, row, items in zip(
@@ -157,6 +165,26 @@ class QueryRanker:
                 )
         return found
 
+    def _compared(
+        self,
+        model: Model,
+        queries: Sequence[Query],
+        museums: Float[np.ndarray, "museums d"],
+        members: Int[np.ndarray, " museums"],
+    ) -> Callable[[slice], Float[np.ndarray, "rows museums"]]:
+        """What compares some of the queries with all museums."""
+        if not model.spec.compares_parts:
+            vectors = np.stack([query.vectors.vector for query in queries])
+            shown = COSINE.prepare(museums, {})
+            return lambda rows: COSINE.block(vectors[rows], shown, {})
+        tower = InteractionTower(model)
+        items = embed_items(model, load_features(self._store, model.config), members)
+
+        def scores(query: Query) -> Float[np.ndarray, " museums"]:
+            return scores_of(query.vectors, items, tower.sharpness, tower.theme_weight)
+
+        return lambda rows: np.stack(list(map(scores, queries[rows]))).astype("f4")
+
     def _of_theme(
         self, query: WrittenQuery, members: Int[np.ndarray, " museums"]
     ) -> Bool[np.ndarray, " museums"]:
@@ -164,6 +192,13 @@ class QueryRanker:
             return np.zeros(len(members), bool)
         number = self._store.themes.index(query.theme)
         return np.asarray(self._store.theme_index[members]) == number
+
+
+def _tower(model: Model) -> QueryTower | InteractionTower:
+    if model.spec.compares_parts:
+        return InteractionTower(model)
+    params = jax.tree.map(np.asarray, dict(model.params["text"]))
+    return QueryTower(hm3_strategy(model.config).text, params)
 
 
 def query_metrics(found: Sequence[RankedQuery]) -> dict[str, Any]:

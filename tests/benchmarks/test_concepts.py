@@ -2,6 +2,7 @@
 
 import re
 
+import jax
 import numpy as np
 import pytest
 
@@ -11,11 +12,23 @@ from benchmarks.concept_queries import (
     concept_queries,
     precision_of_first,
 )
-from hm3_jax.data.concepts import CONCEPTS
+from benchmarks.concepts import features_of, measured
+from hm3_jax.data.concepts import CONCEPTS, ConceptEncoder
 from hm3_jax.data.store import open_store
 from hm3_jax.data.synthetic import synthesize
 from hm3_jax.data.synthetic_plan import SyntheticConfig
+from hm3_jax.learn.evaluation.text_tower import InteractionTower
+from hm3_jax.learn.model import Model, draw_params, take_run
+from hm3_jax.learn.zero_shot import zero_shot
+from hm3_jax.nn.strategy import PoolConfig, RecurrentConfig, TowersConfig
 from tests.data.museum_sets import write
+
+TOWERS = TowersConfig(
+    name="rnn_meanPoolProc",
+    text=RecurrentConfig(cell="gru", in_size=16, hidden_size=8, bidirectional=True),
+    room=None,
+    museum=PoolConfig(kinds={"views": 16}, size=8, out_size=8),
+)
 
 GROUP_OF = {word: group for group, words in CONCEPTS.items() for word in words}
 
@@ -120,6 +133,51 @@ def test_precision_is_what_a_plain_loop_counts():
         assert found[kind]["precision"] == pytest.approx(wanted)
         chance = sum(queries[i].relevant.sum() for i in members) / museums
         assert found[kind]["chance"] == pytest.approx(chance / len(members))
+
+
+def test_models_answer_by_their_own_vectors(store, queries):
+    """Search without training against plain NumPy; a model of whole vectors runs."""
+    museums, some = np.asarray(store.splits["test"]), queries[::9]
+    model, features = zero_shot(store), features_of(some, store)
+    encoder = ConceptEncoder.from_facts(store.feature_facts()["sentences"])
+    for query, rows in zip(some, features, strict=True):
+        of_store = encoder.encode([query.text]).astype(np.float16).astype(np.float32)
+        np.testing.assert_array_equal(rows, of_store)
+
+    def standardised(rows, statistics):
+        mean, deviation = statistics["mean"], statistics["deviation"]
+        rows = (rows.astype(np.float64) - mean) / deviation
+        return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+    def items(museum):
+        of_scene = model.params["scene"]
+        for room in range(*store.room_offsets[museum : museum + 2]):
+            yield standardised(store.views[room], of_scene["views"])
+            for kind in ("images", "videos"):
+                artworks = store.artworks(kind)
+                yield standardised(artworks.table[artworks.hung[room]], of_scene[kind])
+
+    shown = [np.concatenate(list(items(museum))) for museum in museums.tolist()]
+
+    def search(rows):
+        asked = standardised(rows, model.params["text"]["sentences"])
+        cosines = [asked @ of_museum.T for of_museum in shown]
+        # A mean, not a sum: a museum is not better for having more items.
+        sharp = InteractionTower(model).sharpness
+        return np.array(
+            [np.log(np.exp(sharp * c).mean(axis=1)).mean() for c in cosines]
+        )
+
+    found = measured(model, store, museums, some, features)
+    rooms = found.pop("room_R@1")
+    assert found == precision_of_first(some, features, search)
+    assert 0 < rooms["chance"] < rooms["recall"] < 1
+    params = draw_params(TOWERS, jax.random.key(0)[None])
+    towers = Model(TOWERS, take_run(params, 0), None)
+    drawn = measured(towers, store, museums, some, features)
+    assert drawn.keys() == found.keys()
+    # Nobody trained it.
+    assert drawn["all"]["precision"] < found["all"]["precision"]
 
 
 def test_museums_that_were_not_generated_say_nothing(tmp_path):

@@ -245,6 +245,7 @@ def _batch_loss(
     )
     scene = towers.embed_scenes(scenes(features, museums, packing, capacity), of_scene)
     own = valid = present = museums >= 0
+    own_scene = scene
     own_themes = themes = features.themes[jnp.where(valid, museums, 0)]
     comparisons = spec.scores
     shared = shares > 1 and comparisons.costly
@@ -258,8 +259,8 @@ def _batch_loss(
         scores = lax.all_gather(scores, DATA, tiled=True)
     value = loss(scores, themes, present, numbers, key, params.get(LOSS, {}))
     if spec.tells_themes:
-        side = spec.side_loss(text, scene, own_themes, own)
+        side = spec.side_loss(text, own_scene, own_themes, own)
         if shared:
             side = lax.psum(side, DATA)
-        value += side / jnp.maximum(jnp.sum(present), 1)
+        value += side / jnp.maximum(jnp.sum(present, dtype=side.dtype), 1)
     return value

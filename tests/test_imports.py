@@ -101,6 +101,9 @@ LAYERS: dict[str, dict[str, set[str]]] = {
             "nn",
         },
     },
+    "search without training": {
+        "learn.zero_shot": {"data", "learn.batches", "learn.model", "nn"},
+    },
     "settings": {"learn.settings": {"learn.batches", "nn", "objective"}},
     "batches": {
         "learn.batches": {"data", "files", "learn.devices", "learn.model", "nn"},
@@ -123,9 +126,9 @@ LAYERS: dict[str, dict[str, set[str]]] = {
     },
     "data and mathematics": {
         "data": {"files", "interop.torch_files"},
-        "nn": {"files"},
-        "objective": set(),
+        "nn": {"files", "objective.interaction_scores", "objective.similarity"},
     },
+    "scores, losses, metrics": {"objective": set()},
     "files of PyTorch": {
         "interop.torch_files": {"files.content", "interop.torch_pickle"},
     },

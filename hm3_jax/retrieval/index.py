@@ -194,7 +194,8 @@ def _open_head(path: Path, manifest: IndexManifest) -> IndexHead:
 
 def _open(path: Path, manifest: IndexManifest) -> Index:
     folder = path / manifest.generation
-    if folder.is_dir() and not (folder / MUSEUM_IDS).exists():
+    own = set(manifest.files).difference(manifest.query_files)
+    if folder.is_dir() and not any((folder / name).exists() for name in own):
         raise FileNotFoundError(
             f"{path}: expected an index with its museums, found what it takes to "
             "search them by --uri"

@@ -125,6 +125,43 @@ def test_several_checkpoints_and_splits_have_a_folder_each(folder, store, tmp_pa
     assert len(table_of(evaluated)) == 1 + len(rows)
 
 
+def test_queries_of_some_sentences_have_files_and_lines(folder, store, tmp_path):
+    lengths = ("2", "all", "1")
+    how = {"query_sentences": lengths, "query_seed": 4}
+    ((_, evaluation),), said = evaluate(settings(folder, tmp_path, **how), store)
+    output = tmp_path / "out"
+    about = json.loads((output / "by_length.json").read_text())
+    assert about["model"] == str(folder / "runs/a/x/try_0")
+    assert (about["split"], about["query_seed"]) == ("test", 4)
+    assert about["features_checksum"] == store.manifest.checksum
+    assert tuple(about["lengths"]) == lengths  # as asked
+    whole = json.loads((output / "metrics.json").read_text())
+    assert about["lengths"]["all"] == {
+        key: value for key, value in whole.items() if key.startswith("t2s_")
+    }
+    assert about["lengths"]["2"]["t2s_mAP"] == evaluation.tested.by_length[2]["t2s_mAP"]
+    rows = read_csv(output / "by_length.csv")
+    for row, length in zip(rows, lengths, strict=True):
+        assert row.pop("sentences") == length
+        values = {key: float(value) for key, value in row.items()}
+        assert values == about["lengths"][length]
+    begin = said.index("by sentences of the query:")
+    assert [line.split()[0] for line in said[begin + 2 : begin + 5]] == list(lengths)
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"query_sentences": ("0",)}, "from 1 on, or all, found '0'"),
+        ({"query_sentences": ("1", "1")}, "each number once, found 1,1"),
+        ({"query_sentences": ("1",), "query_seed": -1}, "query_seed: expected 0 or"),
+    ],
+)
+def test_wrong_numbers_of_sentences_are_refused(folder, tmp_path, changes, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        settings(folder, tmp_path, **changes)
+
+
 def test_nested_evaluations_are_on_the_disk(folder, store, tmp_path, monkeypatch):
     flushed, fsync = set(), os.fsync
 

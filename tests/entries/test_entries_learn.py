@@ -69,7 +69,7 @@ def test_a_model_is_trained_evaluated_and_converted(run_module, tmp_path, strate
     shown = succeed(
         run_module("hm3_jax.report", "--runs=runs", "--output=report", "--nofigures")
     )
-    assert shown.startswith("1 run (1 complete), 2 tables, 0 figures; ")
+    assert shown.startswith("1 run (1 complete), 3 tables, 0 figures; ")
     facts = json.loads((tmp_path / "report" / "report.json").read_text())
     (run,) = facts["runs"]
     assert facts["problems"] == [] and run["name"] == "first/rnn_meanPoolProc"
@@ -84,11 +84,22 @@ def test_a_model_is_trained_evaluated_and_converted(run_module, tmp_path, strate
     assert "Report on 1 run<" in page and "<td>batch_<wbr>size</td><td>5</td>" in page
 
     trained = f"--checkpoint={strategy / 'try_2'}"
-    arguments = (trained, "--features=store", "--output=evaluation")
+    arguments = (
+        trained,
+        "--features=store",
+        "--output=evaluation",
+        "--query_sentences=1,2,4,8,all",
+    )
     shown = succeed(run_module("hm3_jax.evaluate", *arguments))
     assert shown.startswith("rnn_meanPoolProc, epoch 2, on test of small (real feat")
     metrics = json.loads((tmp_path / "evaluation" / "metrics.json").read_text())
     assert metrics == small.outcome(strategy, 2)["metrics"]
+    found, wanted = (
+        json.loads((path / "by_length.json").read_text())
+        for path in (tmp_path / "evaluation", strategy / "try_2")
+    )
+    assert list(wanted["lengths"]) == ["1", "2", "4", "8", "all"]
+    assert found | {"model": ""} == wanted | {"model": ""}
     tested = json.loads((strategy / "test_output.json").read_text())[1]
     with np.load(tmp_path / "evaluation" / "embeddings.npz") as arrays:
         assert arrays["ids"].tolist() == tested["ids_list"]
@@ -213,6 +224,14 @@ def existing(saved: Path, store: Path) -> list[str]:
         (
             lambda saved, store: ["--split=dev"],
             "store: expected museums in split 'dev', found splits train (14)",
+        ),
+        (
+            lambda saved, store: ["--query_sentences=1,few"],
+            "query_sentences: expected whole numbers from 1 on, or all, found 'few'",
+        ),
+        (
+            lambda saved, store: ["--query_seed=1"],
+            "--query_seed has no effect without --query_sentences",
         ),
         (other_features, "trained on sentences with model 'ViT-B-32', found 'RN50'"),
         (truncated, "try_1/checkpoints/last/1/arrays/manifest.ocdbt: damaged: "),

@@ -5,6 +5,7 @@ import dataclasses
 import json
 import statistics
 
+import numpy as np
 import pytest
 
 from hm3_jax.files.run_format import LengthFacts
@@ -180,11 +181,15 @@ def test_the_figure_draws_the_means(folder, found):
     axis = drawing.figure.axes[0]
     ticks = [tick.get_text() for tick in axis.get_xticklabels()]
     assert ticks == ["1", "2", "4", "8", "all"]
-    lines = {line for line in axis.get_lines() if line.get_marker() != "None"}
-    drawn = {tuple(line.get_xdata()): line for line in lines}
+    lines = [line for line in axis.get_lines() if line.get_marker() != "None"]
+    drawn = {
+        tuple(np.asarray(line.get_xdata())): (line.get_color(), line.get_ydata())
+        for line in lines
+    }
+    colour, heights = drawn[0, 1, 2, 4]
+    assert colour != "#888888"
+    assert np.asarray(heights)[2] == pytest.approx(wanted)
     grey = [line for line in lines if line.get_color() == "#888888"]
-    assert [list(line.get_xdata()) for line in grey] == [[0, 3, 4]]
-    assert list(grey[0].get_ydata()) == [20, 21, 22]
-    first = drawn[0, 1, 2, 4]
-    assert first.get_ydata()[2] == pytest.approx(wanted)
+    assert [np.asarray(line.get_xdata()).tolist() for line in grey] == [[0, 3, 4]]
+    assert np.asarray(grey[0].get_ydata()).tolist() == [20, 21, 22]
     assert "Grey: zero-shot" in drawing.caption and "1 more" in drawing.caption

@@ -23,7 +23,9 @@ def test_a_mixture_is_what_it_says():
     for i in range(5):
         near = [math.exp(0.2 * SHARPNESS * (items[i] @ other)) for other in items]
         shares = [one / sum(near) for one in near]
-        mixed = sum(share * other for share, other in zip(shares, items, strict=True))
+        mixed = np.sum(
+            [s * other for s, other in zip(shares, items, strict=True)], axis=0
+        )
         entropy = -sum(share * math.log(share) for share in shares)
         np.testing.assert_allclose(rows[i], [*items[i], BIAS], rtol=1e-6)
         np.testing.assert_allclose(

@@ -65,7 +65,7 @@ def draw_lengths(
                 elinewidth=0.6,
                 linestyle=dash,
                 marker=marker,
-                zorder=1 if curve.name == ZERO_SHOT else 2,
+                zorder=2 if curve.name == ZERO_SHOT else 3,
             )
             rows += [
                 (curve.name, length, metric, mean, deviation)
@@ -74,6 +74,7 @@ def draw_lengths(
         axis.set_xticks(range(len(lengths)), lengths)
         axis.set_xlim(-0.3, len(lengths) - 0.7)
         axis.set_ylim(bottom=0)
+        axis.set_axisbelow(True)
         axis.set_xlabel("sentences of the query")
         axis.set_ylabel(f"{BY_KEY[metric].label} (%)")
         axis.grid(linewidth=0.3, color="#DDDDDD")

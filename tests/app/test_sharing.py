@@ -155,7 +155,9 @@ def test_it_is_taken_wherever_a_checkpoint_is(trained, shared, store, tmp_path):
     )
     # So --append adds by the one to an index by the other.
     assert of_shared.facts == of_run.facts
-    np.testing.assert_array_equal(of_shared.museums.vectors, of_run.museums.vectors)
+    np.testing.assert_array_equal(
+        of_shared.museums.columns["vectors"], of_run.museums.columns["vectors"]
+    )
 
 
 def test_features_of_another_model_are_refused(shared, tmp_path):

@@ -25,7 +25,13 @@ from hm3_jax.learn.training.experiment import Experiment, Listeners, run_experim
 from hm3_jax.learn.training.graceful_stop import GracefulStop
 from hm3_jax.learn.training.optimizer import Rates
 from hm3_jax.learn.training.run_logs import EpochReport
-from hm3_jax.nn.strategy import ConvConfig, PoolConfig, RecurrentConfig, TowersConfig
+from hm3_jax.nn.strategy import (
+    ConvConfig,
+    PoolConfig,
+    RecurrentConfig,
+    StrategyConfig,
+    TowersConfig,
+)
 from hm3_jax.tracking.tracker import Tracker
 
 SIZES = {"sentences": 8, "views": 7, "images": 6, "videos": 5}
@@ -158,7 +164,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 def train(
     store: FeatureStore,
     folder: Path,
-    *strategies: TowersConfig,
+    *strategies: StrategyConfig,
     listener: Callable[[EpochReport], None] = lambda report: None,
     resume: bool = False,
     execution: Execution = Execution(),  # noqa: B008 - frozen

@@ -180,6 +180,7 @@ def test_scores_of_a_split_are_those_of_a_loop(store, model):
         ]
         np.testing.assert_allclose(pairs.weighted(weight)[0], wanted, atol=2e-5)
     (tested,) = split.test(model.stacked(), model.spec)
+    assert tested.scores is not None
     np.testing.assert_allclose(tested.scores, wanted, atol=2e-5)
     own = np.diag(wanted)[:, None]
     ranks = 1 + (np.array(wanted) > own).sum(axis=1)

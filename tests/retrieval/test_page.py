@@ -523,7 +523,7 @@ def test_many_themes_are_a_list_to_choose_from(visit: Visit) -> None:
 def test_the_chosen_theme_is_in_sight_on_a_small_screen(
     browser: Browser, url: str
 ) -> None:
-    page = browser.new_page(viewport={"width": 240, "height": 600})
+    page = browser.new_page(viewport={"width": 320, "height": 600})
     Visit(page).go(f"{url}/?query=king&theme=portrait")
     expect(page.locator("label", has_text="portrait")).to_be_in_viewport(ratio=1)
     # The row is pushed aside, the page is not.

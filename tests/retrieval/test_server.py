@@ -53,6 +53,9 @@ def test_a_museum_the_map_and_the_summary(client: httpx.Client) -> None:
         "themes": [{"name": name, "museums": 10} for name in THEMES],
         "pictures": False,
         "examples": ["A harbour.", "A storm."],
+        "matches": ["pictures"],
+        "theme_weight": None,
+        "picture_queries": False,
     }
     assert client.get("/healthz").json() == {"status": "ok", "museums": 30}
 
@@ -107,6 +110,7 @@ def test_the_openapi_document_names_all_that_there_is(client: httpx.Client) -> N
     document = client.get("/openapi.json").json()
     assert {
         "/api/search",
+        "/api/search/picture",
         "/api/like/{museum}",
         "/api/museums/{museum}",
         "/api/map",

@@ -12,8 +12,8 @@ export function itemName(answer) {
   return answer.title ?? `${KINDS[answer.kind]} ${answer.place + 1}`;
 }
 
-/** One sentence beside the picture that answers it. */
-function line(answer, text, theme) {
+/** One sentence beside the picture that answers it, where there are `pictures`. */
+function line(answer, text, theme, pictures) {
   const name = `${itemName(answer)} of room ${answer.room + 1}`;
   const instead = () => doors(1, new Set([0]), theme);
   const small = answer.picture
@@ -23,7 +23,7 @@ function line(answer, text, theme) {
   return make(
     "li",
     { class: answer.fits === false ? "weak" : "" },
-    small,
+    pictures ? small : null,
     make(
       "div",
       {},
@@ -38,11 +38,13 @@ function line(answer, text, theme) {
 
 /** All sentences of a query with what answers them in a museum. */
 export function answersPart(hit, sentences, theme) {
-  const lines = hit.answers.map((answer, i) => line(answer, sentences[i] ?? "", theme));
+  const pictures = hit.answers.some((answer) => answer.thumbnail);
+  const lines = hit.answers.map((answer, i) =>
+    line(answer, sentences[i] ?? "", theme, pictures));
   const more = lines.splice(MOST_SHOWN);
   return make(
     "div",
-    { class: "answers" },
+    { class: pictures ? "answers" : "answers plain" },
     make("ul", {}, lines),
     more.length
       ? make("details", {}, make("summary", {}, `${more.length} more`), make("ul", {}, more))

@@ -68,7 +68,9 @@ def trained(store, tmp_path_factory):
 
 def test_training_makes_queries_of_every_length_better(store, trained):
     saved = checkpoint.load_model(trained / "try_1")
-    assert saved.model.config.themes == len(store.themes)
+    config = saved.model.config
+    assert isinstance(config, LateInteractionConfig)
+    assert config.themes == len(store.themes)
     models = {"trained": saved, "zero-shot": Checkpoint(zero_shot(store), 0)}
     found = dict(evaluate(models, store, ["train"], lengths=(1, 3)))
     for length in ("1", "3", "all"):

@@ -125,6 +125,7 @@ def test_readme_points_to_what_exists(repository: Path) -> None:
     assert missing == []
 
 
+@pytest.mark.thorough
 def test_readme_commands_use_flags_that_exist(
     repository: Path, run_module: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:

@@ -191,6 +191,7 @@ def push(source: Path, *more: str) -> list[str]:
     ]
 
 
+@pytest.mark.thorough
 def test_a_run_goes_to_the_hub_and_back(hub, trained, store, run_module, tmp_path):
     arguments = push(trained / "try_1", "--private")
     shown = succeed(run_module("hm3_jax.convert", *arguments))

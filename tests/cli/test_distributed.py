@@ -74,6 +74,7 @@ def test_where_all_fail_alike_one_says_so(start):
     assert [s.err for s in said] == [f"warning: of 0\n{error}", ""]
 
 
+@pytest.mark.thorough
 def test_one_that_fails_alone_says_so_and_the_others_end(start):
     with start("one_fails") as processes:
         said = processes.wait()

@@ -40,6 +40,7 @@ def extract(run_module, museums, clip):
     return run
 
 
+@pytest.mark.thorough
 def test_museums_become_a_store(extract, run_module, museums, tmp_path):
     output = succeed(extract("--dataset_name=mine"))
     assert re.search(

@@ -79,6 +79,7 @@ def test_a_report(run_module, tmp_path, runs):
     assert not (output / "tables" / "old.md").exists()
 
 
+@pytest.mark.thorough
 def test_names_that_a_sweep_makes_can_be_named(run_module, tmp_path, runs):
     names = []
     for rate in ("0.001", "0.0005"):

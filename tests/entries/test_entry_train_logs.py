@@ -53,6 +53,7 @@ def test_nobody_trains_without_being_logged_in(
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.thorough
 def test_a_killed_run_goes_on_in_the_same_places(run_module, tmp_path, flags):
     flags = [*flags, "--log=tensorboard,wandb"]
     folder = tmp_path / "runs" / "experiment" / small.FLAT.file_stem / "try_1"

@@ -41,6 +41,7 @@ def begin_together(museums, clip_folder, folder, strategies):
     return [(p.returncode, text) for p, text in zip(processes, said, strict=True)]
 
 
+@pytest.mark.thorough
 def test_of_shards_with_unlike_facts_one_is_refused(museums, clip_folder, tmp_path):
     strategies = (SENTENCES, WINDOWS)
     ends = begin_together(museums, clip_folder, tmp_path, strategies)
@@ -59,6 +60,7 @@ def test_of_shards_with_unlike_facts_one_is_refused(museums, clip_folder, tmp_pa
     assert contents(tmp_path / "store") == contents(tmp_path / "wanted")
 
 
+@pytest.mark.thorough
 def test_shards_with_the_same_facts_begin_one_extraction(
     museums, clip_folder, tmp_path
 ):

@@ -36,6 +36,7 @@ def killed_runs(museums, clip_folder, folder, kills, seed):
     return lines
 
 
+@pytest.mark.thorough
 def test_a_run_killed_at_any_of_20_points_comes_to_the_same(
     museums, clip_folder, tmp_path
 ):
@@ -58,6 +59,7 @@ def command(museums, clip_folder, output):
     ]
 
 
+@pytest.mark.thorough
 def test_a_command_that_is_interrupted_says_how_to_go_on(
     museums, clip_folder, tmp_path
 ):

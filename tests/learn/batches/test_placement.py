@@ -68,6 +68,7 @@ def test_a_fed_batch_holds_what_the_store_holds(
                 jax.tree.map(np.testing.assert_array_equal, fed, whole)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("block_bytes", [1, 2**30])
 def test_fed_runs_lose_what_others_lose(
     store, folder, tmp_path, monkeypatch, block_bytes

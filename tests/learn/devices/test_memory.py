@@ -94,6 +94,7 @@ def test_other_failures_are_not_hidden(monkeypatch):
         run(monkeypatch, 1, exhausted("INTERNAL: broken"))
 
 
+@pytest.mark.thorough
 def test_runs_that_had_to_wait_are_what_they_are_together(
     store, folder, tmp_path, monkeypatch
 ):

@@ -153,6 +153,7 @@ def test_killed_stopped_and_resumed_as_if_nothing_had_been(runs, store, tmp_path
     close(found, wanted, tries=1, epochs=EPOCHS)
 
 
+@pytest.mark.thorough
 def test_two_train_a_run_each(runs, store, tmp_path):
     flags = ["--data_placement=device", "--log=tensorboard", "--progress=bars"]
     with runs.start(2, "each", *flags, epochs=3) as running:

@@ -264,6 +264,7 @@ def newest(folder: Path) -> Path:
     return folder / "checkpoints" / "last" / str(epoch)
 
 
+@pytest.mark.thorough
 def test_asked_to_end_damaged_and_resumed(command):
     where = command.strategy_folder("asked")
     first = command.start("asked")

@@ -112,6 +112,7 @@ def as_alone(to: Path, alone, settings: Mapping[str, TrainSettings]) -> None:
         assert outcomes[0]["epoch"] == outcomes[1]["epoch"]
 
 
+@pytest.mark.thorough
 def test_runs_of_any_settings_are_as_if_alone(store, tmp_path, alone, side_by_side):
     heard = []
     train(store, tmp_path, DIFFERENT, listener=heard.append)
@@ -135,6 +136,7 @@ def sizes(monkeypatch) -> list[int]:
     return sizes
 
 
+@pytest.mark.thorough
 def test_runs_that_end_make_room(store, tmp_path, alone, side_by_side, sizes):
     """The others do not notice; an interruption in between changes no byte."""
     heard = []

@@ -194,7 +194,7 @@ def _read_args(args: _Fields, name: str, parts: NameParts) -> TowersConfig:
 def _read(value: object) -> StrategyConfig:
     top = _Fields("strategy", value)
     name = top.take("strategy_name")
-    if name in INTERACTION_NAMES:
+    if isinstance(name, str) and name in INTERACTION_NAMES:
         return _read_interaction(name, top)
     parts = parse_name(name)
     flat = top.flag(_FLAT_KEY)

@@ -81,12 +81,9 @@ echo
 echo "demo: 5/5 searching"
 "$python" -m hm3_jax.build_index --checkpoint="$try" --features="$folder/store" \
   --output="$folder/index"
-cat >"$folder/queries.txt" <<'QUERIES'
-a golden angel
-A harbour at night. Beside it hangs a violin.
-QUERIES
-"$python" -m hm3_jax.search --index="$folder/index" \
-  --query_file="$folder/queries.txt" --top_k=3
+for query in "a golden angel" "A harbour at night. Beside it hangs a violin."; do
+  "$python" -m hm3_jax.search --index="$folder/index" --query="$query" --top_k=3
+done
 echo
 echo "demo: tables and figures: open $folder/report/report.html in a browser"
 echo "demo: search as a web page: bash launch/serve.sh $folder/index"

@@ -22,7 +22,7 @@ from hm3_jax.reporting.figures.trade_off import draw_trade_off, strategy_label
 from hm3_jax.reporting.processes import cores, processes
 from hm3_jax.reporting.query_scores import Ranking
 from hm3_jax.reporting.records import DataSet, Run
-from hm3_jax.reporting.release_output import TestedRun
+from hm3_jax.reporting.release_output import Embedded, TestedRun
 
 _SIDE_BY_SIDE = 2
 _MANY = 1_000  # museums on maps from which on t-SNE takes longer than to start for it
@@ -52,8 +52,9 @@ def draw_all(
     usable = _usable(names, tests, say)
     pair = dict(itertools.islice(usable.items(), _SIDE_BY_SIDE))
     embedded = {run: e for run in usable if (e := tests[run].embedded) is not None}
-    chosen = {run: sample(len(tests[run].ids)) for run in pair}
-    points = {run: (embedded[run].ranking, chosen[run]) for run in pair}
+    mapped = _mapped(usable, embedded, say)
+    chosen = {run: sample(len(tests[run].ids)) for run in mapped}
+    points = {run: (embedded[run].ranking, chosen[run]) for run in mapped}
     with _projected(points) as tsne:
         for data, runs in groups.items():
             drawing = draw_trade_off(data, runs, stem("trade_off", data))
@@ -73,9 +74,28 @@ def draw_all(
                 "no ranking strips, density and confusion of themes: every test museum "
                 "has a theme of its own"
             )
+        if not mapped:
+            return
         pca = {run: project_pca(*of_run)[0] for run, of_run in points.items()}
-        yield draw_map("PCA", pair, tests, embedded, pca, "map_pca")
-        yield draw_map("t-SNE", pair, tests, embedded, tsne(), "map_tsne")
+        yield draw_map("PCA", mapped, tests, embedded, pca, "map_pca")
+        yield draw_map("t-SNE", mapped, tests, embedded, tsne(), "map_tsne")
+
+
+def _mapped(
+    usable: Mapping[Run, str],
+    embedded: Mapping[Run, Embedded],
+    say: Callable[[str], None],
+) -> dict[Run, str]:
+    """The first runs with one vector a museum: no others have a place on a map."""
+    of_one = {
+        run: name
+        for run, name in usable.items()
+        if embedded[run].ranking.queries.shape[1]
+    }
+    for run in usable:
+        if run not in of_one:
+            say(f"{run.name}: not on the maps: it has many vectors a museum")
+    return dict(itertools.islice(of_one.items(), _SIDE_BY_SIDE))
 
 
 @contextlib.contextmanager

@@ -125,8 +125,7 @@ def read_tested(run: Run, *, both_by_theme: bool, embeddings: bool) -> TestedRun
         found = query_scores(ranking, themes, by_theme=wanted)
         _check_recorded(attempt.metrics, found, path, attempt.number)
         scores.append(found)
-        # Of a model with many vectors a museum there is nothing to draw.
-        if embeddings and kept is None and ranking.queries.shape[1]:
+        if embeddings and kept is None:
             kept = Embedded(attempt.number, ranking)
     return TestedRun(
         ids=ids,

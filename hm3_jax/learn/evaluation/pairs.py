@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -13,7 +13,6 @@ from jaxtyping import Array, Bool, Float, Int
 from hm3_jax.learn.devices.mesh import BY_RUN, EVERYWHERE, Layout
 from hm3_jax.learn.model import LOSS, SCORES, ModelSpec
 from hm3_jax.objective.interaction_scores import PartVectors, theme_agreement
-from hm3_jax.objective.loss import Loss
 from hm3_jax.objective.metrics import QueryScores
 from hm3_jax.objective.ranking import matrix_scores
 
@@ -137,49 +136,4 @@ def rank_pairs(
 
     return layout.spread(of_device, (BY_RUN, BY_RUN, EVERYWHERE), BY_RUN)(
         scores, active, themes
-    )
-
-
-@functools.partial(jax.jit, static_argnames=("loss", "layout"))
-def pair_losses(
-    pairs: PairScores,
-    themes: Int[Array, " museums"],
-    batches: Int[Array, "steps batch"],
-    numbers: Any,
-    keys: Array,
-    *,
-    loss: Loss,
-    layout: Layout,
-) -> Float[Array, " slots"]:
-    """Mean loss over batches of museums; see `Split.loss`."""
-
-    def one_run(scores, params, numbers, key, themes, batches):
-        def one_batch(museums, step):
-            valid = museums >= 0
-            chosen = jnp.where(valid, museums, 0)
-            return loss(
-                scores[chosen][:, chosen],
-                themes[chosen],
-                valid,
-                numbers,
-                jax.random.fold_in(key, step),
-                params.get(LOSS, {}),
-            )
-
-        steps = jnp.arange(batches.shape[0], dtype=jnp.int32)
-        return jnp.mean(lax.map(lambda x: one_batch(*x), (batches, steps)))
-
-    def of_device(pairs, numbers, keys, themes, batches):
-        def group(of_runs, _):
-            axes = (0, 0, 0, 0, None, None)
-            each: Callable[..., Any] = jax.vmap(one_run, in_axes=axes)
-            return each(*of_runs, themes, batches)
-
-        return layout.map_groups(
-            group, pairs.active, (pairs.scores, pairs.params, numbers, keys)
-        )
-
-    specs = (BY_RUN, BY_RUN, BY_RUN, EVERYWHERE, EVERYWHERE)
-    return layout.spread(of_device, specs, BY_RUN)(
-        pairs, numbers, keys, themes, batches
     )

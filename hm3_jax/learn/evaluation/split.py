@@ -26,7 +26,6 @@ from hm3_jax.learn.evaluation.embed import (
 )
 from hm3_jax.learn.evaluation.pairs import (
     PairScores,
-    pair_losses,
     rank_pairs,
     score_pairs,
 )
@@ -301,15 +300,20 @@ class Split:
             keys: random key of every run, for losses that draw.
         """
         batches = in_batches(np.arange(len(self.themes), dtype=np.int32), batch_size)
-        losses_of: Callable[..., Array] = (
-            pair_losses if isinstance(embeddings, PairScores) else _batch_losses
-        )
-        losses = losses_of(
-            embeddings,
+        if isinstance(embeddings, PairScores):
+            compared, scores = (embeddings.scores,), None
+        else:
+            compared = (embeddings.descriptions, embeddings.museums)
+            scores = embeddings.scores
+        losses = _batch_losses(
+            compared,
+            embeddings.active,
+            embeddings.params,
             self._placed_themes,
             self._layout.put(batches, EVERYWHERE),
             numbers,
             keys,
+            scores=scores,
             loss=loss,
             layout=self._layout,
         )
@@ -358,20 +362,26 @@ def _score(
     return layout.spread(of_device, (BY_RUN, EVERYWHERE), BY_RUN)(embeddings, themes)
 
 
-@functools.partial(jax.jit, static_argnames=("loss", "layout"))
-def _batch_losses(embeddings, themes, batches, numbers, keys, *, loss, layout):
-    scores = embeddings.scores
+@functools.partial(jax.jit, static_argnames=("scores", "loss", "layout"))
+def _batch_losses(
+    compared, active, params, themes, batches, numbers, keys, *, scores, loss, layout
+):
+    """Losses of vectors that ``scores`` compares; of a matrix of scores without it."""
 
-    def one_run(text, scene, params, numbers, key, themes, batches):
+    def of_batch(compared, chosen, valid, params):
+        if scores is None:
+            (matrix,) = compared
+            return matrix[chosen][:, chosen]
+        text, scene = compared
+        return scores(text[chosen], scene[chosen], valid, params.get(SCORES, {}))
+
+    def one_run(compared, params, numbers, key, themes, batches):
         def one_batch(museums, step):
             valid = museums >= 0
             chosen = jnp.where(valid, museums, 0)
-            of_batch = scores(
-                text[chosen], scene[chosen], valid, params.get(SCORES, {})
-            )
             key_of_batch = jax.random.fold_in(key, step)
             return loss(
-                of_batch,
+                of_batch(compared, chosen, valid, params),
                 themes[chosen],
                 valid,
                 numbers,
@@ -382,25 +392,15 @@ def _batch_losses(embeddings, themes, batches, numbers, keys, *, loss, layout):
         steps = jnp.arange(batches.shape[0], dtype=jnp.int32)
         return jnp.mean(jax.lax.map(lambda x: one_batch(*x), (batches, steps)))
 
-    def of_device(embeddings, numbers, keys, themes, batches):
+    def of_device(compared, active, params, numbers, keys, themes, batches):
         def group(of_runs, _):
-            axes = (0, 0, 0, 0, 0, None, None)
+            axes = (0, 0, 0, 0, None, None)
             each: Callable[..., Any] = jax.vmap(one_run, in_axes=axes)
             return each(*of_runs, themes, batches)
 
-        return layout.map_groups(
-            group,
-            embeddings.active,
-            (
-                embeddings.descriptions,
-                embeddings.museums,
-                embeddings.params,
-                numbers,
-                keys,
-            ),
-        )
+        return layout.map_groups(group, active, (compared, params, numbers, keys))
 
-    specs = (BY_RUN, BY_RUN, BY_RUN, EVERYWHERE, EVERYWHERE)
+    specs = (BY_RUN, BY_RUN, BY_RUN, BY_RUN, BY_RUN, EVERYWHERE, EVERYWHERE)
     return layout.spread(of_device, specs, BY_RUN)(
-        embeddings, numbers, keys, themes, batches
+        compared, active, params, numbers, keys, themes, batches
     )

@@ -253,13 +253,15 @@ class Split:
         )
         whole = next(every)
         outputs = self._outputs(whole, weight, count)
-        weighted = [self.metrics(whole, one) for one in theme_weights]
+        # One alone has replaced the model's, and is tested as such.
+        others = theme_weights if len(theme_weights) > 1 else ()
+        weighted = [self.metrics(whole, one) for one in others]
         found = [self.metrics(one, weight) for one in itertools.chain([whole], every)]
         tested = []
         for place, arrays in enumerate(outputs):
             metrics, *parts = (_sound(of_runs[place]) for of_runs in found)
             by_length = dict(zip(lengths, parts, strict=True))
-            by_weight = zip(theme_weights, weighted, strict=True)
+            by_weight = zip(others, weighted, strict=True)
             tested.append(
                 Tested(
                     metrics,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, ConsoleMessage, Page, Position, expect
+from playwright.sync_api import Browser, ConsoleMessage, Page, Position, Route, expect
 
 from benchmarks.screenshot import take
 from hm3_jax.retrieval.server.collection import Answer, Map, Query, Theme
@@ -259,7 +259,9 @@ def test_a_picture_is_searched_with(visit: Visit, items: str, tmp_path: Path) ->
     expect(page.get_by_role("heading", level=1)).to_have_text("Like a king.png")
     visit.settle()
     assert visit.ids()[:2] == ["museum-01", "museum-02"]
-    # The same where it is dropped on the page.
+    # The same where it is dropped on the page, which may not know the collection yet.
+    held: list[Route] = []
+    page.route("**/api/collection", lambda route: held.append(route))
     page.goto(items)
     page.evaluate(
         """bytes => {
@@ -272,6 +274,10 @@ def test_a_picture_is_searched_with(visit: Visit, items: str, tmp_path: Path) ->
         }""",
         list(content),
     )
+    expect(page.locator("#content")).to_have_attribute("aria-busy", "true")
+    for route in held:
+        route.continue_()
+    page.unroute("**/api/collection")
     expect(page.get_by_role("heading", level=1)).to_have_text("Like b.png")
     visit.settle()
     assert visit.ids()[:2] == ["museum-01", "museum-02"]

@@ -248,10 +248,13 @@ choosePicture.querySelector("input").addEventListener("change", ({ target }) => 
 addEventListener("dragover", (event) => {
   if (event.dataTransfer.types.includes("Files")) event.preventDefault();
 });
-addEventListener("drop", (event) => {
+// A file may be dropped before the collection is known; if it never is, show() says so.
+addEventListener("drop", async (event) => {
   const file = event.dataTransfer.files[0];
-  if (file) event.preventDefault();
-  if (file && collection?.picture_queries) searchPicture(file);
+  if (!file) return;
+  event.preventDefault();
+  const summary = await api.collection().catch(() => null);
+  if (summary?.picture_queries) searchPicture(file);
 });
 query.addEventListener("keydown", (event) => {
   if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {

@@ -21,12 +21,9 @@ from pathlib import Path
 
 from absl import flags
 
-from hm3_jax.app import index_commands
-from hm3_jax.app.index_commands import IndexInputs
-from hm3_jax.app.models import CHECKPOINT_HELP
+from hm3_jax.app.model_names import CHECKPOINT_HELP
 from hm3_jax.cli import engine_flags, frame, path_flags
 from hm3_jax.data.open_features import FEATURES_HELP
-from hm3_jax.learn.devices.compilation_cache import keep_compiled_programs
 
 _OUTPUT = path_flags.define_path("output", None, "Folder of the index.", required=True)
 _CHECKPOINT = path_flags.define_path("checkpoint", None, CHECKPOINT_HELP)
@@ -51,17 +48,26 @@ flags.adopt_module_key_flags(engine_flags)
 
 def main() -> None:
     """Reads the flags; builds, changes, checks, copies."""
-    output, inputs = Path(_OUTPUT.value), _inputs()
+    output, embeds = Path(_OUTPUT.value), _embeds()
     engine = engine_flags.given_engine()
-    if inputs is None and not (_REMOVE.value or _VERIFY.value or engine):
+    if not embeds and not (_REMOVE.value or _VERIFY.value or engine):
         raise ValueError(
             "expected --checkpoint and --features to build an index, or --remove, "
             "--verify or --uri for one that is there, found none of them"
         )
     if _CLIENT.present and engine is None:
         raise ValueError("--client is for --uri, found none")
+    from hm3_jax.app import index_commands
+    from hm3_jax.learn.devices.compilation_cache import keep_compiled_programs
+
     keep_compiled_programs()
-    if inputs is not None:
+    if embeds:
+        inputs = index_commands.IndexInputs(
+            _CHECKPOINT.value or "",
+            _FEATURES.value or "",
+            tuple(_SPLITS.value),
+            None if _MUSEUMS.value is None else Path(_MUSEUMS.value),
+        )
         print(index_commands.build(inputs, output, append=_APPEND.value))
     if _REMOVE.value:
         print(index_commands.remove(output, tuple(_REMOVE.value)))
@@ -73,8 +79,8 @@ def main() -> None:
         print(index_commands.write_client(output, Path(_CLIENT.value)))
 
 
-def _inputs() -> IndexInputs | None:
-    """What to embed, or None; refuses flags that contradict each other."""
+def _embeds() -> bool:
+    """Whether museums are embedded; refuses flags that contradict each other."""
     given = [flag for flag in (_CHECKPOINT, _FEATURES) if flag.present]
     if len(given) == 2:
         if _REMOVE.value:
@@ -82,12 +88,7 @@ def _inputs() -> IndexInputs | None:
                 "--remove drops museums from an index that is there and --features "
                 "embeds others: call build_index twice"
             )
-        return IndexInputs(
-            _CHECKPOINT.value or "",
-            _FEATURES.value or "",
-            tuple(_SPLITS.value),
-            None if _MUSEUMS.value is None else Path(_MUSEUMS.value),
-        )
+        return True
     if given:
         other = "features" if given[0] is _CHECKPOINT else "checkpoint"
         raise ValueError(f"--{given[0].name} needs --{other}, found none")
@@ -96,7 +97,7 @@ def _inputs() -> IndexInputs | None:
             raise ValueError(
                 f"--{flag.name} is for --checkpoint and --features, found neither"
             )
-    return None
+    return False
 
 
 if __name__ == "__main__":

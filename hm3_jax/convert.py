@@ -23,17 +23,12 @@ from typing import cast
 
 from absl import flags
 
-from hm3_jax.app import conversion
-from hm3_jax.app.sharing import Push
+from hm3_jax.app.model_names import FORMS, Form
 from hm3_jax.cli import frame, path_flags
 from hm3_jax.nn.strategy import Masking
 
-_FROM = flags.DEFINE_enum(
-    "from", None, conversion.FORMS, "Form of --input.", required=True
-)
-_TO = flags.DEFINE_enum(
-    "to", None, conversion.FORMS, "Form of --output.", required=True
-)
+_FROM = flags.DEFINE_enum("from", None, FORMS, "Form of --input.", required=True)
+_TO = flags.DEFINE_enum("to", None, FORMS, "Form of --output.", required=True)
 _INPUT = path_flags.define_path(
     "input", None, "Checkpoint folder, or hub:USER/NAME[@REVISION].", required=True
 )
@@ -67,15 +62,18 @@ def main() -> None:
     frame.refuse_flags_of_others(_TO, {"shared": [_PUSH_TO_HUB]})
     if _PRIVATE.present and _PUSH_TO_HUB.value is None:
         raise ValueError("--private has no effect without --push_to_hub")
+    from hm3_jax.app.conversion import Conversion, convert
+    from hm3_jax.app.sharing import Push
+
     push = None
     if _PUSH_TO_HUB.value is not None:
         push = Push(_PUSH_TO_HUB.value, _PRIVATE.value)
-    lines = conversion.convert(
-        conversion.Conversion(
+    lines = convert(
+        Conversion(
             source=_INPUT.value or "",
-            source_form=cast(conversion.Form, _FROM.value),
+            source_form=cast(Form, _FROM.value),
             output=Path(_OUTPUT.value or ""),
-            output_form=cast(conversion.Form, _TO.value),
+            output_form=cast(Form, _TO.value),
             cnn1d_masking=cast(Masking, _CNN1D_MASKING.value),
             push=push,
         )

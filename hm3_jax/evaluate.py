@@ -31,12 +31,10 @@ from pathlib import Path
 
 from absl import flags
 
-from hm3_jax.app.evaluation import QUERY_SEED, EvaluationSettings, evaluate_all
-from hm3_jax.app.evaluation_table import table_of
-from hm3_jax.app.models import CHECKPOINT_HELP
+from hm3_jax.app.evaluation_settings import QUERY_SEED, EvaluationSettings
+from hm3_jax.app.model_names import CHECKPOINT_HELP
 from hm3_jax.cli import frame, path_flags
 from hm3_jax.data.open_features import FEATURES_HELP, open_features
-from hm3_jax.learn.devices.compilation_cache import keep_compiled_programs
 from hm3_jax.reporting.per_query import FORMATS
 
 _CHECKPOINT = path_flags.define_paths(
@@ -91,6 +89,10 @@ def main() -> None:
     settings = _settings()
     if settings.output.exists():
         raise FileExistsError(f"{settings.output}: expected no such folder, found one")
+    from hm3_jax.app.evaluation import evaluate_all
+    from hm3_jax.app.evaluation_table import table_of
+    from hm3_jax.learn.devices.compilation_cache import keep_compiled_programs
+
     keep_compiled_programs()
     store = open_features(_FEATURES.value)
     evaluated = evaluate_all(settings, store, lambda lines: print("\n".join(lines)))

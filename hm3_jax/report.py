@@ -18,8 +18,9 @@ from absl import flags
 
 from hm3_jax.cli import frame, path_flags
 from hm3_jax.files.words import counted
-from hm3_jax.reporting.build import ReportConfig, make_report
-from hm3_jax.reporting.layouts import LAYOUTS
+from hm3_jax.reporting.published import load_published
+
+_LAYOUTS = tuple(load_published().layouts)
 
 _RUNS = path_flags.define_paths(
     "runs", None, "Folders with runs: workdirs, or experiments.", required=True
@@ -39,7 +40,7 @@ _OUTPUT = path_flags.define_path(
 _LAYOUT = flags.DEFINE_list(
     "layout",
     ["all"],
-    f"Published tables to fill: all, or some of {', '.join(LAYOUTS)}.",
+    f"Published tables to fill: all, or some of {', '.join(_LAYOUTS)}.",
 )
 _COMPARE = flags.DEFINE_multi_string(
     "compare",
@@ -59,7 +60,19 @@ _FIGURES = flags.DEFINE_bool("figures", True, "Draw figures.")
 def main() -> None:
     """Reads the flags and makes the report."""
     begin = time.perf_counter()
-    report = make_report(_config(), lambda line: warnings.warn(line, stacklevel=2))
+    layouts = _layouts()
+    from hm3_jax.reporting.build import ReportConfig, make_report
+
+    config = ReportConfig(
+        runs=tuple(map(Path, _RUNS.value)),
+        output=Path(_OUTPUT.value),
+        layouts=layouts,
+        compare=tuple(filter(None, _COMPARE.value)),
+        show=tuple(filter(None, _SHOW.value)),
+        figures=_FIGURES.value,
+        evaluations=tuple(map(Path, _EVALUATIONS.value)),
+    )
+    report = make_report(config, lambda line: warnings.warn(line, stacklevel=2))
     finished = sum(run.complete for run in report.runs)
     print(
         f"{counted(len(report.runs), 'run')} ({finished} complete), "
@@ -72,27 +85,20 @@ def main() -> None:
     print(f"written to {_OUTPUT.value}: open report.html")
 
 
-def _config() -> ReportConfig:
+def _layouts() -> tuple[str, ...]:
+    """The published tables that flags ask for; refuses what they say wrongly."""
     if not any(_RUNS.value):
         raise ValueError("--runs: expected folders, found none")
-    layouts = LAYOUTS if _LAYOUT.value == ["all"] else tuple(_LAYOUT.value)
+    layouts = _LAYOUTS if _LAYOUT.value == ["all"] else tuple(_LAYOUT.value)
     for layout in layouts:
-        if layout not in LAYOUTS:
+        if layout not in _LAYOUTS:
             raise ValueError(
-                f"--layout: expected all or some of {', '.join(LAYOUTS)}, found "
+                f"--layout: expected all or some of {', '.join(_LAYOUTS)}, found "
                 f"{layout}"
             )
     if _SHOW.value and not _FIGURES.value:
         raise ValueError("--show has no effect with --nofigures")
-    return ReportConfig(
-        runs=tuple(map(Path, _RUNS.value)),
-        output=Path(_OUTPUT.value),
-        layouts=layouts,
-        compare=tuple(filter(None, _COMPARE.value)),
-        show=tuple(filter(None, _SHOW.value)),
-        figures=_FIGURES.value,
-        evaluations=tuple(map(Path, _EVALUATIONS.value)),
-    )
+    return layouts
 
 
 if __name__ == "__main__":

@@ -24,10 +24,8 @@ from typing import cast
 
 from absl import flags
 
-from hm3_jax.app.searching import SearchSettings, lines_of, search
 from hm3_jax.cli import engine_flags, frame, path_flags
 from hm3_jax.files.text import read_text
-from hm3_jax.learn.devices.compilation_cache import keep_compiled_programs
 from hm3_jax.retrieval.server.collection import Match, Query
 
 _INDEX = path_flags.define_path(
@@ -67,10 +65,14 @@ flags.adopt_module_key_flags(engine_flags)
 
 def main() -> None:
     """Reads the flags and prints what was found."""
+    query, engine = _query(), engine_flags.given_engine()
+    from hm3_jax.app.searching import SearchSettings, lines_of, search
+    from hm3_jax.learn.devices.compilation_cache import keep_compiled_programs
+
     settings = SearchSettings(
         index=Path(_INDEX.value),
-        query=_query(),
-        engine=engine_flags.given_engine(),
+        query=query,
+        engine=engine,
         pretrained=_PRETRAINED.value,
         device=_DEVICE.value,
     )

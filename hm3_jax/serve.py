@@ -20,9 +20,7 @@ from typing import cast
 
 from absl import flags
 
-from hm3_jax.app.serving import ServeSettings, serve
 from hm3_jax.cli import engine_flags, frame, path_flags
-from hm3_jax.learn.devices.compilation_cache import keep_compiled_programs
 from hm3_jax.retrieval.server.collection import Match
 
 _INDEX = path_flags.define_path(
@@ -78,6 +76,10 @@ def main() -> None:
     """Reads the flags and serves."""
     if _INPUT_ROOT.present and _MUSEUMS.value is None:
         raise ValueError("--input_root is for pictures of --museums, found none")
+    engine = engine_flags.given_engine()
+    from hm3_jax.app.serving import ServeSettings, serve
+    from hm3_jax.learn.devices.compilation_cache import keep_compiled_programs
+
     keep_compiled_programs()
     serve(
         ServeSettings(
@@ -88,7 +90,7 @@ def main() -> None:
             input_root=_path(_INPUT_ROOT),
             pretrained=_PRETRAINED.value,
             device=_DEVICE.value,
-            engine=engine_flags.given_engine(),
+            engine=engine,
             match=cast("Match | None", _MATCH.value),
             allowed_hosts=_ALLOWED_HOSTS.value,
             root_path=_ROOT_PATH.value,

@@ -16,19 +16,23 @@ gives it. A run that diverges is put aside and named at the end.
     --loss_within_category_margin=0.15 --grid="second_loss_component_weight=0,0.05,0.5"
 """
 
+from __future__ import annotations
+
 import statistics
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from absl import flags
 
-from hm3_jax.app.training import carry_out
 from hm3_jax.cli import distributed, frame, path_flags, training_flags
 from hm3_jax.cli.sweep_points import from_files, from_grid, from_list
 from hm3_jax.cli.training_display import Wording, summary_of_test
-from hm3_jax.learn.saved.run_folder import TryResult
-from hm3_jax.learn.training.experiment import Experiment
-from hm3_jax.learn.training.run_logs import EpochReport
 from hm3_jax.nn.strategy import StrategyConfig
+
+if TYPE_CHECKING:
+    from hm3_jax.learn.saved.run_folder import TryResult
+    from hm3_jax.learn.training.experiment import Experiment
+    from hm3_jax.learn.training.run_logs import EpochReport
 
 flags.adopt_module_key_flags(training_flags)
 flags.adopt_module_key_flags(distributed)
@@ -55,6 +59,8 @@ def main() -> int:
     experiments = _experiments()
     order = training_flags.given_order(keep_going=True)
     shown = training_flags.given_display(Wording(_strategy, _epoch, _test))
+    from hm3_jax.app.training import carry_out
+
     code = carry_out(experiments, order, shown)
     print(f"written to {experiments[0].folder.parent}: {len(experiments)} experiments")
     return code

@@ -9,18 +9,22 @@ Biases. The tries of a strategy are trained together as one program.
     --features=STORE --workdir=runs
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from absl import flags
 
-from hm3_jax.app.training import carry_out
 from hm3_jax.cli import distributed, frame, training_flags
 from hm3_jax.cli.training_display import Wording, summary_of_test
 from hm3_jax.files.words import counted
-from hm3_jax.learn.saved.run_folder import TryResult
-from hm3_jax.learn.training.experiment import Experiment
-from hm3_jax.learn.training.run_logs import EpochReport
 from hm3_jax.nn.strategy import StrategyConfig
+
+if TYPE_CHECKING:
+    from hm3_jax.learn.saved.run_folder import TryResult
+    from hm3_jax.learn.training.experiment import Experiment
+    from hm3_jax.learn.training.run_logs import EpochReport
 
 flags.adopt_module_key_flags(training_flags)
 flags.adopt_module_key_flags(distributed)
@@ -32,6 +36,8 @@ def main() -> int:
     experiment = training_flags.given_experiment(flags.FLAGS)
     order = training_flags.given_order()
     shown = training_flags.given_display(Wording(_strategy, _epoch, _test))
+    from hm3_jax.app.training import carry_out
+
     code = carry_out([experiment], order, shown)
     print(f"written to {experiment.folder}")
     return code

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 import warnings
 from pathlib import Path
-from typing import Literal, get_args
 
+from hm3_jax.app.model_names import Form
 from hm3_jax.app.models import checkpoint_folder, load_release, load_shared
 from hm3_jax.app.sharing import Push, share
 from hm3_jax.files.durable import whole_or_absent
@@ -15,9 +15,6 @@ from hm3_jax.interop.release_folder import write_release_folder
 from hm3_jax.learn.saved import checkpoint
 from hm3_jax.learn.saved.checkpoint import Checkpoint
 from hm3_jax.nn.strategy import ConvConfig, Masking, TowersConfig, hm3_strategy
-
-Form = Literal["pytorch", "orbax", "shared"]
-FORMS = list(get_args(Form))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from hm3_jax.app.evaluation_settings import EvaluationSettings
 from hm3_jax.app.evaluation_table import short_names, title_of, write_table
 from hm3_jax.app.models import load_checkpoint
 from hm3_jax.app.query_ranking import QueryRanker, query_metrics, write_ranked
 from hm3_jax.data.store import FeatureStore
 from hm3_jax.files.durable import whole_or_absent
 from hm3_jax.files.lines import text_file
-from hm3_jax.files.run_format import WHOLE_QUERY, LengthFacts
+from hm3_jax.files.run_format import LengthFacts
 from hm3_jax.files.words import counted
-from hm3_jax.learn.batches.spans import QUERY_SEED
 from hm3_jax.learn.evaluation.saved_model import (
     Evaluation,
     check_fits,
@@ -33,7 +32,7 @@ from hm3_jax.reporting.by_theme import (
     scores_by_theme,
     write_by_theme,
 )
-from hm3_jax.reporting.per_query import check_formats, query_columns, write_queries
+from hm3_jax.reporting.per_query import query_columns, write_queries
 from hm3_jax.reporting.query_scores import (
     DIRECTIONS,
     Ranking,
@@ -41,70 +40,12 @@ from hm3_jax.reporting.query_scores import (
     query_scores,
 )
 from hm3_jax.retrieval.query_file import read_query_file
-from hm3_jax.retrieval.query_text import check_top_k
 
 # Museums by which themes are said to be taken for one another.
 _FIRST = 10
 
 Say = Callable[[Sequence[str]], object]
 """Told lines for people to read, of one evaluation at a time."""
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class EvaluationSettings:
-    """What to evaluate, and what to write.
-
-    Attributes:
-        checkpoints: What `load_checkpoint` takes: folders, or models on the hub.
-        splits: Names of splits, or "all" alone.
-        output: Folder to make.
-        per_query: Forms in which a table of all queries is written: "csv", "parquet".
-        queries: File of free descriptions to rank the museums for, or None.
-        top_k: Items that are listed for each query.
-        pretrained: Weights of the text encoder, if not where the store's facts say.
-        device: PyTorch's name of a device for the text encoder.
-        query_sentences: Numbers of sentences, or "all", to test with as well: so many
-            consecutive ones of each description.
-        query_seed: Of where these begin.
-        theme_weights: How much it counts that themes agree: one that replaces the
-            model's, or several to test with besides it.
-
-    Raises:
-        ValueError: If a number of sentences is none, or is there twice.
-    """
-
-    checkpoints: Sequence[str]
-    splits: Sequence[str]
-    output: Path
-    per_query: Sequence[str] = ()
-    queries: Path | None = None
-    top_k: int = 10
-    pretrained: str | None = None
-    device: str = "auto"
-    query_sentences: Sequence[str] = ()
-    query_seed: int = QUERY_SEED
-    theme_weights: Sequence[float] = ()
-
-    def __post_init__(self) -> None:
-        """Checks the numbers of sentences."""
-        for text in self.query_sentences:
-            if text != WHOLE_QUERY and not re.fullmatch("[1-9][0-9]{0,5}", text):
-                raise ValueError(
-                    "query_sentences: expected whole numbers from 1 on, or "
-                    f"{WHOLE_QUERY}, found {text!r}"
-                )
-        if len(set(self.query_sentences)) < len(self.query_sentences):
-            raise ValueError(
-                "query_sentences: expected each number once, found "
-                f"{','.join(self.query_sentences)}"
-            )
-        if self.query_seed < 0:
-            raise ValueError(f"query_seed: expected 0 or more, found {self.query_seed}")
-
-    @property
-    def lengths(self) -> list[int]:
-        """The numbers of sentences."""
-        return [int(text) for text in self.query_sentences if text != WHOLE_QUERY]
 
 
 def evaluate_all(
@@ -133,8 +74,6 @@ def evaluate_all(
         ModuleNotFoundError: If what parquet, the text encoder or the hub takes is
             missing.
     """
-    check_formats(settings.per_query)
-    check_top_k(settings.top_k)
     short = short_names(settings.checkpoints)
     written = None if settings.queries is None else read_query_file(settings.queries)
     splits = chosen_splits(store, settings.splits)

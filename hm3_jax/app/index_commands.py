@@ -6,7 +6,8 @@ import dataclasses
 from pathlib import Path
 
 from hm3_jax.app.index_building import Embedded, embed_store
-from hm3_jax.app.models import ZERO_SHOT, load_checkpoint
+from hm3_jax.app.model_names import ZERO_SHOT
+from hm3_jax.app.models import load_checkpoint
 from hm3_jax.app.query_encoder import model_of
 from hm3_jax.data.museum_jsonl import read_museum_files
 from hm3_jax.data.open_features import open_features

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import cast
 
+from hm3_jax.app.model_names import ZERO_SHOT
 from hm3_jax.data.store import FeatureStore
 from hm3_jax.interop import hub
 from hm3_jax.interop.release_folder import CONFIG_FILE, read_release_folder
@@ -15,15 +16,6 @@ from hm3_jax.learn.saved import checkpoint
 from hm3_jax.learn.saved.checkpoint import Checkpoint
 from hm3_jax.learn.zero_shot import zero_shot
 from hm3_jax.nn.strategy import Masking
-
-ZERO_SHOT = "zero-shot"
-"""Names the model that needs no training, wherever a checkpoint is named."""
-
-CHECKPOINT_HELP = (
-    "A try_K folder, one that convert made with --to=orbax or --to=shared, "
-    f"hub:USER/NAME[@REVISION], or {ZERO_SHOT}, which needs no training."
-)
-"""What a flag that takes a checkpoint says of it."""
 
 
 def checkpoint_folder(name: str | Path) -> Path:

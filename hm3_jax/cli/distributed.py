@@ -14,7 +14,6 @@ import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, NoReturn
 
-import jax
 from absl import flags
 
 from hm3_jax.cli import frame
@@ -165,6 +164,8 @@ class _Company:
 
     def join(self) -> None:
         """Waits for the others and forms one program with them."""
+        import jax
+
         sys.stdout.flush()
         if self._partners.process_id == 0:
             # Gloo prints to stdout whom it has reached; what we print goes past that.
@@ -187,6 +188,8 @@ class _Company:
 
     def leave(self) -> None:
         """Waits until the others have ended their work too."""
+        import jax
+
         sys.stdout.flush()
         jax.distributed.shutdown()
 
@@ -209,6 +212,8 @@ class _Company:
 
         def leave() -> None:
             with contextlib.suppress(Exception):
+                import jax
+
                 jax.distributed.shutdown()
                 left.set()
 

@@ -1,5 +1,7 @@
 """The experiments of a sweep, from a grid, a list, or several flag files."""
 
+from __future__ import annotations
+
 import copy
 import dataclasses
 import itertools
@@ -7,7 +9,7 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
@@ -15,7 +17,9 @@ from hm3_jax.cli import flag_files
 from hm3_jax.cli.training_flags import given_experiment
 from hm3_jax.files.text import read_text
 from hm3_jax.learn.settings import TrainSettings
-from hm3_jax.learn.training.experiment import Experiment
+
+if TYPE_CHECKING:
+    from hm3_jax.learn.training.experiment import Experiment
 
 _NAMES = [field.name for field in dataclasses.fields(TrainSettings)]
 _NOT_GIVEN = "none"

@@ -1,28 +1,34 @@
 """Flags of every entry that trains, and the dataclasses they stand for.
 
-The functions take the parsed flags they read, because a sweep reads several sets.
+Help pages need no JAX, so what takes it is imported once the flags are checked. The
+functions take the parsed flags they read, because a sweep reads several sets.
 """
+
+from __future__ import annotations
 
 import contextlib
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, cast, get_args, get_type_hints
 
 from absl import flags
 
-from hm3_jax.app.training import TrainingOrder
 from hm3_jax.cli import path_flags
 from hm3_jax.cli.training_display import KINDS, Wording, display
 from hm3_jax.data.open_features import FEATURES_HELP
 from hm3_jax.files.text import is_text, readable
-from hm3_jax.learn.batches.placement import DataPlacement
 from hm3_jax.learn.settings import Execution, TrainSettings
-from hm3_jax.learn.training.experiment import Experiment, Listeners, load_strategies
+from hm3_jax.nn.strategy_choice import load_strategies
 from hm3_jax.tracking.tensorboard import TensorBoard
 from hm3_jax.tracking.tracker import Tracker
 from hm3_jax.tracking.weights_and_biases import WeightsAndBiases
+
+if TYPE_CHECKING:
+    from hm3_jax.app.training import TrainingOrder
+    from hm3_jax.learn.batches.placement import DataPlacement
+    from hm3_jax.learn.training.experiment import Experiment, Listeners
 
 _FEATURES = path_flags.define_path("features", None, FEATURES_HELP, required=True)
 _WORKDIR = path_flags.define_path(
@@ -160,9 +166,13 @@ def given_experiment(
         field.name: value(_SETTINGS[field.name])
         for field in dataclasses.fields(TrainSettings)
     }
+    strategies = load_strategies(value(_CONFIG_FILES), value(_CONFIG_FILES_DIR))
+    settings = TrainSettings(**{**given, **(changes or {})})
+    from hm3_jax.learn.training.experiment import Experiment
+
     return Experiment(
-        strategies=load_strategies(value(_CONFIG_FILES), value(_CONFIG_FILES_DIR)),
-        settings=TrainSettings(**{**given, **(changes or {})}),
+        strategies=strategies,
+        settings=settings,
         folder=folder,
         name=name,
         description=value(_EXPERIMENT_DESCRIPTION),
@@ -179,10 +189,13 @@ def given_order(*, keep_going: bool = False) -> TrainingOrder:
     Raises:
         ValueError: a tracker is not known, not installed or not logged in.
     """
+    trackers = _given_trackers()
+    from hm3_jax.app.training import TrainingOrder
+
     execution = Execution(
         runs_at_once=_RUNS_AT_ONCE.value,
         num_devices=_NUM_DEVICES.value,
-        data_placement=cast(DataPlacement, _DATA_PLACEMENT.value),
+        data_placement=cast("DataPlacement", _DATA_PLACEMENT.value),
         save_every_seconds=_SAVE_EVERY_SECONDS.value,
         keep_going=keep_going,
     )
@@ -191,7 +204,7 @@ def given_order(*, keep_going: bool = False) -> TrainingOrder:
         execution=execution,
         resume=_RESUME.value,
         grace_seconds=_GRACE_SECONDS.value,
-        trackers=_given_trackers(),
+        trackers=trackers,
     )
 
 

@@ -1,18 +1,23 @@
-"""Settings of a training run, under the published names."""
+"""Settings of a training run, under the published names.
+
+Help pages are made of them, so JAX, and the losses that take it, are imported where
+they are used.
+"""
+
+from __future__ import annotations
 
 import dataclasses
 import math
 from collections.abc import Sequence
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
-import jax
-
-from hm3_jax.learn.batches.placement import DataPlacement
 from hm3_jax.nn.strategy import Masking
-from hm3_jax.objective.info_nce import InfoNCE
-from hm3_jax.objective.loss import Loss
 from hm3_jax.objective.metric_table import BEST_STRATEGIES
-from hm3_jax.objective.triplet import TripletLoss, TripletWeights, decay_second_weight
+
+if TYPE_CHECKING:
+    from hm3_jax.learn.batches.placement import DataPlacement
+    from hm3_jax.objective.loss import Loss
+    from hm3_jax.objective.triplet import TripletLoss
 
 LOSSES = ("triplet", "info_nce")
 SCHEDULERS = ("step", "cosine")
@@ -190,10 +195,14 @@ class TrainSettings:
     def loss_function(self) -> Loss:
         """Structure of the loss."""
         if self.loss == "info_nce":
+            from hm3_jax.objective.info_nce import InfoNCE
+
             return InfoNCE(**_given(temperature=self.temperature))
         return self._triplet()
 
     def _triplet(self) -> TripletLoss:
+        from hm3_jax.objective.triplet import TripletLoss
+
         return TripletLoss(
             uses_themes=self.use_categories_in_loss,
             within_theme=self.loss_within_category_margin is not None,
@@ -211,6 +220,8 @@ class TrainSettings:
             weight = self.second_loss_component_weight
         factor = self.second_loss_component_weight_decay_factor
         if factor is not None:
+            from hm3_jax.objective.triplet import decay_second_weight
+
             for _ in range(epoch):
                 weight = decay_second_weight(weight, factor)
         return weight
@@ -222,6 +233,8 @@ class TrainSettings:
         """
         if self.loss != "triplet":
             return None
+        from hm3_jax.objective.triplet import TripletWeights
+
         checked = TripletWeights.checked(
             margin=self.loss_margin,
             second_component_weight=self.second_weight(epoch) or 0.0,
@@ -299,6 +312,8 @@ class Execution:
         Raises:
             ValueError: there are fewer, or several processes would leave some out.
         """
+        import jax
+
         every = jax.devices()
         wanted = self.num_devices or len(every)
         if wanted > len(every):

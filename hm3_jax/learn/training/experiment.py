@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import itertools
-import math
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from hm3_jax.data.store import FeatureStore
-from hm3_jax.files.left_behind import is_left_behind
 from hm3_jax.files.run_format import LengthFacts
 from hm3_jax.learn.batches.spans import QUERY_SEED
 from hm3_jax.learn.devices import processes
@@ -30,16 +28,14 @@ from hm3_jax.learn.settings import Execution, TrainSettings
 from hm3_jax.learn.training.graceful_stop import GracefulStop
 from hm3_jax.learn.training.run_logs import EpochReport
 from hm3_jax.learn.training.run_program import run_program
-from hm3_jax.nn.strategy import ConvConfig, StrategyConfig, TowersConfig
-from hm3_jax.nn.strategy_json import load_strategy
+from hm3_jax.nn.strategy import StrategyConfig
+from hm3_jax.nn.strategy_choice import published_order
 from hm3_jax.tracking.following import Follower, following
 from hm3_jax.tracking.speed_file import SpeedFile
 from hm3_jax.tracking.tracker import Tracker
 
 # Themes that a warning names.
 _NAMED = 5
-# In place of an embedding's size.
-_AFTER_PUBLISHED = math.inf
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -287,49 +283,3 @@ def _run_entry(
         if len(results) > 1
         else None,
     }
-
-
-def load_strategies(files: Sequence[str], folder: str | None) -> list[StrategyConfig]:
-    """Strategies from files, from a folder of files, or both, in published order.
-
-    Args:
-        files: strategy JSON files.
-        folder: all its `*.json` files are taken; None or empty for no folder.
-
-    Raises:
-        ValueError: there is none, or two have the same name.
-    """
-    paths = [Path(file) for file in files]
-    if folder:
-        found = [
-            path
-            for path in sorted(Path(folder).glob("*.json"))
-            if not is_left_behind(path.name)
-        ]
-        if not found:
-            raise ValueError(f"{folder}: expected strategy files *.json, found none")
-        paths += found
-    if not paths:
-        raise ValueError("give --config_files or --config_files_dir (found neither)")
-    strategies = {}
-    for path in paths:
-        config = load_strategy(path)
-        if config.file_stem in strategies:
-            raise ValueError(f"{path}: strategy {config.file_stem} is given twice")
-        strategies[config.file_stem] = config
-    return sorted(strategies.values(), key=published_order)
-
-
-def published_order(config: StrategyConfig) -> tuple[Any, ...]:
-    """What strategies are sorted by to come in the order of the published tables."""
-    if not isinstance(config, TowersConfig):
-        return (_AFTER_PUBLISHED, config.file_stem)
-    return (
-        config.embedding_size,
-        not config.flat,
-        isinstance(config.museum, ConvConfig),
-        config.text.cell == "lstm",
-        "images" in config.uses,
-        "videos" in config.uses,
-        config.file_stem,
-    )

@@ -13,10 +13,10 @@ from hm3_jax.learn.settings import Execution
 from hm3_jax.learn.training.experiment import (
     Experiment,
     Listeners,
-    load_strategies,
     run_experiments,
 )
 from hm3_jax.nn.strategy import TowersConfig
+from hm3_jax.nn.strategy_choice import load_strategies
 from hm3_jax.nn.strategy_json import strategy_text
 from tests.learn import small
 

@@ -1,0 +1,59 @@
+"""Strategies that a user names, in the order of the published tables."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hm3_jax.files.left_behind import is_left_behind
+from hm3_jax.nn.strategy import ConvConfig, StrategyConfig, TowersConfig
+from hm3_jax.nn.strategy_json import load_strategy
+
+# In place of an embedding's size.
+_AFTER_PUBLISHED = math.inf
+
+
+def load_strategies(files: Sequence[str], folder: str | None) -> list[StrategyConfig]:
+    """Strategies from files, from a folder of files, or both, in published order.
+
+    Args:
+        files: strategy JSON files.
+        folder: all its `*.json` files are taken; None or empty for no folder.
+
+    Raises:
+        ValueError: there is none, or two have the same name.
+    """
+    paths = [Path(file) for file in files]
+    if folder:
+        found = [
+            path
+            for path in sorted(Path(folder).glob("*.json"))
+            if not is_left_behind(path.name)
+        ]
+        if not found:
+            raise ValueError(f"{folder}: expected strategy files *.json, found none")
+        paths += found
+    if not paths:
+        raise ValueError("give --config_files or --config_files_dir (found neither)")
+    strategies = {}
+    for path in paths:
+        config = load_strategy(path)
+        if config.file_stem in strategies:
+            raise ValueError(f"{path}: strategy {config.file_stem} is given twice")
+        strategies[config.file_stem] = config
+    return sorted(strategies.values(), key=published_order)
+
+
+def published_order(config: StrategyConfig) -> tuple[Any, ...]:
+    """What strategies are sorted by to come in the order of the published tables."""
+    if not isinstance(config, TowersConfig):
+        return (_AFTER_PUBLISHED, config.file_stem)
+    return (
+        config.embedding_size,
+        not config.flat,
+        isinstance(config.museum, ConvConfig),
+        config.text.cell == "lstm",
+        "images" in config.uses,
+        "videos" in config.uses,
+        config.file_stem,
+    )

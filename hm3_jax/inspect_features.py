@@ -13,7 +13,7 @@ import sys
 from absl import flags
 
 from hm3_jax.cli import frame, path_flags
-from hm3_jax.data.open_features import FEATURES_HELP, store_folder
+from hm3_jax.data.open_features import FEATURES_HELP, open_features, store_folder
 from hm3_jax.data.store import open_store
 from hm3_jax.data.summary import render, summarize
 from hm3_jax.data.verify import verify_store
@@ -38,7 +38,9 @@ def main() -> int:
         for problem in problems:
             print(f"problem: {problem}", file=sys.stderr)
         return 1
-    summary = summarize(open_store(path))
+    # Verified, it needs not be compared with its checksums again.
+    verified = _VERIFY.value
+    summary = summarize(open_store(path) if verified else open_features(str(path)))
     if _JSON.value:
         print(json.dumps(summary, indent=1))
         return 0

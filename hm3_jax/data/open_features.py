@@ -13,7 +13,8 @@ import sys
 from pathlib import Path
 
 from hm3_jax.data.progress_lines import ProgressLines
-from hm3_jax.data.store import FeatureStore, manifest_text, open_store
+from hm3_jax.data.store import FeatureStore, open_store, read_manifest
+from hm3_jax.data.store_content import check_content
 from hm3_jax.data.tfds_find import PublishedStore, find_published
 from hm3_jax.data.tfds_reader import unpack
 from hm3_jax.data.user_cache import user_cache
@@ -28,7 +29,7 @@ FEATURES_HELP = (
 
 
 def open_features(spec: str) -> FeatureStore:
-    """Opens the features that `spec` names.
+    """Opens the features that `spec` names, and sees that they are as written.
 
     Args:
         spec: The folder of a store, or `tfds:` and what
@@ -39,7 +40,15 @@ def open_features(spec: str) -> FeatureStore:
         ModuleNotFoundError: If a data set is to be read and TFDS is not installed.
         ValueError: If the store or data set is damaged or of other make.
     """
-    return open_store(store_folder(spec))
+    folder = store_folder(spec)
+    try:
+        store = open_store(folder)
+        check_content(folder, store.manifest)
+    except ValueError as error:
+        if not spec.startswith(TFDS_PREFIX):
+            raise
+        raise ValueError(f"{error}: remove {folder}, and it is made again") from None
+    return store
 
 
 def store_folder(spec: str) -> Path:
@@ -59,7 +68,11 @@ def store_folder(spec: str) -> Path:
             unpack(published, folder, watch=ProgressLines(str(published.folder)))
         except FileExistsError:
             pass  # Another process has made the same one meanwhile.
-    if manifest_text(folder) != published.manifest.to_json():
+    try:
+        same = read_manifest(folder).checksum == published.manifest.checksum
+    except ValueError:
+        same = False
+    if not same:
         raise ValueError(
             f"{folder}: expected the store of {published.folder}, found another: "
             "remove this folder, and it is made again"

@@ -22,6 +22,7 @@ from hm3_jax.data.store_format import (
     Manifest,
     artwork_ids_name,
 )
+from hm3_jax.data.store_ranges import out_of_range
 from hm3_jax.data.store_writer import write_store
 from hm3_jax.files.arrays import map_array
 from hm3_jax.files.facts import check_sizes
@@ -169,35 +170,46 @@ def open_store(path: str | os.PathLike[str]) -> FeatureStore:
     """Opens a store without reading its features.
 
     Takes milliseconds for 10,000 museums: files are mapped, their presence, sizes and
-    shapes checked. What is in them is `hm3_jax.data.verify.verify_store`'s to check.
+    shapes checked, and that offsets and references stay within what they refer to. The
+    bytes of the features are `hm3_jax.data.store_content.check_content`'s to check.
 
     Args:
         path: The store's folder.
 
     Raises:
         FileNotFoundError: If there is no store, or a file of it is missing.
-        ValueError: If the manifest is of a newer format or not a manifest, or a file
-            has not the size or shape that the manifest gives it.
+        ValueError: If the manifest is of a newer format, damaged or not a manifest, a
+            file has not the size, dtype or shape that the manifest gives it, or one
+            refers to what there is not.
     """
+    store = map_store(path)
+    for problem in out_of_range(store):
+        raise ValueError(f"{store.path / problem}")
+    return store
+
+
+def map_store(path: str | os.PathLike[str]) -> FeatureStore:
+    """As `open_store`, but offsets and references may lead anywhere."""
     path = Path(path)
-    manifest = Manifest.from_json(manifest_text(path), path / MANIFEST)
+    manifest = read_manifest(path)
     check_sizes(path, manifest.files)
 
-    def array(name: str, length: int) -> np.ndarray:
-        return _map_array(path, manifest, name, length)
+    def array(name: str, dtype: str, length: int) -> np.ndarray:
+        return _map_array(path, manifest, name, dtype, length)
 
-    def ragged(name: str, owners: int, rows: int) -> RaggedArray:
-        return RaggedArray(array(name, rows), array(f"{name}_offsets", owners + 1))
+    def ragged(name: str, dtype: str, owners: int, rows: int) -> RaggedArray:
+        offsets = array(f"{name}_offsets", "int64", owners + 1)
+        return RaggedArray(array(name, dtype, rows), offsets)
 
     try:
-        counts = manifest.counts
+        counts, features = manifest.counts, manifest.dtype
         museums, rooms, sentences = (
             counts[name] for name in ("museums", "rooms", "sentences")
         )
         artworks = {
             kind: Artworks(
-                table=array(kind, counts[kind]),
-                hung=ragged(f"{kind}_hung", rooms, counts[f"{kind}_hung"]),
+                table=array(kind, features, counts[kind]),
+                hung=ragged(f"{kind}_hung", "int32", rooms, counts[f"{kind}_hung"]),
                 ids_path=path / artwork_ids_name(kind),
             )
             for kind in ARTWORK_KINDS
@@ -205,21 +217,23 @@ def open_store(path: str | os.PathLike[str]) -> FeatureStore:
         }
         texts = None
         if "sentence_texts.npy" in manifest.files:
-            texts = ragged("sentence_texts", sentences, counts["sentence_texts"])
+            texts = ragged(
+                "sentence_texts", "uint8", sentences, counts["sentence_texts"]
+            )
         sentence_rooms = None
         if "sentence_rooms.npy" in manifest.files:
-            sentence_rooms = array("sentence_rooms", sentences)
+            sentence_rooms = array("sentence_rooms", "int32", sentences)
         return FeatureStore(
             path=path,
             manifest=manifest,
-            theme_index=array("theme_index", museums),
+            theme_index=array("theme_index", "int32", museums),
             splits={
-                name: array(f"split_{name}", size)
+                name: array(f"split_{name}", "int64", size)
                 for name, size in manifest.splits.items()
             },
-            sentences=ragged("sentences", museums, sentences),
-            room_offsets=array("room_offsets", museums + 1),
-            views=ragged("views", rooms, counts["views"]),
+            sentences=ragged("sentences", features, museums, sentences),
+            room_offsets=array("room_offsets", "int64", museums + 1),
+            views=ragged("views", features, rooms, counts["views"]),
             **{kind: artworks.get(kind) for kind in ARTWORK_KINDS},
             texts=texts,
             sentence_rooms=sentence_rooms,
@@ -228,6 +242,16 @@ def open_store(path: str | os.PathLike[str]) -> FeatureStore:
         raise ValueError(
             f"{path / MANIFEST}: expected an entry for {error}, found none"
         ) from None
+
+
+def read_manifest(path: Path) -> Manifest:
+    """The manifest of the store at `path`.
+
+    Raises:
+        FileNotFoundError: If there is none.
+        ValueError: As `Manifest.from_json`.
+    """
+    return Manifest.from_json(manifest_text(path), path / MANIFEST)
 
 
 def manifest_text(path: Path) -> str:
@@ -248,15 +272,18 @@ def manifest_text(path: Path) -> str:
         raise ValueError(f"{file}: expected UTF-8 text, found {error}") from None
 
 
-def _map_array(path: Path, manifest: Manifest, name: str, length: int) -> np.ndarray:
+def _map_array(
+    path: Path, manifest: Manifest, name: str, dtype: str, length: int
+) -> np.ndarray:
     file = path / f"{name}.npy"
     if file.name not in manifest.files:
         raise KeyError(file.name)
     array = map_array(file)
     facts = manifest.features.get(name)
     shape = (length,) if facts is None else (length, facts.feature_size)
-    if array.shape != shape:
+    if array.shape != shape or array.dtype != dtype:
         raise ValueError(
-            f"{file}: expected an array of shape {shape}, found {array.shape}"
+            f"{file}: expected an array of shape {shape} of {dtype}, found "
+            f"{array.shape} of {array.dtype}"
         )
     return array

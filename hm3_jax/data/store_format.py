@@ -84,6 +84,9 @@ class Manifest:
         origin: How the store was made (JSON values).
         files: Facts of each file but the manifest itself.
         format_version: Version of this layout.
+        xxh3: Fast checksum of each file; empty where an earlier version wrote the
+            store. Being of the same bytes as `files`, they are no part of what the
+            manifest says.
     """
 
     dataset_name: str
@@ -96,19 +99,29 @@ class Manifest:
     origin: Mapping[str, Any]
     files: Mapping[str, FileFacts]
     format_version: int = FORMAT_VERSION
+    xxh3: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def to_json(self) -> str:
         """The manifest's text.
 
-        It ends in a checksum of the rest, and there is one text for a manifest, so a
+        It ends in checksums of the rest, and there is one text for a manifest, so a
         file that differs anywhere from the text of what it says has been changed.
         """
-        return json_text({**dataclasses.asdict(self), "checksum": self.checksum})
+        values = {**self._said, "checksum": self.checksum}
+        if self.xxh3:
+            values |= {"xxh3": self.xxh3, "xxh3_checksum": _checksum(self.xxh3)}
+        return json_text(values)
 
     @property
     def checksum(self) -> str:
         """SHA-256 of all that the manifest says, and so of all that is in the store."""
-        return hashlib.sha256(json_text(dataclasses.asdict(self)).encode()).hexdigest()
+        return _checksum(self._said)
+
+    @property
+    def _said(self) -> dict[str, Any]:
+        said = dataclasses.asdict(self)
+        del said["xxh3"]
+        return said
 
     @classmethod
     def from_json(cls, text: str, path: Path) -> Manifest:
@@ -119,7 +132,8 @@ class Manifest:
             path: Where it came from, for messages.
 
         Raises:
-            ValueError: If `text` is not a manifest, or one of a newer format.
+            ValueError: If `text` is not a manifest, one of a newer format, or not as
+                it was written.
         """
         values = parse_json(text, path)
         version = values.get("format_version") if isinstance(values, dict) else None
@@ -132,7 +146,7 @@ class Manifest:
                 f"{path}: expected format version {FORMAT_VERSION} or older, found "
                 f"{version}: this store was written by a newer version of hm3_jax"
             )
-        values.pop("checksum", None)
+        checksums = [values.pop(name, None) for name in ("checksum", "xxh3_checksum")]
         try:
             values["themes"] = tuple(values["themes"])
             values["features"] = {
@@ -143,10 +157,17 @@ class Manifest:
                 name: FileFacts(**facts) for name, facts in values["files"].items()
             }
             manifest = cls(**values)
+            of_files = _checksum(manifest.xxh3) if manifest.xxh3 else None
         except (AttributeError, KeyError, TypeError) as error:
             raise ValueError(
                 f"{path}: expected the fields of format version {FORMAT_VERSION}, "
                 f"found {error}"
             ) from None
+        if checksums != [manifest.checksum, of_files]:
+            raise ValueError(f"{path}: damaged or edited: differs from its checksum")
         check_inside(manifest.files, path)
         return manifest
+
+
+def _checksum(values: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json_text(values).encode()).hexdigest()

@@ -31,7 +31,7 @@ from hm3_jax.data.store_format import (
 )
 from hm3_jax.files.arrays import RowFile, offsets_of, save_array
 from hm3_jax.files.durable import whole_or_absent
-from hm3_jax.files.facts import file_facts
+from hm3_jax.files.facts import fast_checksum, file_facts
 from hm3_jax.files.input_kinds import ARTWORK_KINDS, KINDS
 from hm3_jax.files.lines import write_lines, write_text
 
@@ -102,6 +102,7 @@ def write_store(
         themes = columns.finish(folder)
         for name, text in attachments.items():
             write_text(folder / name, text)
+        written = sorted(folder.iterdir())
         manifest = Manifest(
             dataset_name=dataset_name,
             kind=kind,
@@ -111,7 +112,8 @@ def write_store(
             counts=columns.counts(artworks),
             features={name: facts[name] for name in KINDS if name in facts},
             origin=dict(origin or {}),
-            files={file.name: file_facts(file) for file in sorted(folder.iterdir())},
+            files={file.name: file_facts(file) for file in written},
+            xxh3={file.name: fast_checksum(file) for file in written},
         )
         write_text(folder / MANIFEST, manifest.to_json())
         check(manifest)

@@ -12,6 +12,7 @@ import numpy as np
 
 from hm3_jax.data.museum_jsonl import MuseumFiles
 from hm3_jax.data.store import FeatureStore, open_store
+from hm3_jax.data.store_content import check_content
 from hm3_jax.data.verify import verify_store
 from hm3_jax.extraction.chunks import KINDS
 from hm3_jax.extraction.encode import Known
@@ -63,6 +64,7 @@ class FormerStore:
             ValueError: It is damaged.
         """
         store = open_store(output)
+        check_content(output, store.manifest)
         other = next(_unlike(store, facts, settings, form), None)
         if other is not None:
             name, before, now = other

@@ -1,4 +1,4 @@
-"""Size and checksum of files."""
+"""Size and checksums of files."""
 
 from __future__ import annotations
 
@@ -7,7 +7,12 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
+import xxhash
+
 from hm3_jax.files.errors import naming
+
+# Bytes read at a time: what the processor's cache holds.
+_BLOCK = 2**20
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -28,6 +33,19 @@ def file_facts(path: Path) -> FileFacts:
     with naming(path), path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256")
     return FileFacts(path.stat().st_size, digest.hexdigest())
+
+
+def fast_checksum(path: Path) -> str:
+    """XXH3 of a file in 64 bits, as 16 hexadecimal digits.
+
+    Several times as fast as SHA-256: it tells damage, not whether two files that
+    somebody made are the same.
+    """
+    found, block = xxhash.xxh3_64(), memoryview(bytearray(_BLOCK))
+    with naming(path), path.open("rb", buffering=0) as file:
+        while size := file.readinto(block):
+            found.update(block[:size])
+    return found.hexdigest()
 
 
 def check_inside(names: Iterable[object], where: object) -> None:

@@ -162,7 +162,7 @@ DAMAGE = {
     ),
     "changed manifest": (
         lambda f: change(f / "store_manifest.json", '"weights",', '"others",'),
-        "store_manifest.json: expected the text as it was written",
+        "store_manifest.json: damaged or edited: differs from its checksum",
     ),
     "no longer a manifest": (
         lambda f: halve(f / "store_manifest.json"),

@@ -9,7 +9,7 @@ import pytest
 from hm3_jax.data.store import open_store
 from hm3_jax.data.store_format import Manifest
 from hm3_jax.data.verify import verify_store
-from hm3_jax.files.facts import file_facts
+from hm3_jax.files.facts import fast_checksum, file_facts
 from tests.data.museum_sets import museums, write
 
 
@@ -39,7 +39,8 @@ def seal(path, **changes):
     file = path / "manifest.json"
     manifest = Manifest.from_json(file.read_text(), file)
     files = {name: file_facts(path / name) for name in manifest.files}
-    manifest = dataclasses.replace(manifest, files=files, **changes)
+    xxh3 = {name: fast_checksum(path / name) for name in files}
+    manifest = dataclasses.replace(manifest, files=files, xxh3=xxh3, **changes)
     file.write_text(manifest.to_json())
 
 
@@ -181,7 +182,10 @@ def test_a_file_of_another_shape_is_found(path):
     np.save(file, np.arange(2))
     seal(path)
     (problem,) = verify_store(path)
-    assert "split_train.npy: expected an array of shape (3,), found (2,)" in problem
+    assert (
+        "split_train.npy: expected an array of shape (3,) of int64, found (2,)"
+        in problem
+    )
 
 
 def test_chunks_hide_nothing(path, monkeypatch):

@@ -132,7 +132,8 @@ LAYERS: dict[str, dict[str, set[str]]] = {
     "files of PyTorch": {
         "interop.torch_files": {"files.content", "interop.torch_pickle"},
     },
-    "files": {"files": set(), "interop.torch_pickle": set()},
+    "files": {"files": set(), "interop.torch_pickle": {"interop.pickle_program"}},
+    "operations of a pickle": {"interop.pickle_program": set()},
 }
 ALLOWED = {
     room: allowed for rooms in LAYERS.values() for room, allowed in rooms.items()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -12,8 +11,8 @@ from hm3_jax.app.evaluation_table import short_names, title_of, write_table
 from hm3_jax.app.models import load_checkpoint
 from hm3_jax.app.query_ranking import QueryRanker, query_metrics, write_ranked
 from hm3_jax.data.store import FeatureStore
+from hm3_jax.files.csv_files import write_csv
 from hm3_jax.files.durable import whole_or_absent
-from hm3_jax.files.lines import text_file
 from hm3_jax.files.run_format import LengthFacts
 from hm3_jax.files.words import counted
 from hm3_jax.learn.evaluation.saved_model import (
@@ -181,10 +180,9 @@ def _write_by_length(
 def _write_by_weight(evaluation: Evaluation, folder: Path) -> list[str]:
     """Writes `by_theme_weight.csv`; lines about it."""
     found = evaluation.tested.by_theme_weight
-    with text_file(folder / "by_theme_weight.csv") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["theme_weight", *evaluation.tested.metrics])
-        writer.writerows([weight, *of.values()] for weight, of in found.items())
+    rows = [[weight, *of.values()] for weight, of in found.items()]
+    heads = ["theme_weight", *evaluation.tested.metrics]
+    write_csv(folder / "by_theme_weight.csv", [heads, *rows])
     heads = "".join(f" {head:>11s}" for head in main_heads())
     lines = ["by weight of the themes:", f"  {'weight':>9s}{heads}"]
     for weight, of in found.items():

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import re
 from collections.abc import Sequence
 from pathlib import Path, PurePath
 
-from hm3_jax.files.lines import text_file
+from hm3_jax.files.csv_files import write_csv
 from hm3_jax.files.words import counted
 from hm3_jax.learn.evaluation.saved_model import Evaluation
 from hm3_jax.objective.metric_table import MAIN_KEYS
@@ -81,18 +80,17 @@ def write_table(path: Path, evaluated: Sequence[tuple[str, Evaluation]]) -> None
     every = (key for _, evaluation in evaluated for key in evaluation.metrics)
     keys = list(dict.fromkeys(every))
     heads = ["checkpoint", "split", "strategy", "epoch", "dataset", "kind", "museums"]
-    with text_file(path) as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([*heads, *keys])
-        for name, evaluation in evaluated:
-            about = [
-                name,
-                evaluation.split,
-                evaluation.strategy,
-                evaluation.epoch,
-                evaluation.dataset_name,
-                evaluation.dataset_kind,
-                len(evaluation.ids),
-            ]
-            metrics = evaluation.metrics
-            writer.writerow([*about, *(metrics.get(key, "") for key in keys)])
+    rows: list[list[object]] = [[*heads, *keys]]
+    for name, evaluation in evaluated:
+        about = [
+            name,
+            evaluation.split,
+            evaluation.strategy,
+            evaluation.epoch,
+            evaluation.dataset_name,
+            evaluation.dataset_kind,
+            len(evaluation.ids),
+        ]
+        metrics = evaluation.metrics
+        rows.append([*about, *(metrics.get(key, "") for key in keys)])
+    write_csv(path, rows)

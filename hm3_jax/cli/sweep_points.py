@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import dataclasses
 import itertools
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from absl import flags
 
 from hm3_jax.cli import flag_files
 from hm3_jax.cli.training_flags import given_experiment
+from hm3_jax.files.json_files import parse_json
 from hm3_jax.files.text import read_text
 from hm3_jax.learn.settings import TrainSettings
 
@@ -70,11 +70,7 @@ def from_list(values: flags.FlagValues, path: str) -> list[Experiment]:
         ValueError: it is no list of objects, or one of them names a setting that there
             is not or contradicts itself.
     """
-    text = read_text(Path(path))
-    try:
-        points = json.loads(text)
-    except ValueError as error:
-        raise ValueError(f"{path}: expected JSON, found {error}") from None
+    points = parse_json(read_text(Path(path)), path)
     if not isinstance(points, list) or not points:
         raise ValueError(f"{path}: expected a list of objects, found {points!r:.60}")
     experiments = []

@@ -22,10 +22,13 @@ UNKNOWN_ROOM = -1
 
 # Ids and themes are kept one a line in UTF-8, which lone surrogates do not have.
 _NOT_IN_NAMES = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-# Of no width, or turning the direction: two ids would look the same. Names for people
-# take some of them, in Persian and Hebrew.
+# What Unicode says may be left out when drawn: two ids would look the same. Names for
+# people take some of them, in Persian and Hebrew; the selectors U+FE00 to U+FE0F are in
+# many an emoji, so ids take those too.
 _NOT_IN_IDS = re.compile(
-    "[\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]"
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e"
+    "\u2060-\u206f\u2800\u3164\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3"
+    "\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
 
 

@@ -21,6 +21,7 @@ from hm3_jax.extraction.report import PLAN, REPORT
 from hm3_jax.extraction.run_facts import origin_of, store_facts
 from hm3_jax.extraction.settings import FeatureSettings, StoreForm
 from hm3_jax.files.differences import differences
+from hm3_jax.files.json_files import read_object
 
 # Where an artwork's item is among.
 _ITEMS = {"images": "pictures", "videos": "videos"}
@@ -87,8 +88,8 @@ class FormerStore:
             )
         return cls(
             store,
-            Plan.from_json((output / PLAN).read_text(encoding="utf-8")),
-            json.loads((output / REPORT).read_text(encoding="utf-8")),
+            Plan.from_json((output / PLAN).read_bytes(), output / PLAN),
+            read_object(output / REPORT, ("skipped", "damaged")),
         )
 
     @property

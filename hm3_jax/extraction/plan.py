@@ -12,6 +12,7 @@ import dataclasses
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from hm3_jax.data.museum import rooms_of_sentences
@@ -19,6 +20,7 @@ from hm3_jax.data.museum_jsonl import MuseumFiles
 from hm3_jax.data.raw_museum import RawMuseum
 from hm3_jax.extraction.texts import Description, TextPiece, count_empty
 from hm3_jax.files.input_kinds import ARTWORK_KINDS, INPUT_KINDS, artworks_of
+from hm3_jax.files.json_files import parse_json
 
 Pieces = Callable[[Description], list[TextPiece]]
 """Cuts a museum's description into the texts that get a feature each."""
@@ -98,9 +100,22 @@ class Plan:
         return json.dumps(dataclasses.asdict(self), ensure_ascii=False)
 
     @classmethod
-    def from_json(cls, text: str) -> Plan:
-        """Reads `to_json`'s text."""
-        values = json.loads(text)
+    def from_json(cls, text: bytes, where: Path) -> Plan:
+        """Reads `to_json`'s text.
+
+        Raises:
+            ValueError: It is something else; the message names `where`.
+        """
+        values = parse_json(text, where)
+        try:
+            return cls._of(values)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(
+                f"{where}: expected the plan of an extraction, found {error!r}"
+            ) from None
+
+    @classmethod
+    def _of(cls, values: Mapping[str, Any]) -> Plan:
         return cls(
             texts=tuple(TextPiece(**_tuples(piece)) for piece in values["texts"]),
             pictures=tuple(values["pictures"]),

@@ -153,7 +153,7 @@ class WorkFolder:
                 f"{self.path / _PLAN}: expected the bytes that were written, found "
                 "others; remove the folder to begin anew"
             )
-        return Plan.from_json(text.decode())
+        return Plan.from_json(text, self.path / _PLAN)
 
     def mark(self) -> str:
         """A checksum of the record, which chunks and store carry."""

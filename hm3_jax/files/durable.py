@@ -27,6 +27,8 @@ def write_whole(path: Path, content: bytes | str) -> None:
     """
     # Always the same name: what a kill leaves of it, the next write takes away.
     partial = hidden_name(path, "partial")
+    if partial.is_symlink():
+        partial.unlink()
     with naming_instead(path, partial), naming(path):
         descriptor, _ = lock(partial, wait=True)
         try:
@@ -58,7 +60,7 @@ def whole_or_absent(path: Path, what: str = "a store") -> Iterator[Path]:
         OSError: If the disk did not take it. Errors, those of the block too, name
             files as if they were in `path`.
     """
-    if path.exists():
+    if os.path.lexists(path):
         raise FileExistsError(f"{path}: expected a path to make {what} at, it exists")
     with folder_beside(path) as folder, naming_instead(path, folder):
         yield folder
@@ -70,6 +72,8 @@ def whole_or_absent(path: Path, what: str = "a store") -> Iterator[Path]:
 def whole_or_as_before(path: Path) -> Iterator[Path]:
     """A temporary folder that replaces `path` if the block ends without error.
 
+    Where `path` is a link, what it leads to is replaced.
+
     The caller has made sure that a folder which is there may go. At every moment one
     of both is there; where the kernel cannot exchange them, a kill may leave the former
     under a hidden name, which whoever makes `path` next, or `take_back`, undoes.
@@ -77,6 +81,7 @@ def whole_or_as_before(path: Path) -> Iterator[Path]:
     Raises:
         OSError: As `whole_or_absent`; what was there before still is.
     """
+    path = Path(os.path.realpath(path))
     with folder_beside(path) as folder, naming_instead(path, folder):
         yield folder
         sync_all(folder)
@@ -96,7 +101,8 @@ def _rename(folder: Path, path: Path) -> None:
 
 
 def _replace(folder: Path, path: Path) -> None:
-    # Locked, it is nobody's leftover while it has a hidden name.
+    # Locked, it is nobody's leftover while it has a hidden name. A link that came
+    # meanwhile is no folder, and leads nowhere that anything is removed.
     descriptor, _ = lock(path, wait=True, folder=True)
     try:
         if exchange(folder, path):

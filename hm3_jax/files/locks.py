@@ -19,8 +19,10 @@ _UNSUPPORTED = {
     errno.ENOTSUP,
     errno.EOPNOTSUPP,
 }
-_FILE = os.O_RDWR | os.O_CREAT
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY
+# Whoever may write beside a path could else lead a lock, and what is written into the
+# locked file, to a file of its owner elsewhere.
+_FILE = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 
 
 @contextmanager
@@ -66,6 +68,7 @@ def lock(path: Path, *, wait: bool = False, folder: bool = False) -> tuple[int, 
     Raises:
         BlockingIOError: Another process, or thread, holds the lock.
         FileNotFoundError: There is no such folder.
+        OSError: It is a link.
     """
     while True:
         descriptor = os.open(path, (_FOLDER if folder else _FILE) | os.O_CLOEXEC, 0o666)
@@ -112,6 +115,6 @@ def _flock(descriptor: int, path: Path, wait: bool) -> bool:
 
 def _is_at(descriptor: int, path: Path) -> bool:
     try:
-        return os.path.samestat(os.fstat(descriptor), path.stat())
+        return os.path.samestat(os.fstat(descriptor), path.lstat())
     except FileNotFoundError:
         return False

@@ -2,7 +2,9 @@
 
 A pickle is a program: it names functions and has them called. A pickle of tensors
 names a handful, and here these names stand for inert objects of our own; every other
-name is refused. There are three containers, all of them read here:
+name is refused. `hm3_jax.interop.pickle_program` looks through it before, so that it
+takes no more memory and time than a file of its size may. There are three containers,
+all of them read here:
 
 * plain `pickle`: each tensor is `torch._utils._rebuild_tensor_v2` of a storage, each
   storage `torch.storage._load_from_bytes` of the bytes of a `torch.save` of it;
@@ -15,12 +17,15 @@ name is refused. There are three containers, all of them read here:
 from __future__ import annotations
 
 import io
+import mmap
 import pickle
 import zipfile
 from collections.abc import Callable, Mapping
 from typing import IO, Any, NoReturn
 
 import numpy as np
+
+from hm3_jax.interop.pickle_program import RefusedPickle, check_program
 
 _MAGIC = 0x1950A86A20F9469CFC6C
 _PROTOCOL = 1001
@@ -41,10 +46,6 @@ _STORAGE_DTYPES = {
 }
 
 
-class RefusedPickle(ValueError):
-    """A pickle asked for something that rebuilding tensors does not take."""
-
-
 def unpickle(file: IO[bytes]) -> Any:
     """Reads one file of nested containers of tensors, of any of the three kinds.
 
@@ -63,7 +64,7 @@ def unpickle(file: IO[bytes]) -> Any:
     file.seek(0)
     if start.startswith(b"PK") or _MAGIC.to_bytes(10, "little") in start:
         return _to_numpy(_load_torch_save(file))
-    return _to_numpy(_Unpickler(file, _TENSORS | _NESTED).load())
+    return _to_numpy(_load(file, _TENSORS | _NESTED))
 
 
 class _Inert:
@@ -199,6 +200,20 @@ class _Unpickler(pickle.Unpickler):
         )
 
 
+def _load(
+    file: IO[bytes],
+    allowed: Mapping[tuple[str, str], _Inert],
+    storage_of: Callable[[str, _Storage], _Storage] | None = None,
+) -> Any:
+    """Loads the pickle that a file is at, see `_Unpickler`."""
+    if isinstance(file, io.BytesIO):
+        check_program(file.getbuffer(), file.tell())
+    else:
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            check_program(data, file.tell())
+    return _Unpickler(file, allowed, storage_of).load()
+
+
 def _load_from_bytes(data: object) -> _Storage:
     """The storage in the bytes of a `torch.save`."""
     if not isinstance(data, bytes):
@@ -237,7 +252,7 @@ def _load_zip(file: IO[bytes]) -> Any:
             return storages[key]
 
         program = io.BytesIO(_read(archive, names[0]))
-        return _Unpickler(program, _TENSORS, storage_of).load()
+        return _load(program, _TENSORS, storage_of)
 
 
 def _read(archive: zipfile.ZipFile, name: str) -> bytes:
@@ -248,13 +263,13 @@ def _read(archive: zipfile.ZipFile, name: str) -> bytes:
 
 
 def _load_old(file: IO[bytes]) -> Any:
-    magic, protocol, system = (_Unpickler(file, {}).load() for _ in range(3))
+    magic, protocol, system = (_load(file, {}) for _ in range(3))
     if magic != _MAGIC or protocol != _PROTOCOL:
         raise ValueError(f"torch's protocol {protocol!r} is unknown")
     _require_little_endian(system["little_endian"])
     storages: dict[str, _Storage] = {}
-    value = _Unpickler(file, _TENSORS, storages.setdefault).load()
-    for key in _Unpickler(file, {}).load():
+    value = _load(file, _TENSORS, storages.setdefault)
+    for key in _load(file, {}):
         storage = storages[key]
         count = int.from_bytes(file.read(8), "little", signed=True)
         if count != storage.count:
@@ -272,16 +287,31 @@ def _require_little_endian(is_little: object) -> None:
         raise ValueError("its numbers are big-endian")
 
 
-def _to_numpy(value: Any) -> Any:
-    """`value` with arrays for tensors and plain containers."""
+def _to_numpy(value: Any, known: dict[int, Any] | None = None) -> Any:
+    """`value` with arrays for tensors and plain containers.
+
+    Args:
+        value: What a pickle made.
+        known: What the objects met so far became, by their address; each is looked
+            at once, however many hold it.
+    """
+    known = {} if known is None else known
+    if id(value) not in known:
+        known[id(value)] = _converted(value, known)
+    return known[id(value)]
+
+
+def _converted(value: Any, known: dict[int, Any]) -> Any:
     if isinstance(value, _Tensor):
         return value.to_numpy()
     if isinstance(value, dict):
-        return {_to_numpy(key): _to_numpy(item) for key, item in value.items()}
+        return {
+            _to_numpy(key, known): _to_numpy(item, known) for key, item in value.items()
+        }
     if isinstance(value, list):
-        return [_to_numpy(item) for item in value]
+        return [_to_numpy(item, known) for item in value]
     if isinstance(value, tuple):
-        return tuple(_to_numpy(item) for item in value)
+        return tuple(_to_numpy(item, known) for item in value)
     if value is None or isinstance(value, (bool, int, float, str, bytes)):
         return value
     raise RefusedPickle(

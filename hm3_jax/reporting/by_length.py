@@ -1,12 +1,12 @@
 """How well museums are found by queries of some sentences: its files, and lines."""
 
-import csv
 import dataclasses
 import math
 from pathlib import Path
 
+from hm3_jax.files.csv_files import write_csv
 from hm3_jax.files.json_files import json_text, read_object
-from hm3_jax.files.lines import text_file, write_text
+from hm3_jax.files.lines import write_text
 from hm3_jax.files.run_format import BY_LENGTH, WHOLE_QUERY, LengthFacts
 from hm3_jax.objective.metric_table import BY_KEY, MAIN_KEYS
 from hm3_jax.reporting.by_theme import main_heads
@@ -15,11 +15,11 @@ from hm3_jax.reporting.by_theme import main_heads
 def write_by_length(folder: Path, facts: LengthFacts) -> None:
     """Writes `by_length.csv` and `by_length.json`."""
     keys = [key for key in BY_KEY if key.startswith("t2s_")]
-    with text_file(folder / "by_length.csv") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["sentences", *keys])
-        for length, metrics in facts.lengths.items():
-            writer.writerow([length, *(metrics[key] for key in keys)])
+    rows = [
+        [length, *(metrics[key] for key in keys)]
+        for length, metrics in facts.lengths.items()
+    ]
+    write_csv(folder / "by_length.csv", [["sentences", *keys], *rows])
     write_text(folder / BY_LENGTH, json_text(dataclasses.asdict(facts)))
 
 

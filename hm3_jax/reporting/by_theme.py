@@ -1,6 +1,5 @@
 """Metrics of the queries of each theme, and which themes are taken for one another."""
 
-import csv
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,8 +7,9 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int
 
+from hm3_jax.files.csv_files import write_csv
 from hm3_jax.files.json_files import json_text
-from hm3_jax.files.lines import text_file, write_text
+from hm3_jax.files.lines import write_text
 from hm3_jax.files.words import counted
 from hm3_jax.objective.metric_table import BY_KEY, KEYS, MAIN_KEYS
 
@@ -76,15 +76,12 @@ def write_by_theme(folder: Path, themes: Sequence[ThemeScores]) -> None:
     heads = ["theme", "n", *KEYS]
     for place in range(1, CONFUSED + 1):
         heads += [f"confused_with_{place}", f"confused_percent_{place}"]
-    with text_file(folder / "by_theme.csv") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(heads)
-        for theme in themes:
-            confused = [part for pair in theme.confused for part in pair]
-            confused += [""] * (2 * CONFUSED - len(confused))
-            writer.writerow(
-                [theme.theme, theme.count, *theme.metrics.values(), *confused]
-            )
+    rows: list[list[object]] = [[*heads]]
+    for theme in themes:
+        confused = [part for pair in theme.confused for part in pair]
+        confused += [""] * (2 * CONFUSED - len(confused))
+        rows.append([theme.theme, theme.count, *theme.metrics.values(), *confused])
+    write_csv(folder / "by_theme.csv", rows)
     by_name = {
         theme.theme: {
             "n": theme.count,

@@ -1,6 +1,5 @@
 """One row for each query: its rank, its scores, and what was found first."""
 
-import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,8 +7,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
+from hm3_jax.files.csv_files import write_csv
 from hm3_jax.files.errors import naming
-from hm3_jax.files.lines import text_file
 from hm3_jax.objective.metric_table import DIRECTIONS, METRICS
 
 Column = Sequence[Any] | np.ndarray
@@ -85,10 +84,8 @@ def write_queries(
 ) -> None:
     """Writes `queries.csv`, `queries.parquet` or both."""
     if "csv" in formats:
-        with text_file(folder / "queries.csv") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(columns)
-            writer.writerows(zip(*columns.values(), strict=True))
+        rows = zip(*columns.values(), strict=True)
+        write_csv(folder / "queries.csv", [columns, *rows])
     if "parquet" in formats:
         import pyarrow
         import pyarrow.parquet

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import base64
-import csv
 import functools
-import io
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hm3_jax.files.csv_files import csv_text
 from hm3_jax.reporting.tables import Cell, Report, Row, Table
 
 if TYPE_CHECKING:
@@ -107,17 +106,15 @@ def comma_separated(table: Table) -> str:
     for (group, head), has_spread in zip(table.columns, spread, strict=True):
         name = f"{group}: {head}" if group else head
         heads += [f"{name} mean", f"{name} std"] if has_spread else [name]
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(heads)
+    rows: list[list[str]] = [heads]
     for row in table.rows:
-        values: list[str | float] = [*row.labels]
+        values = [*row.labels]
         for cell, has_spread in zip(row.cells, spread, strict=True):
             values.append(_plain(cell.value) or cell.text)
             if has_spread:
                 values.append(_plain(cell.deviation))
-        writer.writerow(values)
-    return file.getvalue()
+        rows.append(values)
+    return csv_text(rows)
 
 
 def _plain(value: float | None) -> str:

@@ -44,6 +44,11 @@ MANY = np.ones((3, SIZES["sentences"]), np.float32)
         ({"id": "next\x85line"}, "control characters"),
         ({"id": "mona\u200b"}, "invisible characters"),
         ({"id": "\u202emona"}, "invisible characters"),
+        ({"id": "mo\u0085na"}, "without control characters"),
+        *(
+            ({"id": f"mo{character}na"}, "invisible characters")
+            for character in "\u034f\u115f\u180e\u2800\u3164\uffa0\ufff9\U000e0061"
+        ),
         ({"theme": ""}, "theme: expected a non-empty name"),
         ({"split": "validation"}, "split of train, val, test, found 'validation'"),
         ({"sentences": MANY[:0]}, "sentences: expected at least one row, found none"),

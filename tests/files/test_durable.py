@@ -327,6 +327,48 @@ def test_what_a_kill_left_of_a_file_is_taken_away(tmp_path):
     assert names(tmp_path) == ["f"] and (tmp_path / "f").read_text() == "new"
 
 
+def test_a_link_to_a_folder_stays_one(tmp_path, kernel):
+    elsewhere = tmp_path / "elsewhere"
+    (tmp_path / "out").symlink_to(elsewhere / "out")
+    for text in ("old", "new"):
+        with whole_or_as_before(tmp_path / "out") as folder:
+            fill(folder, text)
+        assert text_of(elsewhere / "out") == text
+    assert names(tmp_path) == ["elsewhere", "out"] and names(elsewhere) == ["out"]
+    assert (tmp_path / "out").is_symlink()
+    (tmp_path / "free").symlink_to(elsewhere / "none")
+    with pytest.raises(FileExistsError, match="free: expected a path"):
+        with whole_or_absent(tmp_path / "free"):
+            raise AssertionError
+
+
+def test_a_link_that_takes_a_folder_s_place_meanwhile_leads_nowhere(tmp_path, kernel):
+    """Neither what it leads to is changed or removed, nor is the link."""
+    out, own = tmp_path / "out", tmp_path / "own"
+    for folder in (out, own):
+        folder.mkdir()
+        fill(folder, "mine")
+    with pytest.raises(OSError, match="out"), whole_or_as_before(out) as folder:
+        fill(folder, "new")
+        out.rename(tmp_path / "moved")
+        out.symlink_to(own)
+    assert out.is_symlink() and text_of(own) == "mine"
+    assert names(tmp_path) == ["moved", "out", "own"]
+
+
+def test_a_link_in_the_place_of_a_hidden_name_leads_nowhere(tmp_path):
+    """Else whoever may write beside a file could have others of its owner emptied."""
+    own = tmp_path / "own"
+    own.write_text("mine")
+    (tmp_path / ".f.partial").symlink_to(own)
+    write_whole(tmp_path / "f", "new")
+    assert own.read_text() == "mine" and (tmp_path / "f").read_text() == "new"
+    assert names(tmp_path) == ["f", "own"] and not (tmp_path / "f").is_symlink()
+    (tmp_path / "lock").symlink_to(own)
+    with pytest.raises(OSError, match="symbolic links"), locked(tmp_path / "lock"):
+        raise AssertionError
+
+
 def test_modes_are_those_of_other_files_and_folders(tmp_path):
     (tmp_path / "folder").mkdir()
     (tmp_path / "file").touch()

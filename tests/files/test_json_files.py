@@ -4,8 +4,11 @@ import json
 import os
 
 import pytest
+from absl import flags
 
+from hm3_jax.cli import sweep_points
 from hm3_jax.data.store_format import Manifest
+from hm3_jax.extraction.plan import Plan
 from hm3_jax.files.json_files import (
     json_text,
     parse_json,
@@ -42,6 +45,8 @@ READERS = {
     "config.json": lambda path: read_release_folder(path.parent),
     "hm3_jax.json": read_facts,
     "run.json": lambda path: RunRecord.read(path.parent),
+    "extraction_plan.json": lambda path: Plan.from_json(path.read_bytes(), path),
+    "points.json": lambda path: sweep_points.from_list(flags.FLAGS, str(path)),
     "store": lambda path: Manifest.from_json(path.read_text(), path),
     "index": lambda path: IndexManifest.from_json(path.read_text(), path),
 }
@@ -54,6 +59,13 @@ def test_every_reader_names_the_file(tmp_path, name, text):
     with pytest.raises(ValueError, match=f"{name}: expected JSON, found ") as raised:
         READERS[name](tmp_path / name)
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("text", ["{}", "[]", "3", '{"texts": [3]}'])
+def test_a_plan_that_lacks_parts_names_the_file(tmp_path, text):
+    wanted = f"^{tmp_path}: expected the plan of an extraction, found "
+    with pytest.raises(ValueError, match=wanted):
+        Plan.from_json(text.encode(), tmp_path)
 
 
 @pytest.mark.parametrize("content", ["{}".encode("utf-16"), b'{"a": "\xff"}'])

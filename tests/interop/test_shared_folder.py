@@ -198,6 +198,26 @@ def test_the_hub_understands_the_card(folder):
     assert text.startswith(f"\n# {STEM}\n")
 
 
+def test_nothing_in_a_card_is_more_than_text(tmp_path, params):
+    texts = [
+        "!!python/object/apply:os.system [touch x]",
+        "a\n---\n# b",
+        "&a [*a, *a]",
+        "{x: }",
+        "'\"",
+        "x: # y",
+    ]
+    for number, text in enumerate(texts):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        origin = dataclasses.replace(ORIGIN, dataset_name=text, tags=texts)
+        facts = dataclasses.replace(FACTS, origin=origin)
+        write_shared_files(folder, CONFIG, params, facts, "ann/museums")
+        data = huggingface_hub.ModelCard.load(folder / "README.md").data
+        assert [tag for tag in texts if tag not in data.tags] == []
+        assert {of.dataset_type for of in data.eval_results} == {text}
+
+
 def test_the_card_says_what_the_run_reached(folder):
     text = card(folder)
     for line in (

@@ -346,6 +346,62 @@ def test_a_container_that_holds_itself_is_refused(load):
         load(plain(value))
 
 
+def laughing(last):
+    """Ten times the same, nine levels deep, by what makes a container of the ten."""
+    levels = b"".join(b"q%c(" % i + b"h%c" % i * 10 + last for i in range(9))
+    return b"\x80\x02N" + levels + b"."
+
+
+@pytest.mark.parametrize("wrap", [lambda data: data, zip_of])
+@pytest.mark.parametrize(
+    "data",
+    [laughing(b"t"), laughing(b"l"), laughing(b"t")[:-1] + b"}" + b"h\x09Nsq\x0a."],
+    ids=["tuples", "lists", "key"],
+)
+def test_containers_that_hold_one_another_without_end_are_refused(load, data, wrap):
+    with pytest.raises(RefusedPickle, match="many times over: refused"):
+        load(wrap(data))
+
+
+def test_lists_that_grow_once_they_are_held_are_read_once(load):
+    # Each level holds the next while that is empty, so no level looks large.
+    levels = [b"]q%c" % i for i in range(30)]
+    fill = [b"h%c(" % i + b"h%c" % (i + 1) * 10 + b"e0" for i in range(29)]
+    value = load(b"\x80\x02" + b"".join([*levels, *fill, b"h\x00."]))
+    for _ in range(29):
+        assert len(value) == 10 and all(item is value[0] for item in value)
+        value = value[0]
+    assert value == []
+
+
+@pytest.mark.parametrize("wrap", [lambda data: data, nested, zip_of])
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\x80\x02Nr" + struct.pack("<I", 0x08000000) + b".",
+        b"Np134217728\n.",
+        b"Np134217728\n0N.",
+    ],
+)
+def test_a_table_larger_than_the_file_is_refused(load, data, wrap):
+    with pytest.raises(RefusedPickle, match="objects, found number 134217728: refused"):
+        load(wrap(data))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\x80\x04B" + struct.pack("<I", 2**31) + b"x.",
+        b"\x80\x04\x8e" + struct.pack("<Q", 2**40) + b"x.",
+        b"\x80\x04\x96" + struct.pack("<Q", 2**40) + b"x.",
+        b"\x80\x02\x8b" + struct.pack("<I", 2**31) + b"x.",
+    ],
+)
+def test_bytes_that_the_file_does_not_have_are_not_waited_for(load, data):
+    with pytest.raises(ValueError, match=r"EOFError: \d+ bytes are missing"):
+        load(data)
+
+
 def test_a_compressed_zip_is_refused(load):
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:

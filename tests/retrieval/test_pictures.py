@@ -110,6 +110,25 @@ def test_pictures_come_from_inside_the_collection_only(hung: Pictures) -> None:
     assert hits["hits"][1]["picture"] is hits["hits"][1]["thumbnail"] is None
 
 
+def test_a_folder_that_becomes_a_link_outside_while_served(tmp_path: Path) -> None:
+    root, outside = tmp_path / "root", tmp_path / "outside"
+    for folder in (root / "museum", outside):
+        folder.mkdir(parents=True)
+        (folder / "a.png").write_bytes(PNG)
+    asked = {"museum": "museum-00", "room": 1, "number": 0}
+    codes = []
+    with (
+        served(WordCollection(), pictures_of(root, ["museum/a.png"])) as url,
+        httpx.Client(base_url=url) as client,
+    ):
+        codes.append(client.get("/api/picture", params=asked).status_code)
+        (root / "museum").rename(tmp_path / "moved")
+        (root / "museum").symlink_to(outside)
+        codes.append(client.get("/api/picture", params=asked).status_code)
+        codes.append(client.get("/api/thumbnail", params=asked).status_code)
+    assert codes == [200, 404, 404]
+
+
 def test_large_originals_are_sent_as_they_are(tmp_path: Path) -> None:
     path = tmp_path / "large.png"
     with path.open("wb") as file:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hm3_jax.files.csv_files import write_csv
 from hm3_jax.files.errors import naming
-from hm3_jax.files.lines import text_file
 from hm3_jax.reporting.records import Run
 
 if TYPE_CHECKING:
@@ -113,10 +112,7 @@ class Drawing:
             FigureCanvasSVG(self.figure).print_svg(svg, metadata={"Date": None})
         # Each form has its own; a notebook shows the figure as it was.
         self.figure.dpi = shown
-        with text_file(folder / f"{self.name}.csv") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(self.heads)
-            writer.writerows(self.rows)
+        write_csv(folder / f"{self.name}.csv", [self.heads, *self.rows])
 
 
 @contextmanager

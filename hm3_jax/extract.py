@@ -19,19 +19,17 @@ command makes the store:
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from pathlib import Path
 from typing import Any
 
 from absl import flags
 
-from hm3_jax.cli import frame, path_flags
+from hm3_jax.cli import clip_flags, frame, path_flags
 from hm3_jax.data.store_format import DTYPES
 from hm3_jax.data.summary import summary_line
-from hm3_jax.extraction.clip_choice import PRECISIONS, ClipChoice
 from hm3_jax.extraction.pictures import MAX_PIXELS
-from hm3_jax.extraction.presets import PRESETS, Preset
+from hm3_jax.extraction.presets import Preset
 from hm3_jax.extraction.run import extract, merge
 from hm3_jax.extraction.settings import (
     ON_ERROR,
@@ -58,29 +56,6 @@ _INPUT_ROOT = path_flags.define_path(
     None,
     "Folder that the list's paths are relative to; the list's own if not given.",
 )
-_PRESET = flags.DEFINE_enum(
-    "preset",
-    None,
-    list(PRESETS),
-    "Model, weights and settings of published features; flags below override single "
-    "ones.",
-)
-_MODEL = flags.DEFINE_string(
-    "model", None, "CLIP model by open_clip's name, such as ViT-B-32-quickgelu."
-)
-_PRETRAINED = path_flags.define_path(
-    "pretrained",
-    None,
-    "Weights: open_clip's name of them (such as openai, downloaded once), a file, a "
-    "CLIP4Clip checkpoint, or a folder with open_clip_config.json and weights, which "
-    "needs no --model.",
-)
-_PRECISION = flags.DEFINE_enum(
-    "precision",
-    "auto",
-    PRECISIONS,
-    "Precision of the model: auto is bf16 on a GPU that has it, else float32.",
-)
 _TEXT_SPLIT_STRATEGY = flags.DEFINE_enum(
     "text_split_strategy",
     None,
@@ -92,12 +67,6 @@ _TEXT_STRIDE = flags.DEFINE_integer(
     "text_stride",
     None,
     "Tokens by which windows of --text_split_strategy=max_len overlap.",
-)
-_LANGUAGE = flags.DEFINE_string(
-    "language",
-    "en",
-    "Language of descriptions that are one text, as ISO 639 code: how to find their "
-    "sentences.",
 )
 _VIDEO_POOLING = flags.DEFINE_enum(
     "video_pooling",
@@ -151,16 +120,14 @@ _MAX_PIXELS = flags.DEFINE_integer(
     "Most pixels of a picture that are decoded. Of larger JPEG and JPEG 2000 files a "
     "half, a quarter or less of each side is; others are skipped.",
 )
-_DEVICE = flags.DEFINE_string(
-    "device", "auto", "PyTorch's name of a device; auto is the GPU if there is one."
-)
 _DTYPE = flags.DEFINE_enum("dtype", "float16", DTYPES, "Floats of the store.")
 _DATASET_NAME = flags.DEFINE_string(
     "dataset_name", None, "Name of the data set; the list's folder if not given."
 )
+flags.adopt_module_key_flags(clip_flags)
 
 # What --merge does not do, so that it would be ignored.
-_NOT_FOR_MERGE = (_SHARD_INDEX, _NUM_SHARDS, _NUM_WORKERS, _DEVICE) + (
+_NOT_FOR_MERGE = (_SHARD_INDEX, _NUM_SHARDS, _NUM_WORKERS, clip_flags.DEVICE) + (
     _SECONDS_PER_FILE,
     _MAX_PIXELS,
 )
@@ -179,7 +146,7 @@ def main() -> None:
         dataset_name=_DATASET_NAME.value or museums.resolve().parent.name,
         dtype=_DTYPE.value,
     )
-    preset = _preset()
+    preset = clip_flags.given_preset()
     on_error: Any = _ON_ERROR.value
     share = Share(
         index=_SHARD_INDEX.value,
@@ -201,34 +168,12 @@ def main() -> None:
             _settings(preset),
             share,
             form,
-            device=_DEVICE.value,
+            device=clip_flags.DEVICE.value,
         )
     if manifest is not None:
         seconds = time.perf_counter() - start
         line = summary_line(manifest)
         print(f"{sources.output}: {line}; extracted in {seconds:.1f} s")
-
-
-def _preset() -> Preset:
-    """The preset, with the model that flags name."""
-    model, pretrained = _MODEL.value, _PRETRAINED.value
-    precision: Any = _PRECISION.value
-    if _PRESET.value is None:
-        if model is None and pretrained is None:
-            raise ValueError(
-                "expected a model: --preset, or --model and --pretrained; found none"
-            )
-        return Preset(ClipChoice(model, pretrained, precision))
-    preset = PRESETS[_PRESET.value]
-    if model is not None and model != preset.clip.model:
-        raise ValueError(
-            f"--preset={_PRESET.value} is of the model {preset.clip.model}, found "
-            f"--model={model}"
-        )
-    clip = ClipChoice(
-        preset.clip.model, pretrained or preset.clip.pretrained, precision
-    )
-    return dataclasses.replace(preset, clip=clip)
 
 
 def _settings(preset: Preset) -> FeatureSettings:
@@ -245,7 +190,7 @@ def _settings(preset: Preset) -> FeatureSettings:
         text_split=TextSplit(
             given(_TEXT_SPLIT_STRATEGY, split.strategy),
             given(_TEXT_STRIDE, split.stride),
-            _LANGUAGE.value,
+            clip_flags.LANGUAGE.value,
         ),
         video_pooling=given(_VIDEO_POOLING, preset.video_pooling),
         frames_per_second=given(_FRAMES_PER_SECOND, preset.frames_per_second),

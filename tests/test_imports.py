@@ -39,6 +39,7 @@ LAYERS: dict[str, dict[str, set[str]]] = {
         "cli": {
             "app",
             "data",
+            "extraction",
             "files",
             "learn.batches",
             "learn.devices",

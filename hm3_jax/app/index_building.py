@@ -204,7 +204,9 @@ def chosen_museums(
                     f"{name} ({len(ids)})" for name, ids in store.splits.items()
                 )
             )
-    named = [store.splits[name] for name in splits or store.splits]
+    if not splits:
+        return np.arange(len(store.theme_index))
+    named = [store.splits[name] for name in splits]
     return np.unique(np.concatenate(named)).astype(np.int64)
 
 

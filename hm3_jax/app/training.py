@@ -5,6 +5,8 @@ import dataclasses
 from collections.abc import Callable, Sequence
 
 from hm3_jax.data.open_features import open_features
+from hm3_jax.data.summary import splits_line
+from hm3_jax.files.words import counted
 from hm3_jax.learn.devices.compilation_cache import keep_compiled_programs
 from hm3_jax.learn.settings import Execution
 from hm3_jax.learn.training.experiment import Experiment, Listeners, run_experiments
@@ -53,7 +55,7 @@ def carry_out(
     store = open_features(order.features)
     print(
         f"{store.dataset_name} ({store.manifest.kind} features): "
-        + ", ".join(f"{len(ids)} {split}" for split, ids in store.splits.items())
+        + splits_line(store.manifest)
     )
     try:
         with (
@@ -73,5 +75,5 @@ def carry_out(
         print(f"{stopped}; --resume goes on from there")
         return 0
     if failed:
-        print(f"{len(failed)} runs failed: {', '.join(failed)}")
+        print(f"{counted(len(failed), 'run')} failed: {', '.join(failed)}")
     return 1 if failed else 0

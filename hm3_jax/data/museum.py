@@ -59,7 +59,8 @@ class MuseumRecord:
         id: Unique name of the museum.
         split: One of `SPLITS`.
         theme: Name of the museum's theme (category).
-        sentences: (sentences, d) features of the description's sentences, in order.
+        sentences: (sentences, d) features of the description's sentences, in order;
+            none of a museum without a description, which is in no split of a store.
         rooms: The museum's rooms, in order.
         sentence_texts: The sentences themselves, one for each feature, or None.
         sentence_rooms: Number of the room that each sentence is about, from 0, or
@@ -235,7 +236,8 @@ def check_museum(
             f"{here}: expected a split of {', '.join(SPLITS)}, found {museum.split!r}"
         )
     check_name(museum.theme, f"{here}: theme")
-    check_features(museum.sentences, sizes["sentences"], f"{here}, sentences")
+    if museum.sentences.shape != (0, sizes["sentences"]):
+        check_features(museum.sentences, sizes["sentences"], f"{here}, sentences")
     texts = museum.sentence_texts
     if texts is not None and len(texts) != len(museum.sentences):
         raise ValueError(

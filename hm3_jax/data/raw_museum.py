@@ -19,7 +19,8 @@ from hm3_jax.files.input_kinds import ARTWORK_KINDS, ROOM_KINDS
 Description = str | tuple[str, ...] | tuple[tuple[str, ...], ...]
 """One text, or its sentences, or its sentences by room."""
 
-_MUSEUM_KEYS = ("id", "split", "theme", "description", "rooms")
+_MUSEUM_KEYS = ("id", "split", "theme", "rooms")
+_OF_MUSEUMS = ("description", "title")
 _ARTWORK_KEYS = ("id", "path")
 
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f]")
@@ -34,11 +35,13 @@ class RawRoom:
         views: Paths of the room's screenshots, in order; at least one.
         images: Artwork ids or paths of the paintings hung in the room, in order.
         videos: Artwork ids or paths of the videos shown in the room, in order.
+        title: Name to show to people, or None.
     """
 
     views: tuple[str, ...]
     images: tuple[str, ...] = ()
     videos: tuple[str, ...] = ()
+    title: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -50,7 +53,8 @@ class RawMuseum:
         split: One of `hm3_jax.data.museum.SPLITS`.
         theme: Name of the museum's theme (category).
         description: One text, or its sentences, or its sentences by room; there is
-            a sentence that is not blank.
+            a sentence that is not blank. Empty where there is no description: the
+            museum is found by its pictures only.
         rooms: The museum's rooms, in order; at least one.
         title: Name to show to people, or None.
     """
@@ -90,7 +94,7 @@ def museum_from_json(value: object, where: str) -> RawMuseum:
     Raises:
         ValueError: If it is not a museum as `museum.schema.json` has it.
     """
-    fields = _fields(value, _MUSEUM_KEYS, ("title",), where)
+    fields = _fields(value, _MUSEUM_KEYS, _OF_MUSEUMS, where)
     check_id(fields["id"], f"{where}: id")
     here = f"{where}: museum {fields['id']!r}"
     if fields["split"] not in SPLITS:
@@ -100,11 +104,14 @@ def museum_from_json(value: object, where: str) -> RawMuseum:
         )
     check_name(fields["theme"], f"{here}: theme")
     rooms = _filled_list(fields["rooms"], f"{here}: rooms", "rooms")
+    description: Description = ()
+    if "description" in fields:
+        description = _description(fields["description"], f"{here}: description")
     return RawMuseum(
         id=fields["id"],
         split=fields["split"],
         theme=fields["theme"],
-        description=_description(fields["description"], f"{here}: description"),
+        description=description,
         rooms=tuple(
             _room(room, f"{here}, room {number}") for number, room in enumerate(rooms)
         ),
@@ -120,6 +127,7 @@ def museum_to_json(museum: RawMuseum) -> dict[str, Any]:
             for key in ROOM_KINDS
             if (files := getattr(room, key)) or key == "views"
         }
+        | _title_json(room.title)
         for room in museum.rooms
     ]
     description = museum.description
@@ -127,9 +135,14 @@ def museum_to_json(museum: RawMuseum) -> dict[str, Any]:
         description = [
             part if isinstance(part, str) else list(part) for part in description
         ]
-    title = {} if museum.title is None else {"title": museum.title}
-    values = (museum.id, museum.split, museum.theme, description, rooms)
-    return dict(zip(_MUSEUM_KEYS, values, strict=True)) | title
+    return {
+        "id": museum.id,
+        "split": museum.split,
+        "theme": museum.theme,
+        **({"description": description} if description else {}),
+        "rooms": rooms,
+        **_title_json(museum.title),
+    }
 
 
 def sentences_of(description: Description) -> list[str]:
@@ -170,7 +183,7 @@ def artwork_from_json(value: object, where: str) -> RawArtwork:
 
 def artwork_to_json(artwork: RawArtwork) -> dict[str, Any]:
     """The JSON object that `artwork_from_json` reads."""
-    title = {} if artwork.title is None else {"title": artwork.title}
+    title = _title_json(artwork.title)
     return {"id": artwork.id, "path": artwork.path} | title | dict(artwork.facts)
 
 
@@ -193,16 +206,18 @@ def check_path(path: object, what: str) -> None:
 
 
 def _room(value: object, where: str) -> RawRoom:
-    fields = _fields(value, ("views",), ARTWORK_KINDS, where)
+    fields = _fields(value, ("views",), (*ARTWORK_KINDS, "title"), where)
     views = _filled_list(fields["views"], f"{where}: views", "paths of pictures")
     for path in views:
         check_path(path, f"{where}, views")
-    hung = {}
+    hung: dict[str, tuple[str, ...]] = {}
     for kind in ARTWORK_KINDS:
-        hung[kind] = _list(fields.get(kind, []), f"{where}: {kind}", "ids or paths")
+        listed = _list(fields.get(kind, []), f"{where}: {kind}", "ids or paths")
+        hung[kind] = tuple(listed)
         for reference in hung[kind]:
             check_name(reference, f"{where}, {kind}")
-    return RawRoom(tuple(views), *(tuple(hung[kind]) for kind in ARTWORK_KINDS))
+    title = _title(fields, where)
+    return RawRoom(tuple(views), **hung, title=title)
 
 
 def _description(value: object, where: str) -> Description:
@@ -235,6 +250,10 @@ def _title(fields: Mapping[str, Any], where: str) -> str | None:
         return None
     check_name(fields["title"], f"{where}: title")
     return fields["title"]
+
+
+def _title_json(title: str | None) -> dict[str, str]:
+    return {} if title is None else {"title": title}
 
 
 def _fields(

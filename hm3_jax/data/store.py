@@ -96,7 +96,8 @@ class FeatureStore:
         path: The store's folder.
         manifest: What it says about itself.
         theme_index: (museums,) int32 index into `themes`.
-        splits: For each split, int64 museum indices in published order.
+        splits: For each split, int64 museum indices in published order. Museums
+            without a description are in none: they are found by their pictures only.
         sentences: (sentences, d) features by museum, in order.
         room_offsets: (museums + 1,) int64: museum i has rooms [i]:[i + 1].
         views: (views, d) features by room, in order.
@@ -144,6 +145,11 @@ class FeatureStore:
             return None
         first, last = self.sentences.offsets[museum : museum + 2]
         return [self.texts[i].tobytes().decode() for i in range(first, last)]
+
+    @property
+    def undescribed(self) -> int:
+        """Number of museums without a description."""
+        return int(np.count_nonzero(self.sentences.lengths == 0))
 
     def feature_size(self, kind: str) -> int:
         """Floats a feature of "sentences", "views", "images" or "videos".

@@ -17,6 +17,8 @@ A store is a folder. `manifest.json` says what is in it; the other files are
 | `extraction_report.json` | what `extract` left out, and why (optional) |
 | `extraction_plan.json` | which files the features are of, to add to them (optional) |
 
+Museums without sentences are in no split.
+
 A ragged column is `values` beside `offsets` (int64, one more than there are owners):
 the values of owner i are `values[offsets[i]:offsets[i + 1]]`.
 """
@@ -74,7 +76,8 @@ class Manifest:
         dataset_name: Name of the data set.
         kind: "real", or "synthetic" where the features were made up.
         dtype: "float16" or "float32", of all features.
-        splits: Number of museums of each split.
+        splits: Number of museums of each split; those without a description are in
+            none.
         themes: Theme names, sorted; `theme_index.npy` refers to them.
         counts: Numbers of museums, rooms, sentences, views, and for each kind of
             artwork of artworks ("images") and of places they hang ("images_hung");

@@ -10,11 +10,12 @@ import numpy as np
 from hm3_jax.data.store import FeatureStore
 from hm3_jax.data.store_format import Manifest
 from hm3_jax.files.input_kinds import ARTWORK_KINDS, KINDS
+from hm3_jax.files.words import counted
 
 
 def summary_line(manifest: Manifest) -> str:
     """The store in one line: data set, museums by split, themes, counts, size."""
-    splits = ", ".join(f"{size} {name}" for name, size in manifest.splits.items())
+    splits = splits_line(manifest)
     counts = ", ".join(
         f"{manifest.counts[kind]} {kind}"
         for kind in ("rooms", *KINDS)
@@ -22,10 +23,20 @@ def summary_line(manifest: Manifest) -> str:
     )
     megabytes = sum(facts.bytes for facts in manifest.files.values()) / 1e6
     return (
-        f"{manifest.dataset_name} ({manifest.kind}): {manifest.counts['museums']} "
-        f"museums ({splits}), {len(manifest.themes)} themes, {counts}, "
+        f"{manifest.dataset_name} ({manifest.kind}): "
+        f"{counted(manifest.counts['museums'], 'museum')} ({splits}), "
+        f"{counted(len(manifest.themes), 'theme')}, {counts}, "
         f"{megabytes:.1f} MB of {manifest.dtype}"
     )
+
+
+def splits_line(manifest: Manifest) -> str:
+    """Museums by split, and those that are in none: "8 train, 2 test"."""
+    parts = [f"{size} {name}" for name, size in manifest.splits.items()]
+    rest = manifest.counts["museums"] - sum(manifest.splits.values())
+    if rest:
+        parts.append(f"{rest} without a description, in no split")
+    return ", ".join(parts)
 
 
 def summarize(store: FeatureStore) -> dict[str, Any]:
@@ -88,6 +99,7 @@ def render(summary: dict[str, Any], most_themes: int = 20) -> str:
         most_themes: Themes to list; data sets where each museum is one have too many.
     """
     splits = list(summary["splits"])
+    without = summary["counts"]["museums"] - sum(summary["splits"].values())
     lines = [
         f"{summary['path']}: {summary['dataset_name']} ({summary['kind']}), format "
         f"{summary['format_version']}, {summary['dtype']}, "
@@ -95,7 +107,8 @@ def render(summary: dict[str, Any], most_themes: int = 20) -> str:
         "",
         *_table(
             ("split", "museums"),
-            [(name, str(size)) for name, size in summary["splits"].items()],
+            [(name, str(size)) for name, size in summary["splits"].items()]
+            + [("none", str(without))] * bool(without),
         ),
         "",
         *_table(

@@ -68,6 +68,11 @@ def publish_store(
     problems = verify_store(store.path)
     if problems:
         raise ValueError(problems[0])
+    if store.undescribed:
+        raise ValueError(
+            f"{store.path}: expected museums with descriptions, as a TFDS data set has "
+            f"them by split, found {store.undescribed} without"
+        )
     with whole_or_absent(output) as folder:
         with naming(output):
             writer = tfds.core.SequentialWriter(

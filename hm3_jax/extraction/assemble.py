@@ -107,7 +107,7 @@ def assemble(
     shutil.rmtree(finished, ignore_errors=True)
     manifest = write_store(
         finished,
-        _records(plan, kept, by_kind),
+        _records(plan, kept, by_kind, facts["sentences"].feature_size),
         dataset_name=form.dataset_name,
         facts={name: facts[name] for name in ("sentences", "views", *tables)},
         artworks=tables,
@@ -148,15 +148,18 @@ def gather(work: WorkFolder, kind: str, chunks: list[Chunk], plan: Plan) -> Gath
 
 
 def _records(
-    plan: Plan, kept: Kept, by_kind: Mapping[str, Gathered]
+    plan: Plan, kept: Kept, by_kind: Mapping[str, Gathered], size: int
 ) -> Iterator[MuseumRecord]:
     texts, pictures = by_kind["texts"].features, by_kind["pictures"].features
+    no_text = np.empty((0, size), np.float32)
     for museum in kept.museums:
         yield MuseumRecord(
             id=museum.id,
             split=museum.split,
             theme=museum.theme,
-            sentences=np.asarray(texts[list(museum.texts)]),
+            sentences=np.asarray(
+                texts[list(museum.texts)] if museum.texts else no_text
+            ),
             rooms=tuple(
                 RoomRecord(
                     np.asarray(pictures[list(room.views)]), room.images, room.videos

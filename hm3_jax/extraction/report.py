@@ -37,7 +37,8 @@ class Kept:
 def keep(plan: Plan, failures: Mapping[str, Mapping[int, str]]) -> Kept:
     """Leaves out what has no feature, and what a store must not hold for want of it.
 
-    A room needs a view; a museum needs a room and a text.
+    A room needs a view; a museum needs a room. One without a text is found by its
+    pictures only.
 
     Args:
         plan: The plan.
@@ -71,9 +72,7 @@ def keep(plan: Plan, failures: Mapping[str, Mapping[int, str]]) -> Kept:
             }
             numbers[number] = len(rooms)
             rooms.append(PlannedRoom(views, hung["images"], hung["videos"]))
-        if not texts:
-            museums_left_out[museum.id] = "no sentence could be encoded"
-        elif not rooms:
+        if not rooms:
             museums_left_out[museum.id] = "no view of any room could be encoded"
         else:
             rooms_left_out.extend(without)
@@ -132,6 +131,7 @@ def make_report(
             "listed": len(plan.museums),
             "stored": len(kept.museums),
             "left_out": len(kept.museums_left_out),
+            "without_text": sum(not museum.texts for museum in kept.museums),
         },
         "skipped": listed(failures),
         "damaged": listed(damages),
@@ -186,6 +186,12 @@ def report_lines(report: Mapping[str, Any]) -> list[str]:
         lines.append(
             f"rooms left out: {len(rooms)}; the first: room {rooms[0]['room']} of "
             f"{rooms[0]['museum']}: {rooms[0]['reason']}"
+        )
+    without = report["museums"]["without_text"]
+    if without:
+        lines.append(
+            f"museums without a description: {without}; they are found by their "
+            "pictures only"
         )
     if report["texts_cut"]:
         count = len(report["texts_cut"])

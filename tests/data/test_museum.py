@@ -51,7 +51,7 @@ MANY = np.ones((3, SIZES["sentences"]), np.float32)
         ),
         ({"theme": ""}, "theme: expected a non-empty name"),
         ({"split": "validation"}, "split of train, val, test, found 'validation'"),
-        ({"sentences": MANY[:0]}, "sentences: expected at least one row, found none"),
+        ({"sentences": MANY[:0, :5]}, "expected at least one row, found none"),
         ({"sentences": MANY[0]}, "found float32 of shape (6,)"),
         ({"sentences": MANY.astype(int)}, "matrix of floats, found int64"),
         ({"sentences": MANY[:, :5]}, "sentences: expected features of size 6, found 5"),

@@ -136,7 +136,8 @@ def test_rooms_and_museums_without_views_are_left_out(museums, clip_folder, tmp_
     store, report = open_store(tmp_path / "store"), report_of(tmp_path / "store")
     assert store.ids == ("museum-0", "museum-2", "museum-3")
     assert np.diff(store.room_offsets).tolist() == [1, 2, 2]
-    assert report["museums"] == {"listed": 4, "stored": 3, "left_out": 1}
+    counts = {"listed": 4, "stored": 3, "left_out": 1, "without_text": 0}
+    assert report["museums"] == counts
     assert report["museums_left_out"] == [
         {"museum": "museum-1", "reason": "no view of any room could be encoded"}
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from hm3_jax.data.picture_formats import NEEDS_MORE
@@ -23,12 +23,14 @@ class RawSet:
         museums: The museums.
         artworks: The artworks.
         notes: What the user should know: things left out or assumed.
+        left_out: All that was left out, by the reason, where the reader keeps it.
     """
 
     root: Path
     museums: Sequence[RawMuseum]
     artworks: Sequence[RawArtwork] = ()
     notes: tuple[str, ...] = ()
+    left_out: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
 
 
 class InputRoot:
@@ -82,20 +84,34 @@ class InputRoot:
 
 
 class LeftOut:
-    """What a reader has left out of a list, for its notes."""
+    """What a reader has left out of a list, for its notes.
+
+    Attributes:
+        by_reason: Names of what was left out, by the reason.
+    """
 
     def __init__(self) -> None:
         """Starts with nothing."""
-        self._unused: list[str] = []
-        self._misnamed: list[str] = []
-        self._unread: dict[str, list[str]] = {}
+        self.by_reason: dict[str, list[str]] = {}
+
+    def add(self, reason: str, names: Iterable[object]) -> None:
+        """Takes what is left out for a reason, "they have no text"."""
+        for name in names:
+            self.by_reason.setdefault(f"left out, because {reason}", []).append(
+                str(name)
+            )
 
     def unused(self, paths: Iterable[Path]) -> None:
         """Takes files that are of no use, among them pictures that nothing reads."""
         for path in paths:
             package = NEEDS_MORE.get(path.suffix.lower())
-            group = self._unread.setdefault(package, []) if package else self._unused
-            group.append(str(path))
+            if package:
+                self.add(
+                    f"they cannot be read without {package} (pip install {package})",
+                    [path],
+                )
+            else:
+                self.by_reason.setdefault("files of no use here", []).append(str(path))
 
     def without_misnamed(self, paths: Iterable[Path]) -> list[Path]:
         """Leaves out what has a name that a museum list cannot hold."""
@@ -104,25 +120,16 @@ class LeftOut:
             if _can_be_named(path):
                 kept.append(path)
             else:
-                self._misnamed.append(readable(path))
+                self.add(
+                    "their names are not UTF-8 or have backslashes or control "
+                    "characters",
+                    [readable(path)],
+                )
         return kept
 
     def notes(self) -> list[str]:
         """A note for each reason why something was left out."""
-        notes = []
-        if self._misnamed:
-            notes.append(
-                "left out, because their names are not UTF-8 or have backslashes or "
-                f"control characters: {some_of(self._misnamed)}"
-            )
-        for package, paths in self._unread.items():
-            notes.append(
-                f"left out, because they cannot be read without {package} (pip install "
-                f"{package}): {some_of(paths)}"
-            )
-        if self._unused:
-            notes.append(f"files of no use here: {some_of(self._unused)}")
-        return notes
+        return [f"{why}: {some_of(names)}" for why, names in self.by_reason.items()]
 
 
 def _can_be_named(path: Path) -> bool:

@@ -49,7 +49,10 @@ def test_a_tree_becomes_museums(tmp_path):
             "test",
             "land",
             "Hills.\n\nDales.",
-            (RawRoom((f"{hills}/a/1.jpg",)), RawRoom((f"{hills}/b/1.jpg",))),
+            (
+                RawRoom((f"{hills}/a/1.jpg",), title="a"),
+                RawRoom((f"{hills}/b/1.jpg",), title="b"),
+            ),
         ),
         RawMuseum(
             "harbour museum",
@@ -61,8 +64,9 @@ def test_a_tree_becomes_museums(tmp_path):
                     (f"{room}/view 9.jpeg", f"{room}/view 10.jpg"),
                     (f"{room}/images/9.webp", f"{room}/images/10.tif"),
                     (f"{room}/loop.webm", f"{room}/videos/clip.mp4"),
+                    title="room 2",
                 ),
-                RawRoom((f"{HARBOUR}/room 10/b.PNG",)),
+                RawRoom((f"{HARBOUR}/room 10/b.PNG",), title="room 10"),
             ),
         ),
         RawMuseum(
@@ -79,47 +83,101 @@ def test_what_a_list_cannot_hold_is_left_out_and_named(tmp_path):
     write_tree(
         tmp_path,
         TREE
-        | {f"train/x/mute {i}/r/1.jpg": "" for i in range(5)}
+        | {f"train/x/dark {i}/description.txt": "Dark." for i in range(4)}
         | {
-            "train/x/blank/description.txt": " \n",
-            "train/x/blank/1.jpg": "",
-            "train/x/dark/description.txt": "Dark.",
-            "train/x/dark/r/1.txt": "",
-            "train/x/dark/r/images/1.mp4": "",
+            "train/x/dim/dark/1.txt": "",
+            "train/x/dim/dark/images/1.mp4": "",
+            "train/x/dim/light/1.jpg": "",
         },
     )
     raw = read_folder(tmp_path)
-    assert len(raw.museums) == 3
-    assert raw.notes[:2] == (
-        "left out, because they have no text: 6 (blank, mute 0, mute 1, ...)",
-        "left out, because a room has no picture: 1 (dark)",
+    assert [museum.id for museum in raw.museums][2:] == ["dim", "small"]
+    assert raw.museums[2].rooms == (
+        RawRoom(("train/x/dim/light/1.jpg",), title="light"),
     )
-    assert raw.notes[2].startswith("files of no use here: 2 (")
-    assert f"{tmp_path}/train/x/dark/r/1.txt" in raw.notes[2]
+    dim = f"{tmp_path}/train/x/dim/dark"
+    assert raw.notes == (
+        "left out, because they have no picture: 4 (dark 0, dark 1, dark 2, ...)",
+        f"files of no use here: 2 ({dim}/1.txt, {dim}/images/1.mp4)",
+        f"left out, because the room has no picture: 1 ({dim})",
+    )
+    # The notes name three, this all.
+    dark = raw.left_out["left out, because they have no picture"]
+    assert dark == [f"dark {i}" for i in range(4)]
+
+
+def test_museums_without_a_description_are_found_by_their_pictures(tmp_path):
+    tree = {"train/x/mute/r/1.jpg": "", "train/x/blank/description.txt": " \n"}
+    write_tree(tmp_path, tree | {"train/x/blank/1.jpg": ""})
+    raw = read_folder(tmp_path)
+    assert [(m.id, m.description) for m in raw.museums] == [("blank", ()), ("mute", ())]
+    assert raw.notes == ()
+
+
+def test_folders_of_splits_and_themes_may_be_left_out(tmp_path):
+    tree = {
+        "small/1.jpg": "",
+        "large/Calm/1.jpg": "",
+        "large/Calm/images/1.jpg": "",
+        "large/Storm/1.jpg": "",
+        "said/description.txt": "Deep.",
+        "said/a/1.jpg": "",
+        "said/a/b/1.jpg": "",
+        "sea/harbour/quay/1.jpg": "",
+        "sea/beach/1.jpg": "",
+        "Thumbs.db": "",
+        "cover.jpg": "",
+    }
+    raw = read_folder(write_tree(tmp_path, tree))
+    assert [(m.id, m.split, m.theme) for m in raw.museums] == [
+        ("large", "test", "no theme"),
+        ("said", "test", "no theme"),
+        ("beach", "test", "sea"),
+        ("harbour", "test", "sea"),
+        ("small", "test", "no theme"),
+    ]
+    titles = [[room.title for room in museum.rooms] for museum in raw.museums]
+    assert titles == [["Calm", "Storm"], ["a"], [None], ["quay"], [None]]
+    assert raw.notes == (
+        "left out, because they are beside folders of museums, not in one: 1 "
+        f"({tmp_path}/cover.jpg)",
+        f"left out, because they are folders inside of a room: 1 ({tmp_path}/said/a/b)",
+    )
 
 
 @pytest.mark.parametrize(
     ("extra", "complaint"),
     [
         ({"validation/sea/m/r/1.jpg": ""}, "validation: expected a folder named train"),
-        ({"1.jpg": ""}, "1.jpg: expected folders of the splits train, val, test"),
-        ({"train/1.jpg": ""}, "train/1.jpg: expected folders of themes, found a file"),
-        ({"train/sea/description.txt": ""}, "txt: expected folders of museums, found"),
-        ({f"{HARBOUR}/1.jpg": ""}, "museum/1.jpg: expected pictures and videos in the"),
-        ({f"{HARBOUR}/images/1.jpg": ""}, "museum/images: expected pictures and video"),
-        (
-            {f"{HARBOUR}/room 2/more/1.jpg": ""},
-            "room 2/more: expected pictures, or fol",
-        ),
         (
             {"test/x/small/1.jpg": ""},
             "val/sea/small: expected every museum's name once",
         ),
     ],
 )
-def test_what_lies_in_the_wrong_place_is_named(tmp_path, extra, complaint):
+def test_what_contradicts_itself_is_refused(tmp_path, extra, complaint):
     with pytest.raises(ValueError, match=complaint):
         read_folder(write_tree(tmp_path, TREE | extra))
+
+
+@pytest.mark.parametrize(
+    ("name", "shown", "what"),
+    [
+        ("1.jpg", "1.jpg", "beside folders of museums, not in one"),
+        ("train/1.jpg", "train/1.jpg", "beside folders of museums, not in one"),
+        ("train/sea/description.txt", None, "beside folders of museums, not in one"),
+        (f"{HARBOUR}/1.jpg", None, "beside folders of rooms, not in one"),
+        (f"{HARBOUR}/images/1.jpg", f"{HARBOUR}/images", "beside folders of rooms, n"),
+        (f"{HARBOUR}/room 2/x/1.jpg", f"{HARBOUR}/room 2/x", "folders inside of a roo"),
+    ],
+)
+def test_what_lies_in_the_wrong_place_is_named(tmp_path, name, shown, what):
+    plain = read_folder(write_tree(tmp_path, TREE))
+    raw = read_folder(write_tree(tmp_path, {name: ""}))
+    assert raw.museums == plain.museums
+    (note,) = raw.notes
+    assert note.startswith(f"left out, because they are {what}")
+    assert note.endswith(f": 1 ({tmp_path / (shown or name)})")
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "cp1252", "utf-16"])

@@ -22,7 +22,7 @@ from pathlib import Path
 from absl import flags
 
 from hm3_jax.app.model_names import CHECKPOINT_HELP
-from hm3_jax.cli import engine_flags, frame, path_flags
+from hm3_jax.cli import engine_flags, frame, path_flags, precision_flag
 from hm3_jax.data.open_features import FEATURES_HELP
 
 _OUTPUT = path_flags.define_path("output", None, "Folder of the index.", required=True)
@@ -44,6 +44,7 @@ _CLIENT = path_flags.define_path(
     "tower, no museums.",
 )
 flags.adopt_module_key_flags(engine_flags)
+flags.adopt_module_key_flags(precision_flag)
 
 
 def main() -> None:
@@ -68,7 +69,8 @@ def main() -> None:
             tuple(_SPLITS.value),
             None if _MUSEUMS.value is None else Path(_MUSEUMS.value),
         )
-        print(index_commands.build(inputs, output, append=_APPEND.value))
+        with precision_flag.given_precision():
+            print(index_commands.build(inputs, output, append=_APPEND.value))
     if _REMOVE.value:
         print(index_commands.remove(output, tuple(_REMOVE.value)))
     if _VERIFY.value:
@@ -92,7 +94,7 @@ def _embeds() -> bool:
     if given:
         other = "features" if given[0] is _CHECKPOINT else "checkpoint"
         raise ValueError(f"--{given[0].name} needs --{other}, found none")
-    for flag in (_SPLITS, _MUSEUMS, _APPEND):
+    for flag in (_SPLITS, _MUSEUMS, _APPEND, precision_flag.MATMUL_PRECISION):
         if flag.present:
             raise ValueError(
                 f"--{flag.name} is for --checkpoint and --features, found neither"

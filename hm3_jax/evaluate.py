@@ -33,7 +33,7 @@ from absl import flags
 
 from hm3_jax.app.evaluation_settings import QUERY_SEED, EvaluationSettings
 from hm3_jax.app.model_names import CHECKPOINT_HELP
-from hm3_jax.cli import frame, path_flags
+from hm3_jax.cli import frame, path_flags, precision_flag
 from hm3_jax.data.open_features import FEATURES_HELP, open_features
 from hm3_jax.reporting.per_query import FORMATS
 
@@ -82,6 +82,7 @@ _PRETRAINED = path_flags.define_path(
 _DEVICE = flags.DEFINE_string(
     "device", "auto", "Device of an encoder of PyTorch, such as cpu or cuda:0."
 )
+flags.adopt_module_key_flags(precision_flag)
 
 
 def main() -> None:
@@ -95,7 +96,8 @@ def main() -> None:
 
     keep_compiled_programs()
     store = open_features(_FEATURES.value)
-    evaluated = evaluate_all(settings, store, lambda lines: print("\n".join(lines)))
+    with precision_flag.given_precision():
+        evaluated = evaluate_all(settings, store, lambda lines: print("\n".join(lines)))
     if len(evaluated) > 1:
         print("\n".join(table_of(evaluated)))
     print(f"written to {settings.output}")

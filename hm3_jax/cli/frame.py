@@ -51,6 +51,7 @@ INPUT_ERRORS = (
 
 # What environment variables of these names, in capitals, would change.
 _SETTINGS_OF_JAX = {
+    "jax_default_matmul_precision": None,
     "jax_default_prng_impl": "threefry2x32",
     "jax_enable_x64": False,
     "jax_threefry_partitionable": True,

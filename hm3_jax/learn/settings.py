@@ -11,6 +11,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, get_args
 
+from hm3_jax.nn.precision import MEANING, MatmulPrecision
 from hm3_jax.nn.strategy import Masking
 from hm3_jax.objective.metric_table import BEST_STRATEGIES
 
@@ -134,6 +135,9 @@ class TrainSettings:
         at_least=0,
         at_most=1,
     )
+    matmul_precision: MatmulPrecision = _setting(
+        "highest", MEANING, choices=get_args(MatmulPrecision)
+    )
     cnn1d_masking: Masking = _setting(
         "time",
         "What the 1-D CNN masks; channels is the published release's way, for "
@@ -252,6 +256,7 @@ class TrainSettings:
         return (
             self.batch_size,
             self.cnn1d_masking,
+            self.matmul_precision,
             self.loss,
             self.new_positive_samples,
             self.allow_sampling_replacement_of_new_positives,

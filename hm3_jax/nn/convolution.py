@@ -8,7 +8,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from hm3_jax.nn import ragged
-from hm3_jax.nn.layers import Linear, SequenceConv
+from hm3_jax.nn.layers import Linear, SequenceConv, multiplied
 from hm3_jax.nn.packing import Packing
 from hm3_jax.nn.strategy import ConvConfig
 
@@ -94,7 +94,7 @@ def _published_mean(
             place = sequences.starts + sequences.lengths + back
             exists = sequences.lengths + back >= 0
             seen = jnp.where(exists[:, None], rows[jnp.maximum(place, 0)], 0)
-            value = value + seen @ kernel[tap]
+            value = value + multiplied(seen, kernel[tap])
         value = jax.nn.relu(value)
         total = total + jnp.where((step < padded)[:, None], value, 0)
     untouched = jnp.maximum(padded - reach, 0).astype(real.dtype)[:, None]

@@ -12,7 +12,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from hm3_jax.nn.interaction_strategy import LateInteractionConfig
-from hm3_jax.nn.layers import Linear, product
+from hm3_jax.nn.layers import Linear, multiplied, product
 from hm3_jax.nn.ragged import Ragged, merge_sets, row_owner
 from hm3_jax.nn.towers import Descriptions, Scenes
 from hm3_jax.objective.interaction_scores import PartVectors
@@ -117,7 +117,7 @@ class SentenceTower(nnx.Module):
         if hasattr(self, "sizes"):
             length = _log(lengths, _USUAL_SENTENCES)[:, None]
             guess = jnp.tanh(self.length(jnp.concatenate([length, length**2], axis=1)))
-            sizes = (guess @ self.sizes[...]) * complete[:, None]
+            sizes = multiplied(guess, self.sizes[...]) * complete[:, None]
         themes = jnp.zeros((count, 0))
         if hasattr(self, "themes"):
             themes = self.themes(_means(rows, owner, lengths), of_themes)

@@ -7,6 +7,7 @@ from jax import lax
 from jaxtyping import Array, Float, Int
 
 from hm3_jax.nn import init
+from hm3_jax.nn.precision import of_products
 
 
 def turned(x: Float[Array, "*b rows columns"]) -> Float[Array, "*b columns rows"]:
@@ -17,25 +18,32 @@ def turned(x: Float[Array, "*b rows columns"]) -> Float[Array, "*b columns rows"
     return lax.optimization_barrier(jnp.swapaxes(x, -1, -2))
 
 
+def multiplied(
+    x: Float[Array, "*b rows in_size"], kernel: Float[Array, "*b in_size out"]
+) -> Float[Array, "*b rows out"]:
+    """`x @ kernel`, as precisely as `nn.precision` says."""
+    return jnp.matmul(x, kernel, precision=of_products())
+
+
 @jax.custom_vjp
 def product(
     x: Float[Array, "*b rows in_size"], kernel: Float[Array, "*b in_size out"]
 ) -> Float[Array, "*b rows out"]:
-    """`x @ kernel`, with gradients that suit the CPU.
+    """`multiplied`, with gradients that suit the CPU.
 
     Left to itself, JAX asks for the transpose of the kernel's gradient and turns it
     back, and multiplies by transposes as they lie.
     """
-    return x @ kernel
+    return multiplied(x, kernel)
 
 
 def _product_forward(x, kernel):
-    return x @ kernel, (x, kernel)
+    return multiplied(x, kernel), (x, kernel)
 
 
 def _product_backward(residuals, grad):
     x, kernel = residuals
-    return grad @ turned(kernel), turned(x) @ grad
+    return multiplied(grad, turned(kernel)), multiplied(turned(x), grad)
 
 
 product.defvjp(_product_forward, _product_backward)

@@ -1,15 +1,60 @@
 """Layout of the steps of sequences of different lengths, without padding."""
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int
 
-# Row counts of the loop bodies: all sequences, the longest 7/8 of them, ... More parts
+# Row counts of the loop bodies: all sequences, the longest 3/4 of them, ... More parts
 # mean less padding and a longer compilation.
 _PARTS = 4
+
+UNROLLED: dict[str, int | None] = {"cpu": None}
+"""Steps in a loop's body, by platform; None where loops have a dynamic length.
+
+On a CPU a dynamic length saves the steps that a batch does not have. GPUs may ask the
+host before every step of such a loop, so elsewhere lengths are static, one step a body,
+until `launch/gpu_check.sh` has measured what is fastest there.
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class StaticLoops:
+    """Loops whose length is known when they are compiled.
+
+    Attributes:
+        ends: step after the last of each loop, as `Packing.loops` has them.
+        unroll: steps in a body.
+    """
+
+    ends: tuple[int, ...]
+    unroll: int
+
+
+def planned_loops(
+    lengths: Int[np.ndarray, "*batches sequences"],
+) -> StaticLoops | None:
+    """Loops that serve every one of some batches; None where the platform wants none.
+
+    Args:
+        lengths: of the sequences of each batch, descending.
+    """
+    unroll = UNROLLED.get(jax.default_backend(), 1)
+    if unroll is None:
+        return None
+    sequences = lengths.shape[-1]
+    longest = lengths.reshape(-1, sequences).max(axis=0)
+    ends = (*longest[_sizes(sequences)[1:]].tolist(), int(longest[0]))
+    return StaticLoops(ends, unroll)
+
+
+def _sizes(sequences: int) -> list[int]:
+    """Rows of each loop's body."""
+    parts = min(_PARTS, sequences)
+    return [-(-sequences * (parts - i) // parts) for i in range(parts)]
 
 
 @jax.tree_util.register_dataclass
@@ -25,11 +70,16 @@ class Packing:
         lengths: int32 (sequences,), descending.
         max_length: static upper bound of `lengths`.
         capacity: static upper bound of the sum of `lengths`.
+        static: loops of static length that reach as far as `lengths`; None for those
+            that end with the longest sequence of the batch.
     """
 
     lengths: Int[Array | np.ndarray, " sequences"]
     max_length: int = dataclasses.field(metadata={"static": True})
     capacity: int = dataclasses.field(metadata={"static": True})
+    static: StaticLoops | None = dataclasses.field(
+        default=None, metadata={"static": True}
+    )
 
     @property
     def counts(self) -> Int[Array, " max_length"]:
@@ -48,14 +98,13 @@ class Packing:
         """Static number of packed rows.
 
         A loop body reads as many rows as any of its steps has, so up to one part of the
-        sequences more than a step has, behind the last step too.
+        sequences more than a step has, behind the last step too; one of static length
+        may read all sequences there, as other batches are longer.
         """
         sequences = self.lengths.shape[0]
-        return max(self.capacity + -(-sequences // self._parts), sequences)
-
-    @property
-    def _parts(self) -> int:
-        return min(_PARTS, self.lengths.shape[0])
+        if self.static is not None:
+            return self.capacity + sequences
+        return max(self.capacity + _sizes(sequences)[-1], sequences)
 
     def positions(self) -> tuple[Int[Array, " rows"], Int[Array, " rows"]]:
         """Step and sequence (by rank of length) of each packed row."""
@@ -65,14 +114,23 @@ class Packing:
         inside = jnp.minimum(step, self.max_length - 1)
         return step, rows - (ends - self.counts)[inside]
 
-    def loops(self) -> list[tuple[int, Int[Array, ""], Int[Array, ""]]]:
-        """(static number of rows, first step, step after the last) of each loop."""
-        sequences = self.lengths.shape[0]
-        parts = self._parts
-        sizes = [-(-sequences * (parts - i) // parts) for i in range(parts)]
+    def loops(self) -> list[tuple[int, Any, Any]]:
+        """(static number of rows, first step, step after the last) of each loop.
+
+        Steps are numbers where the loops are static, int32 scalars elsewhere.
+        """
+        sizes = _sizes(self.lengths.shape[0])
+        if self.static is not None:
+            ends = self.static.ends
+            return list(zip(sizes, (0, *ends[:-1]), ends, strict=True))
         ends = [self.lengths[size] for size in sizes[1:]] + [self.lengths[0]]
         starts = [jnp.zeros((), jnp.int32), *ends[:-1]]
         return list(zip(sizes, starts, ends, strict=True))
+
+    @property
+    def unroll(self) -> int | None:
+        """Steps in the body of a static loop; None where loops are dynamic."""
+        return None if self.static is None else self.static.unroll
 
 
 def pack(lengths: Int[Array, " sequences"], max_length: int, capacity: int) -> Packing:

@@ -5,8 +5,10 @@ matrix products over all steps of the batch at once. What is left, one product w
 hidden weights a step, runs here over *packed* steps: sequences are sorted by length,
 the longest first, and step t of those that have one lie side by side, so that
 no work is spent on padding beyond what static shapes ask for. Loops end at the longest
-sequence of the batch. The backward pass is written by hand for the same reason: it
-keeps the gate values of the forward pass, and the loop lengths may be dynamic.
+sequence of the batch, or, where the platform wants lengths that are known when loops
+are compiled, of all planned batches. The backward pass is written by hand for the same
+reason: it keeps the gate values of the forward pass, and the loop lengths may be
+dynamic.
 
 Both directions of a bidirectional layer run in the same loop (leading axis), the
 reverse one over sequences that were turned around.
@@ -22,7 +24,7 @@ from jax import lax
 from jaxtyping import Array, Float, Int
 
 from hm3_jax.nn.cells import Cell
-from hm3_jax.nn.layers import turned
+from hm3_jax.nn.layers import multiplied, turned
 from hm3_jax.nn.packing import Packing
 
 
@@ -76,7 +78,7 @@ def _forward(cell, inputs, kernel, bias, lengths, packing, *, keep):
             state, kept = carry
             x = _slice_rows(inputs, starts[t], rows)
             before = tuple(s[:, :rows] for s in state)
-            hidden = jnp.einsum("dnh,dhk->dnk", before[0], kernel) + bias[:, None]
+            hidden = multiplied(before[0], kernel) + bias[:, None]
             after, saved = cell.forward(x, hidden, before)
             running = (t < lengths[:rows])[None, :, None]
             after = tuple(
@@ -90,7 +92,9 @@ def _forward(cell, inputs, kernel, bias, lengths, packing, *, keep):
             state = tuple(_put_rows(s, a, 0) for s, a in zip(state, after, strict=True))
             return state, kept
 
-        state, kept = lax.fori_loop(first, end, step, (state, kept))
+        state, kept = lax.fori_loop(
+            first, end, step, (state, kept), unroll=packing.unroll
+        )
     return state[0], kept
 
 
@@ -124,7 +128,7 @@ def _run_backward(cell, residuals, grad):
                 saved, before, tuple(jnp.where(running, g, 0) for g in after)
             )
             d_hidden = lax.optimization_barrier(d_hidden)
-            through = jnp.einsum("dnk,dkh->dnh", d_hidden, transposed)
+            through = multiplied(d_hidden, transposed)
             passed = (passed[0] + through, *passed[1:])
             grads = tuple(
                 _put_rows(g, jnp.where(running, p, a), 0)
@@ -142,10 +146,12 @@ def _run_backward(cell, residuals, grad):
             )
             return grads, buffers
 
-        grads, buffers = lax.fori_loop(0, end - first, step, (grads, buffers))
+        grads, buffers = lax.fori_loop(
+            0, end - first, step, (grads, buffers), unroll=packing.unroll
+        )
     d_hidden, d_inputs = buffers[0], buffers[-1]
     before = kept[len(cell.saved)]
-    d_kernel = turned(before) @ d_hidden
+    d_kernel = multiplied(turned(before), d_hidden)
     d_bias = jnp.sum(d_hidden, axis=1)
     no_grad = functools.partial(jax.tree.map, _no_gradient)
     return d_inputs, d_kernel, d_bias, no_grad(lengths), no_grad(packing)

@@ -28,6 +28,7 @@ _NOT_THE_LOSS = {
     "loss_margin",
     "loss_patience",
     "lr",
+    "matmul_precision",
     "number_of_tries",
     "save_strategy",
     "scheduler_gamma",

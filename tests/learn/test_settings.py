@@ -85,6 +85,7 @@ def test_a_contradiction_names_both_sides(settings, named):
         ("new_positive_samples", 0, "at least 1"),
         ("save_strategy", "first", "one of last, best"),
         ("cnn1d_masking", "none", "one of time, channels"),
+        ("matmul_precision", "tf32", "one of default, high, highest"),
     ],
 )
 def test_a_value_out_of_range_is_named(name, value, wanted):
@@ -205,6 +206,7 @@ def test_the_loss_is_that_of_the_flags():
         ({"save_strategy": "best", "best_strategy": "t2s-r1"}, True),
         ({"batch_size": 32}, False),
         ({"cnn1d_masking": "channels"}, False),
+        ({"matmul_precision": "default"}, False),
         ({**THEMES, "new_positive_samples": 2}, False),
     ],
 )

@@ -1,12 +1,14 @@
 """The packed recurrence against torch's layers and against itself run otherwise."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
 
-from hm3_jax.nn.packing import pack
+from hm3_jax.nn.packing import UNROLLED, StaticLoops, pack, planned_loops
 from hm3_jax.nn.ragged import Ragged
 from hm3_jax.nn.recurrent import RecurrentEncoder
 from hm3_jax.nn.strategy import RecurrentConfig
@@ -150,6 +152,51 @@ def test_runs_under_vmap_equal_runs_alone(cell):
             strict=True,
         ):
             np.testing.assert_allclose(a, b, atol=2e-5, rtol=1e-5)
+
+
+# Loops of the other batches of a plan: as long as this one's longest, and longer.
+LOOPS = [
+    StaticLoops((1, 2, 4, 7), 1),
+    StaticLoops((3, 3, 6, 9), 2),
+    StaticLoops((9, 9, 9, 9), 20),
+]
+
+
+@pytest.mark.parametrize("loops", LOOPS)
+@pytest.mark.parametrize("cell", ["gru", "lstm"])
+def test_loops_of_static_length_equal_dynamic_ones(cell, loops):
+    model = encoder(cell, True)
+    graph, params = nnx.split(model, nnx.Param)
+    scales = jnp.arange(1.0, 4.0)
+    batch = sequences(LENGTHS, padding=0.0)
+    packing = pack(batch.lengths, 9, sum(LENGTHS))
+
+    def found(packing):
+        def of_run(scale, params, values):
+            params = jax.tree.map(lambda x: scale * x, params)
+            out = nnx.merge(graph, params)(
+                {"s": Ragged(values, batch.lengths)}, packing
+            )
+            return jnp.sum(out**2), out
+
+        each = jax.grad(of_run, argnums=(1, 2), has_aux=True)
+        return jax.vmap(each, (0, None, None))(scales, params, batch.values)
+
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6, rtol=1e-6),
+        found(dataclasses.replace(packing, static=loops)),
+        found(packing),
+    )
+
+
+def test_planned_loops_reach_as_far_as_any_batch(monkeypatch):
+    monkeypatch.setitem(UNROLLED, "cpu", 3)
+    lengths = np.array([[9, 5, 4, 4, 1], [6, 6, 6, 1, 0]])
+    # All five sequences, the longest four, three, two of them.
+    assert planned_loops(lengths) == StaticLoops((1, 4, 6, 9), 3)
+    assert planned_loops(lengths[:, :2]) == StaticLoops((6, 9), 3)
+    monkeypatch.setitem(UNROLLED, "cpu", None)
+    assert planned_loops(lengths) is None
 
 
 def test_a_batch_of_empty_sequences_is_zero():

@@ -15,7 +15,7 @@ from jaxtyping import Int
 
 from hm3_jax.learn.batches.features import AnyArray, Features, Recurrence
 from hm3_jax.learn.devices.mesh import Layout
-from hm3_jax.nn.packing import Packing
+from hm3_jax.nn.packing import Packing, StaticLoops, planned_loops
 
 EMPTY = -1
 """Stands in a batch for a place that holds no museum."""
@@ -123,6 +123,8 @@ class StaticSizes:
         packed_sentences: packed steps of the recurrence over sentences.
         longest_sequence: steps of the museum's recurrence (0 without one).
         packed_sequence: packed steps of the museum's recurrence (0 without one).
+        sentence_loops: of the recurrence over sentences; None for dynamic ones.
+        sequence_loops: the same of the museum's recurrence.
     """
 
     sentences: int
@@ -132,6 +134,8 @@ class StaticSizes:
     packed_sentences: int
     longest_sequence: int
     packed_sequence: int
+    sentence_loops: StaticLoops | None = None
+    sequence_loops: StaticLoops | None = None
 
 
 @jax.tree_util.register_dataclass
@@ -191,10 +195,20 @@ def packings(
 ) -> Packings:
     """Layouts of one batch from its entries in `Batches`."""
     return Packings(
-        Packing(sentences, size.longest_description, size.packed_sentences),
+        Packing(
+            sentences,
+            size.longest_description,
+            size.packed_sentences,
+            size.sentence_loops,
+        ),
         None
         if sequence is None
-        else Packing(sequence, size.longest_sequence, size.packed_sequence),
+        else Packing(
+            sequence,
+            size.longest_sequence,
+            size.packed_sequence,
+            size.sequence_loops,
+        ),
     )
 
 
@@ -337,6 +351,8 @@ class MuseumSizes:
             packed_sentences=most(p.sentences for p in planned),
             longest_sequence=0 if steps is None else int(steps.max()),
             packed_sequence=0 if steps is None else most(sequences),
+            sentence_loops=_loops([p.sentences for p in planned]),
+            sequence_loops=_loops(sequences),
         )
 
     def sentences_read(
@@ -357,6 +373,12 @@ class MuseumSizes:
     def _filled(counts: np.ndarray, museums: np.ndarray) -> np.ndarray:
         """Counts of the museums, 0 where a place is free."""
         return counts[museums] * (museums >= 0)
+
+
+def _loops(planned: Iterable[np.ndarray]) -> StaticLoops | None:
+    """Loops that serve the batches of all plans; None where there are no sequences."""
+    lengths = [x.reshape(-1, x.shape[-1]) for x in planned]
+    return planned_loops(np.concatenate(lengths)) if lengths else None
 
 
 def _round_up(count: int) -> int:

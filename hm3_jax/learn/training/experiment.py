@@ -28,6 +28,7 @@ from hm3_jax.learn.settings import Execution, TrainSettings
 from hm3_jax.learn.training.graceful_stop import GracefulStop
 from hm3_jax.learn.training.run_logs import EpochReport
 from hm3_jax.learn.training.run_program import run_program
+from hm3_jax.nn.precision import multiplying
 from hm3_jax.nn.strategy import StrategyConfig
 from hm3_jax.nn.strategy_choice import published_order
 from hm3_jax.tracking.following import Follower, following
@@ -199,9 +200,10 @@ def _run_strategy(
         trained = config.masked(program[0].settings.cnn1d_masking)
         trained = trained.trained_on(len(store.themes), len(store.splits["train"]))
         task = Task(store, trained, execution.data_placement)
-        results |= run_program(
-            task, program, listeners.epoch, follower, execution, resume, stop
-        )
+        with multiplying(program[0].settings.matmul_precision):
+            results |= run_program(
+                task, program, listeners.epoch, follower, execution, resume, stop
+            )
     return [[(run, results[run]) for run in of_experiment] for of_experiment in runs]
 
 

@@ -1,0 +1,31 @@
+"""How precisely the encoders multiply matrices."""
+
+from contextlib import AbstractContextManager
+from typing import Literal
+
+MatmulPrecision = Literal["default", "high", "highest"]
+
+MEANING = (
+    "Precision of the encoders' products: highest is float32; high and default let "
+    "GPUs round what they multiply to TF32, which is faster and changes the third or "
+    "fourth digit. CPUs compute all three alike."
+)
+"""What a flag of it says."""
+
+
+def multiplying(precision: MatmulPrecision) -> AbstractContextManager[None]:
+    """Has encoders multiply so while the context lasts, in this thread."""
+    import jax
+
+    return jax.default_matmul_precision(precision)
+
+
+def of_products() -> str | None:
+    """The precision to ask for: what JAX has been told, and float32 if nothing.
+
+    Left to itself, JAX takes TF32 on GPUs that have it.
+    """
+    import jax
+
+    told = jax.config.jax_default_matmul_precision
+    return None if told is not None else "highest"

@@ -1,7 +1,7 @@
 """How precisely the encoders multiply matrices."""
 
 from contextlib import AbstractContextManager
-from typing import Literal
+from typing import Any, Literal
 
 MatmulPrecision = Literal["default", "high", "highest"]
 
@@ -27,5 +27,5 @@ def of_products() -> str | None:
     """
     import jax
 
-    told = jax.config.jax_default_matmul_precision
-    return None if told is not None else "highest"
+    config: Any = jax.config
+    return None if config.jax_default_matmul_precision is not None else "highest"

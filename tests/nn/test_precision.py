@@ -1,8 +1,10 @@
 """How precisely encoders multiply, and that the goldens need it."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import lax
@@ -24,8 +26,8 @@ def precisions(stem: str) -> set:
     """Precisions of all products of both towers and of their gradients."""
     config = golden_data.strategy(stem)
     counts, layout = golden_data.counts(config), Layout.of(1, jax.devices()[:1])
-    museums = np.arange(12, dtype=np.int32)
-    planned = counts.plan(museums[None, None], layout)
+    museums = jnp.arange(12, dtype=jnp.int32)
+    planned = counts.plan(np.asarray(museums)[None, None], layout)
     capacity, batch = counts.capacity([planned]), planned.local()
     sequence = None if batch.sequence is None else batch.sequence[0, 0]
     packing = packings(batch.sentences[0, 0], sequence, capacity)
@@ -33,7 +35,7 @@ def precisions(stem: str) -> set:
     inputs = features, museums, packing, capacity
 
     def total(params):
-        towers = ModelSpec(config).towers(params)
+        towers: Any = ModelSpec(config).towers(params)
         text = towers.embed_descriptions(descriptions(*inputs))
         return text.sum() + towers.embed_scenes(scenes(*inputs)).sum()
 

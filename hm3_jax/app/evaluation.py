@@ -21,7 +21,7 @@ from hm3_jax.learn.evaluation.saved_model import (
     chosen_splits,
     evaluate,
 )
-from hm3_jax.learn.model import Model
+from hm3_jax.learn.saved.checkpoint import Checkpoint
 from hm3_jax.objective.metric_table import MAIN_KEYS
 from hm3_jax.objective.room_recall import KEY as ROOM_RECALL
 from hm3_jax.reporting.by_length import lines_by_length, write_by_length
@@ -120,7 +120,7 @@ def evaluate_all(
             if len(settings.theme_weights) > 1:
                 lines += _write_by_weight(evaluation, folder)
             if ranker is not None:
-                lines += _write_queries(evaluation, ranker, models[name].model, folder)
+                lines += _write_queries(evaluation, ranker, models[name], folder)
             say(lines)
             found[name, evaluation.split] = _without_embeddings(evaluation)
         ordered = [
@@ -192,10 +192,10 @@ def _write_by_weight(evaluation: Evaluation, folder: Path) -> list[str]:
 
 
 def _write_queries(
-    evaluation: Evaluation, ranker: QueryRanker, model: Model, folder: Path
+    evaluation: Evaluation, ranker: QueryRanker, saved: Checkpoint, folder: Path
 ) -> list[str]:
     """Ranks the free descriptions and writes what they found; lines about it."""
-    found = ranker.rank(model, evaluation.tested.museums, evaluation.split)
+    found = ranker.rank(saved, evaluation.tested.museums, evaluation.split)
     write_ranked(folder, found)
     about = query_metrics(found)
     return [

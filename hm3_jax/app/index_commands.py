@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 from hm3_jax.app.index_building import Embedded, embed_store
 from hm3_jax.app.model_names import ZERO_SHOT
 from hm3_jax.app.models import load_checkpoint
+from hm3_jax.app.open_index import SearchIndex, open_index
 from hm3_jax.app.query_encoder import model_of
 from hm3_jax.data.museum_jsonl import read_museum_files
 from hm3_jax.data.open_features import open_features
 from hm3_jax.data.progress_lines import ProgressLines
+from hm3_jax.data.raw_museum import RawMuseum
 from hm3_jax.data.store import FeatureStore
 from hm3_jax.learn.saved.checkpoint import Checkpoint
+from hm3_jax.retrieval import index as index_files
 from hm3_jax.retrieval.engine.connection import Engine
 from hm3_jax.retrieval.engine.publish import publish
-from hm3_jax.retrieval.index import Index, open_head, open_index, verify_index
+from hm3_jax.retrieval.index import Index
 from hm3_jax.retrieval.index_writer import (
     append_museums,
     create_index,
@@ -62,7 +66,8 @@ def build(inputs: IndexInputs, output: Path, *, append: bool = False) -> str:
     """
     there = None
     if append:
-        there = open_index(output)  # says so if there is none, before the long work
+        # Says so if there is none, before the long work.
+        there = index_files.open_index(output)
     elif output.exists():
         raise FileExistsError(
             f"{output}: expected no such folder, found one (--append adds to an index)"
@@ -91,15 +96,15 @@ def remove(output: Path, ids: tuple[str, ...]) -> str:
 
 def verify(output: Path) -> str:
     """Checks every byte of an index; raises as `open_index`."""
-    index = open_index(output)
-    verify_index(index)
+    index = index_files.open_index(output)
+    index_files.verify_index(index)
     index.museums.check(str(output))
     return f"{output}: all {len(index.museums)} museums are as they were written"
 
 
 def copy_to_engine(output: Path, engine: Engine) -> str:
     """Copies an index to Qdrant; raises as `publish`."""
-    index = open_index(output)
+    index = index_files.open_index(output)
     name = publish(index, engine, ProgressLines("copying to Qdrant"))
     return f"{engine.uri}: collection {name} has {len(index)} museums"
 
@@ -112,20 +117,47 @@ def write_client(output: Path, client: Path) -> str:
         FileNotFoundError: If there is no index.
         ValueError: If it is damaged.
     """
-    write_head(client, open_head(output))
+    write_head(client, index_files.open_head(output))
     return f"{client}: what a machine needs that searches {output} by --uri"
+
+
+def make_index(
+    folder: str | Path,
+    saved: Checkpoint,
+    store: FeatureStore,
+    *,
+    splits: Sequence[str] = (),
+    museums: str | Path | None = None,
+) -> SearchIndex:
+    """Makes an index of a store's museums, and opens it.
+
+    Args:
+        folder: Of the index; must not exist.
+        saved: A model trained on such features, or made of them.
+        store: Features.
+        splits: Splits whose museums are meant; all without any.
+        museums: Museum list with titles and descriptions, or None.
+
+    Raises:
+        FileExistsError: If `folder` exists.
+        FileNotFoundError: If the museum list is missing.
+        ValueError: If the features are of another model, or the store has no such
+            split or no museum of the list.
+    """
+    path = Path(folder)
+    if path.exists():
+        raise FileExistsError(f"{path}: expected no such folder, found one")
+    listed = None if museums is None else _listed(Path(museums), store)
+    embedded = embed_store(saved, store, splits, listed)
+    create_index(path, embedded.museums, embedded.facts, embedded.files)
+    return open_index(path)
 
 
 def _embed(inputs: IndexInputs, there: Index | None) -> Embedded:
     store = open_features(inputs.features)
     listed = None
     if inputs.museums is not None:
-        files = read_museum_files(inputs.museums)
-        listed = {museum.id: museum for museum in files.museums}
-        if not any(museum in listed for museum in store.ids):
-            raise ValueError(
-                f"{files.source}: expected museums of {store.path}, found none of them"
-            )
+        listed = _listed(inputs.museums, store)
     return embed_store(
         _model(inputs, store, there),
         store,
@@ -133,6 +165,17 @@ def _embed(inputs: IndexInputs, there: Index | None) -> Embedded:
         listed,
         ProgressLines("embedding"),
     )
+
+
+def _listed(path: Path, store: FeatureStore) -> dict[str, RawMuseum]:
+    """The museums of a list by id, some of which have to be a store's."""
+    files = read_museum_files(path)
+    listed = {museum.id: museum for museum in files.museums}
+    if not any(museum in listed for museum in store.ids):
+        raise ValueError(
+            f"{files.source}: expected museums of {store.path}, found none of them"
+        )
+    return listed
 
 
 def _model(inputs: IndexInputs, store: FeatureStore, there: Index | None) -> Checkpoint:

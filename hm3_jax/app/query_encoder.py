@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import jax
 import numpy as np
 from flax.traverse_util import unflatten_dict
 from jaxtyping import Float
@@ -16,6 +17,7 @@ from hm3_jax.data.concepts import ConceptEncoder
 from hm3_jax.data.store import FeatureStore
 from hm3_jax.learn.evaluation.text_tower import InteractionTower, QueryTower
 from hm3_jax.learn.model import Model
+from hm3_jax.learn.saved.checkpoint import Checkpoint
 from hm3_jax.nn.strategy import hm3_strategy
 from hm3_jax.nn.strategy_json import parse_strategy
 from hm3_jax.objective.late_interaction import QueryVectors
@@ -35,7 +37,7 @@ Describe = Callable[[str], tuple[list[str], Float[np.ndarray, "sentences size"]]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Query:
+class EmbeddedQuery:
     """An embedded query.
 
     Attributes:
@@ -92,11 +94,39 @@ class QueryEncoder:
             encoder["dtype"],
         )
 
+    @classmethod
+    def of_store(
+        cls,
+        saved: Checkpoint,
+        store: FeatureStore,
+        *,
+        pretrained: str | None = None,
+        device: str = "auto",
+    ) -> QueryEncoder:
+        """The encoder that fits a model and the features of a store.
+
+        Args:
+            saved: A model trained on such features, or made of them.
+            store: Says how features of sentences were made.
+            pretrained: As for `of_index`.
+            device: As for `of_index`.
+
+        Raises:
+            ValueError: As `of_index`.
+            FileNotFoundError: As `of_index`.
+            ModuleNotFoundError: As `of_index`.
+        """
+        encoder = encoder_facts(store)
+        describe = describer(encoder, pretrained=pretrained, device=device)
+        return cls(describe, tower_of_model(saved.model), encoder["dtype"])
+
     def __call__(self, texts: Sequence[str]) -> list[QueryVectors]:
         """Embedded texts, without what `encode` says of them; raises as `encode`."""
         return [query.vectors for query in self.encode(texts)]
 
-    def encode(self, texts: Sequence[str], *, explain: bool = False) -> list[Query]:
+    def encode(
+        self, texts: Sequence[str], *, explain: bool = False
+    ) -> list[EmbeddedQuery]:
         """Embeds queries, all at once.
 
         Args:
@@ -111,7 +141,7 @@ class QueryEncoder:
         if isinstance(self._tower, InteractionTower):
             embedded = self._tower([features for _, features in described])
             return [
-                Query(tuple(sentences), vectors)
+                EmbeddedQuery(tuple(sentences), vectors)
                 for (sentences, _), vectors in zip(described, embedded, strict=True)
             ]
         inputs: list[np.ndarray] = []
@@ -121,7 +151,7 @@ class QueryEncoder:
                 inputs += [np.delete(features, i, axis=0) for i in range(len(features))]
         vectors = iter(unit(self._tower(inputs)))
         return [
-            Query(
+            EmbeddedQuery(
                 tuple(sentences),
                 whole_query(next(vectors)),
                 np.array([next(vectors) for _ in sentences])
@@ -140,6 +170,14 @@ class QueryEncoder:
         check_sentences(len(sentences))
         # A store rounds what it holds; equal texts are to have equal features.
         return sentences, features.astype(self._dtype).astype(np.float32)
+
+
+def tower_of_model(model: Model) -> QueryTower | InteractionTower:
+    """What makes vectors of the features of a query, by a model."""
+    if model.spec.compares_parts:
+        return InteractionTower(model)
+    params = jax.tree.map(np.asarray, dict(model.params["text"]))
+    return QueryTower(hm3_strategy(model.config).text, params)
 
 
 def tower_of(index: IndexHead) -> QueryTower | InteractionTower:

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 from jaxtyping import Float
 
-from hm3_jax.app.query_encoder import Query, model_of
+from hm3_jax.app.query_encoder import EmbeddedQuery, model_of
 from hm3_jax.data.concepts import MODEL as CONCEPTS
 from hm3_jax.learn.evaluation.text_tower import InteractionTower
 from hm3_jax.retrieval.index import IndexHead
@@ -77,8 +77,8 @@ class PictureEncoder:
         """Decodes a picture, in any thread; ValueError if it is none."""
         return self._features.read(content)
 
-    def embed(self, pictures: Sequence[Any]) -> list[Query]:
+    def embed(self, pictures: Sequence[Any]) -> list[EmbeddedQuery]:
         """Embeds what `read` has returned; a picture has no sentences."""
         features = self._features.encode(pictures)
         rounded = features.astype(self._dtype).astype(np.float32)
-        return [Query((), self._tower.pictures(row[None])) for row in rounded]
+        return [EmbeddedQuery((), self._tower.pictures(row[None])) for row in rounded]

@@ -9,26 +9,22 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from hm3_jax.app.embedding import EmbeddedMuseums, embed_museums, score
 from hm3_jax.app.query_encoder import (
     Describe,
-    Query,
+    EmbeddedQuery,
     QueryEncoder,
     describer,
     encoder_facts,
+    tower_of_model,
 )
 from hm3_jax.data.store import FeatureStore
 from hm3_jax.files.json_files import json_text
 from hm3_jax.files.lines import text_file, write_text
-from hm3_jax.learn.batches.features import load_features
-from hm3_jax.learn.evaluation.embed_museums import embed_items
-from hm3_jax.learn.evaluation.text_tower import InteractionTower, QueryTower
-from hm3_jax.learn.model import Model
-from hm3_jax.nn.strategy import hm3_strategy
-from hm3_jax.objective.late_interaction import scores_of
+from hm3_jax.learn.saved.checkpoint import Checkpoint
 from hm3_jax.objective.metric_table import (
     METRICS,
     Relevance,
@@ -103,14 +99,14 @@ class QueryRanker:
         describe = describer(facts, pretrained=pretrained, device=device)
         self._describe: Describe = functools.cache(describe)
 
-    def embed(self, model: Model) -> list[Query]:
+    def embed(self, saved: Checkpoint) -> list[EmbeddedQuery]:
         """The queries, embedded.
 
         Raises:
             ValueError: If a query says nothing to the encoder, or too much; the message
                 names its place.
         """
-        encoder = QueryEncoder(self._describe, _tower(model), self._dtype)
+        encoder = QueryEncoder(self._describe, tower_of_model(saved.model), self._dtype)
         embedded = []
         for query in self._queries:
             try:
@@ -121,14 +117,14 @@ class QueryRanker:
 
     def rank(
         self,
-        model: Model,
+        saved: Checkpoint,
         museums: Float[np.ndarray, "museums d"],
         split: str,
     ) -> list[RankedQuery]:
         """Ranks the museums of a split for each query.
 
         Args:
-            model: Whose text tower embeds the queries.
+            saved: A model, whose text tower embeds the queries.
             museums: The split's museums, embedded by the same model, any lengths; not
                 read where the model embeds items.
             split: Of the store.
@@ -136,11 +132,11 @@ class QueryRanker:
         Raises:
             ValueError: As `embed`.
         """
-        embedded = self.embed(model)
+        embedded = self.embed(saved)
         sentences = [list(query.sentences) for query in embedded]
         members = np.asarray(self._store.splits[split])
         ids = np.array([self._store.ids[i] for i in members], object)
-        similarities = self._compared(model, embedded, museums, members)
+        similarities = self._compared(saved, embedded, museums, members)
         found = []
         for first in range(0, len(embedded), _BLOCK):
             rows = slice(first, first + _BLOCK)
@@ -167,23 +163,16 @@ class QueryRanker:
 
     def _compared(
         self,
-        model: Model,
-        queries: Sequence[Query],
+        saved: Checkpoint,
+        queries: Sequence[EmbeddedQuery],
         museums: Float[np.ndarray, "museums d"],
         members: Int[np.ndarray, " museums"],
     ) -> Callable[[slice], Float[np.ndarray, "rows museums"]]:
         """What compares some of the queries with all museums."""
-        if not model.spec.compares_parts:
-            vectors = np.stack([query.vectors.vector for query in queries])
-            shown = COSINE.prepare(museums, {})
-            return lambda rows: COSINE.block(vectors[rows], shown, {})
-        tower = InteractionTower(model)
-        items = embed_items(model, load_features(self._store, model.config), members)
-
-        def scores(query: Query) -> Float[np.ndarray, " museums"]:
-            return scores_of(query.vectors, items, tower.sharpness, tower.theme_weight)
-
-        return lambda rows: np.stack(list(map(scores, queries[rows]))).astype("f4")
+        shown = EmbeddedMuseums(COSINE.prepare(museums, {}))
+        if saved.model.spec.compares_parts:
+            shown = embed_museums(saved, self._store, members)
+        return lambda rows: score(queries[rows], shown)
 
     def _of_theme(
         self, query: WrittenQuery, members: Int[np.ndarray, " museums"]
@@ -192,13 +181,6 @@ class QueryRanker:
             return np.zeros(len(members), bool)
         number = self._store.themes.index(query.theme)
         return np.asarray(self._store.theme_index[members]) == number
-
-
-def _tower(model: Model) -> QueryTower | InteractionTower:
-    if model.spec.compares_parts:
-        return InteractionTower(model)
-    params = jax.tree.map(np.asarray, dict(model.params["text"]))
-    return QueryTower(hm3_strategy(model.config).text, params)
 
 
 def query_metrics(found: Sequence[RankedQuery]) -> dict[str, Any]:

@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from hm3_jax.app.open_index import opened_index
 from hm3_jax.app.query_encoder import QueryEncoder
 from hm3_jax.app.query_pictures import PictureEncoder
-from hm3_jax.app.searching import opened_index
 from hm3_jax.data.museum_jsonl import MuseumFiles, read_museum_files
 from hm3_jax.data.raw_museum import RawMuseum, sentences_of
 from hm3_jax.files.input_kinds import ROOM_KINDS

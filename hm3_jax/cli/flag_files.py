@@ -2,7 +2,7 @@
 
 A flag file has a flag a line, `--name=value`; # or // starts a comment line. Its text
 may come from any editor (`hm3_jax.files.text`), and quotes around a value, as a shell
-takes them off, are taken off.
+takes them off, are taken off. Those that come with the package are found by name.
 """
 
 import os
@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from absl import flags
 
 from hm3_jax.cli.path_flags import with_home
+from hm3_jax.files.shipped import found, shipped_names
 from hm3_jax.files.text import is_text, read_text, readable
 
 _NAMES = ("--flagfile", "-flagfile")
@@ -77,7 +78,7 @@ def _expanded(
             file = next(rest, "")
         if not file:
             raise flags.IllegalFlagValueError("--flagfile=FILE needs a file")
-        yield from _flags_of(Path(with_home(file)), values)
+        yield from _flags_of(_file_named(file), values)
     yield from (_Argument(argument, "") for argument in rest)
 
 
@@ -85,7 +86,10 @@ def _flags_of(
     file: Path, values: flags.FlagValues, above: tuple[str, ...] = ()
 ) -> Iterator[_Argument]:
     if not file.exists():
-        raise FileNotFoundError(f"{file}: expected a file of flags, found none")
+        raise FileNotFoundError(
+            f"{file}: expected a file of flags, or the name of one that comes with "
+            f"hm3_jax ({', '.join(shipped_names('experiments'))}), found neither"
+        )
     above += (os.path.realpath(file),)
     for number, line in enumerate(read_text(file).split("\n"), 1):
         text = line.strip()
@@ -107,12 +111,16 @@ def _flags_of(
         if name not in _NAMES:
             yield _Argument(f"{name}{equals}{value}", place)
             continue
-        inner = Path(with_home(value))
+        inner = _file_named(value)
         if os.path.realpath(inner) in above:
             raise ValueError(
                 f"{place}: expected another file of flags, found {inner} once more"
             )
         yield from _flags_of(inner, values, above)
+
+
+def _file_named(name: str) -> Path:
+    return found(with_home(name), "experiments")
 
 
 def _unquoted(text: str, place: str) -> str:

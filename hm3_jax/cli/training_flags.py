@@ -35,10 +35,16 @@ _WORKDIR = path_flags.define_path(
     "workdir", None, "Folder that holds the experiments' folders.", required=True
 )
 _CONFIG_FILES = path_flags.define_paths(
-    "config_files", [], "Strategy JSON files, separated by commas."
+    "config_files",
+    [],
+    "Strategy JSON files, or names of some that come with hm3_jax, such as "
+    "pov_and_video/rnn_cnn1d_video, separated by commas.",
 )
 _CONFIG_FILES_DIR = path_flags.define_path(
-    "config_files_dir", None, "Folder whose strategy JSON files are all trained."
+    "config_files_dir",
+    None,
+    "Folder whose strategy JSON files are all trained; may be one that comes with "
+    "hm3_jax: pov_and_video, pov_only, hierart or late_interaction.",
 )
 _EXPERIMENT_NAME = flags.DEFINE_string(
     "experiment_name", "experiment", "Name of the experiment and of its folder."

@@ -2,10 +2,10 @@
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from hm3_jax.files.left_behind import is_left_behind
+from hm3_jax.files.shipped import found
 from hm3_jax.nn.strategy import ConvConfig, StrategyConfig, TowersConfig
 from hm3_jax.nn.strategy_json import load_strategy
 
@@ -13,26 +13,34 @@ from hm3_jax.nn.strategy_json import load_strategy
 _AFTER_PUBLISHED = math.inf
 
 
-def load_strategies(files: Sequence[str], folder: str | None) -> list[StrategyConfig]:
+def load_strategies(
+    files: Sequence[str], folder: str | None = None
+) -> list[StrategyConfig]:
     """Strategies from files, from a folder of files, or both, in published order.
 
     Args:
-        files: strategy JSON files.
-        folder: all its `*.json` files are taken; None or empty for no folder.
+        files: strategy JSON files, or names of some that come with the package, such
+            as "pov_and_video/rnn_cnn1d_video".
+        folder: all its `*.json` files are taken; may be the name of one that comes with
+            the package, such as "pov_and_video"; None or empty for no folder.
 
     Raises:
-        ValueError: there is none, or two have the same name.
+        ValueError: there is none, two have the same name, or a name means several.
+        FileNotFoundError: a file is missing.
     """
-    paths = [Path(file) for file in files]
+    paths = [found(file, "strategies") for file in files]
     if folder:
-        found = [
+        inside = [
             path
-            for path in sorted(Path(folder).glob("*.json"))
+            for path in sorted(found(folder, "strategies").glob("*.json"))
             if not is_left_behind(path.name)
         ]
-        if not found:
-            raise ValueError(f"{folder}: expected strategy files *.json, found none")
-        paths += found
+        if not inside:
+            raise ValueError(
+                f"{folder}: expected strategy files *.json, or the name of a folder of "
+                "them that comes with hm3_jax, found neither"
+            )
+        paths += inside
     if not paths:
         raise ValueError("give --config_files or --config_files_dir (found neither)")
     strategies = {}

@@ -90,7 +90,7 @@ def test_files_name_files(given, tmp_path):
         (b'--features="a', "a.cfg:1: expected a closing quote, found '\"a'"),
         (b"--features=\x81\xe9", "a.cfg: expected text in UTF-8 or Windows-1252, foun"),
         (b"\n--flagfile=a.cfg", "a.cfg:2: expected another file of flags, found a.cfg"),
-        (b"--flagfile=no.cfg", "no.cfg: expected a file of flags, found none"),
+        (b"--flagfile=no.cfg", "no.cfg: expected a file of flags, or the name"),
     ],
 )
 def test_faults_name_file_and_line(given, data, complaint):

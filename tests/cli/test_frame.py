@@ -98,7 +98,7 @@ def test_flagfile(entry: Run, tmp_path: Path) -> None:
         (["--split=dev"], "error: flag --split=dev: value should be one of"),
         (["--epochs"], "error: Missing value for flag --epochs"),
         (["--nofast=1"], "error: --nofast=1 does not take an argument"),
-        (["--flagfile=no.cfg"], "error: no.cfg: expected a file of flags, found none"),
+        (["--flagfile=no.cfg"], "error: no.cfg: expected a file of flags, or the name"),
         (
             ["--features=f", "--workdir=w", "--fast", "false"],
             "error: unexpected argument 'false': values are given as --flag=value",

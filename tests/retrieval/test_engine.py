@@ -8,8 +8,8 @@ import httpx
 import numpy as np
 import pytest
 
+from hm3_jax.app.open_index import opened_index
 from hm3_jax.app.query_encoder import QueryEncoder
-from hm3_jax.app.searching import opened_index
 from hm3_jax.app.serving import open_collection
 from hm3_jax.objective.late_interaction import MuseumVectors, QueryVectors, scores_of
 from hm3_jax.retrieval.engine.connection import Engine, connected

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hm3_jax.app.query_encoder import Query as Embedded
+from hm3_jax.app.query_encoder import EmbeddedQuery as Embedded
 from hm3_jax.files.input_kinds import ROOM_KINDS
 from hm3_jax.objective.late_interaction import scores_of
 from hm3_jax.retrieval.families import exact_search

@@ -42,15 +42,31 @@ def embed_museums(
         float32, not normalised, in the order given; and of museums with two rooms at
         least those without their first room, without their second, and so on.
     """
-    layout = Layout.of(1, splits_batches=model.config.cnn1d_masking == "time")
     chosen = with_rooms_left_out(features, museums)
-    counts, placed = MuseumSizes.of(chosen), place(chosen, layout, "auto")
-    every = np.arange(len(chosen.themes))
-    plan = plan_tower("scene", counts, every, EMBED_BATCH, placed, layout)
+    embedded = embed_whole_museums(model, chosen, np.arange(len(chosen.themes)))
+    return embedded[: len(museums)], embedded[len(museums) :]
+
+
+def embed_whole_museums(
+    model: Model, features: Features, museums: Int[np.ndarray, " museums"]
+) -> Float[np.ndarray, "museums d"]:
+    """Embeds museums, one vector each.
+
+    Args:
+        model: trained model.
+        features: that it reads, on the host.
+        museums: numbers of the museums, at least one.
+
+    Returns:
+        float32, not normalised, in the order given.
+    """
+    layout = Layout.of(1, splits_batches=model.config.cnn1d_masking == "time")
+    counts, placed = MuseumSizes.of(features), place(features, layout, "auto")
+    plan = plan_tower("scene", counts, museums, EMBED_BATCH, placed, layout)
     params = layout.put(jax.tree.map(np.asarray, model.stacked()), BY_RUN)
     active = layout.put(np.ones(1, bool), BY_RUN)
     embedded = layout.fetch(embed_tower(params, active, plan, layout, spec=model.spec))
-    return embedded[0, : len(museums)], embedded[0, len(museums) :]
+    return embedded[0, : len(museums)]
 
 
 def embed_items(

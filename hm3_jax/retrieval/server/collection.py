@@ -33,7 +33,7 @@ class Query:
             for what the model says. Only where the collection has one.
     """
 
-    top_k: int
+    top_k: int = 10
     text: str | None = None
     like: str | None = None
     theme: str | None = None

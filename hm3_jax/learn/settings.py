@@ -21,6 +21,22 @@ if TYPE_CHECKING:
     from hm3_jax.objective.triplet import TripletLoss
 
 LOSSES = ("triplet", "info_nce")
+_OF_SECOND_COMPONENT = (
+    "second_loss_component_weight",
+    "second_loss_component_weight_decay_factor",
+)
+# Settings that one loss alone reads.
+_READ_BY = {
+    "triplet": (
+        "use_categories_in_loss",
+        "loss_within_category_margin",
+        *_OF_SECOND_COMPONENT,
+        "new_positive_samples",
+        "allow_sampling_replacement_of_new_positives",
+        "filter_out_hard_negatives",
+    ),
+    "info_nce": ("temperature",),
+}
 SCHEDULERS = ("step", "cosine")
 
 
@@ -169,31 +185,18 @@ class TrainSettings:
 
     def _check_loss(self) -> None:
         """Refuses settings of another loss, and of a component that there is not."""
-        second = (
-            "second_loss_component_weight",
-            "second_loss_component_weight_decay_factor",
-        )
-        if self.loss == "triplet":
-            if self.temperature is not None:
-                raise ValueError("temperature has no effect with loss triplet")
-            triplet = self._triplet()
-            for name in second:
-                if getattr(self, name) is not None and not triplet.has_second_component:
-                    raise ValueError(
-                        f"{name} has no effect without loss_within_category_margin or "
-                        "new_positive_samples"
-                    )
+        for loss, names in _READ_BY.items():
+            for name in names:
+                if loss != self.loss and getattr(self, name) not in (None, False):
+                    raise ValueError(f"{name} has no effect with loss {self.loss}")
+        if self.loss != "triplet" or self._triplet().has_second_component:
             return
-        for name in (
-            "use_categories_in_loss",
-            "loss_within_category_margin",
-            *second,
-            "new_positive_samples",
-            "allow_sampling_replacement_of_new_positives",
-            "filter_out_hard_negatives",
-        ):
-            if getattr(self, name) not in (None, False):
-                raise ValueError(f"{name} has no effect with loss {self.loss}")
+        for name in _OF_SECOND_COMPONENT:
+            if getattr(self, name) is not None:
+                raise ValueError(
+                    f"{name} has no effect without loss_within_category_margin or "
+                    "new_positive_samples"
+                )
 
     @property
     def loss_function(self) -> Loss:

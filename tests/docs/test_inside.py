@@ -9,6 +9,8 @@ import pytest
 
 from tests.test_imports import ALLOWED, LAYERS
 
+# Of a function or class, a name in a module, or a key of a file of settings.
+DEFINITION = r"^\s*(?:(?:async )?def |class )?{}\b\s*[(:=]"
 ROOMS = {room.split(".")[0] for room in set(ALLOWED) - set(LAYERS["entries"])}
 
 
@@ -94,7 +96,8 @@ def test_where_to_change_what_is_true(repository: Path, text: str) -> None:
         assert files, wish
         for name in named:
             found = file_of(repository, name) or any(
-                re.search(rf"\b{re.escape(name)}\b", source) for source in sources
+                re.search(DEFINITION.format(re.escape(name)), source, re.M)
+                for source in sources
             )
             assert found, f"{wish}: {name}"
 

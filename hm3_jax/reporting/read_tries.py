@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hm3_jax.files import json_files
+from hm3_jax.files.belonging import check_belongs, check_record
 from hm3_jax.files.run_format import (
     BY_LENGTH,
     CHECKPOINT_FORMAT,
@@ -93,8 +94,9 @@ def read_try(folder: Path, number: int, say: Say) -> FoundTry:
     Raises:
         ValueError: a file is damaged or of a newer version.
     """
-    _check_checkpoints(folder)
     record = _record(folder)
+    check_record(folder, record)
+    _check_checkpoints(folder)
     settings = {k: v for k, v in record["settings"].items() if k != "try"}
     config = record["strategy"]
     data = DataSet(
@@ -138,12 +140,28 @@ def _record(folder: Path) -> Mapping[str, Any]:
 
 def _check_checkpoints(folder: Path) -> None:
     for path in sorted(folder.glob("checkpoints/*/*/meta.json")):
-        version = read_object(path).get("format_version")
+        if not path.parent.name.isdecimal():  # unfinished, or being deleted
+            continue
+        meta = read_object(path)
+        version = meta.get("format_version")
         if isinstance(version, int) and version > CHECKPOINT_FORMAT:
             raise ValueError(
                 f"{path}: expected checkpoint format {CHECKPOINT_FORMAT}, found "
                 f"{version} (of a newer version?)"
             )
+        check_belongs(path.parent, meta)
+        _check_strategy(folder, meta)
+
+
+def _check_strategy(folder: Path, meta: Mapping[str, Any]) -> None:
+    """Refuses another strategy's try, where the folder has not been renamed."""
+    strategy, run = folder.parent, meta.get("run")
+    found = run.get("strategy") if isinstance(run, dict) else None
+    if found not in (None, strategy.name) and _entry(strategy):
+        raise ValueError(
+            f"{folder}: expected a try of {strategy.name}, found one of {found}: put "
+            "the right folder there"
+        )
 
 
 def theme_names(strategy_folder: Path) -> Sequence[str] | None:

@@ -189,3 +189,26 @@ def test_no_runs(tmp_path):
         read(tmp_path / "none")
     with pytest.raises(ValueError, match=r"expected run folders \(with try_1\)"):
         read(tmp_path)
+
+
+def test_a_try_in_the_place_of_another_is_named_and_left_out(tmp_path):
+    folder = write_run(tmp_path / "e" / "rnn_rnn", tries=(1, 2, 3))
+    shutil.rmtree(folder / "try_2")
+    shutil.copytree(folder / "try_1", folder / "try_2")
+    where = folder / "try_3" / "checkpoints" / "last" / "25"
+    where.mkdir(parents=True)
+    own = {"slot": "last", "epoch": 25, "run": {"try": 1, "strategy": "rnn_rnn"}}
+    write(where / "meta.json", own)
+    said = []
+    (run,) = find_runs([tmp_path], said.append)
+    assert [t.number for t in run.tries] == [1]
+    assert any("expected the record of try 2, found that of try 1" in s for s in said)
+    assert any("checkpoint of try 3, found that of 1" in s for s in said)
+    # A run of another strategy, with its checkpoints; a renamed folder may be any.
+    write(where / "meta.json", {"run": {"try": 3, "strategy": "gru"}})
+    said.clear()
+    (run,) = find_runs([tmp_path], said.append)
+    assert any("expected a try of rnn_rnn, found one of gru" in s for s in said)
+    folder.rename(folder.with_name("mine"))
+    (run,) = find_runs([tmp_path], lambda line: None)
+    assert [t.number for t in run.tries] == [1, 3]

@@ -2,10 +2,11 @@
 
 `FOLDER/checkpoints/last/EPOCH` holds parameters and optimiser after that many epochs,
 `FOLDER/checkpoints/best/EPOCH` the parameters of the best epoch where runs are tested
-with those. Beside the `arrays`, which Orbax writes, lies `meta.json`: strategy,
-settings, position, and the facts of the features the model was trained on; and
-`files.json`, the size and checksum of every other file, as Orbax takes flipped bits for
-numbers and reports missing bytes at great length.
+with those. Beside the `arrays`, which Orbax writes, lies `meta.json`: which run, try,
+slot and epoch it is of (`files.belonging` compares), strategy, settings, position, and
+the facts of the features the model was trained on; and `files.json`, the size and
+checksum of every other file, as Orbax takes flipped bits for numbers and reports
+missing bytes at great length.
 """
 
 import contextlib
@@ -20,17 +21,15 @@ from typing import Any, Literal
 import jax
 import numpy as np
 
+from hm3_jax.files.belonging import check_belongs
+from hm3_jax.files.file_list import damage
 from hm3_jax.files.hidden import remove_leftovers, take_back
 from hm3_jax.files.json_files import read_object
 from hm3_jax.files.lines import write_text
 from hm3_jax.files.run_format import CHECKPOINT_FORMAT
 from hm3_jax.learn.model import Model
 from hm3_jax.learn.saved.arrays import read_arrays, same_bits, write_arrays
-from hm3_jax.learn.saved.verified_folder import (
-    damage,
-    delete_folder,
-    save_folder,
-)
+from hm3_jax.learn.saved.verified_folder import delete_folder, save_folder
 from hm3_jax.nn.strategy_json import parse_strategy, to_json
 
 FORMAT_VERSION = CHECKPOINT_FORMAT
@@ -65,6 +64,8 @@ class Checkpoint:
         progress: position of the training loop, as JSON; None for converted models.
         settings: of the training, as JSON; None for converted models.
         loss: parameters of the loss's own; empty where it has none.
+        run: which experiment, strategy and try it is of, and the checksum of the
+            features; None for converted models.
     """
 
     model: Model
@@ -73,6 +74,7 @@ class Checkpoint:
     progress: Mapping[str, Any] | None = None
     settings: Mapping[str, Any] | None = None
     loss: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    run: Mapping[str, Any] | None = None
 
 
 def save(folder: Path, slot: Slot, checkpoint: Checkpoint) -> None:
@@ -93,6 +95,9 @@ def save(folder: Path, slot: Slot, checkpoint: Checkpoint) -> None:
     model = checkpoint.model
     meta = {
         "format_version": FORMAT_VERSION,
+        "slot": slot,
+        "epoch": checkpoint.epoch,
+        "run": checkpoint.run,
         "strategy": to_json(model.config),
         "cnn1d_masking": model.config.cnn1d_masking,
         "feature_facts": model.feature_facts,
@@ -214,8 +219,8 @@ def load(
         optimizer: whether to load the state of the optimiser too.
 
     Raises:
-        ValueError: the checkpoint is damaged, of a newer format, or without the state
-            of the optimiser that was asked for.
+        ValueError: the checkpoint is damaged, of a newer format, not of this run, try,
+            slot and epoch, or without the state of the optimiser that was asked for.
     """
     where = _epoch_folder(folder, slot, epoch)
     problem = damage(where)
@@ -227,6 +232,7 @@ def load(
         raise ValueError(
             f"{where}: expected checkpoint format {FORMAT_VERSION}, found {version}"
         )
+    check_belongs(where, meta)
     try:
         arrays = read_arrays(where / _ARRAYS)
     except OSError as error:
@@ -250,12 +256,20 @@ def load(
         progress=progress,
         settings=meta["settings"],
         loss=arrays.get("loss", {}),
+        run=meta.get("run"),
     )
 
 
 def read_progress(folder: Path, slot: Slot, epoch: int) -> Mapping[str, Any]:
-    """Position of the training loop in a checkpoint that is known to be intact."""
-    return _read_meta(_epoch_folder(folder, slot, epoch))["progress"]
+    """Position of the training loop in a checkpoint that is known to be intact.
+
+    Raises:
+        ValueError: it is not of this run, try, slot and epoch.
+    """
+    where = _epoch_folder(folder, slot, epoch)
+    meta = _read_meta(where)
+    check_belongs(where, meta)
+    return meta["progress"]
 
 
 def load_model(folder: Path) -> Checkpoint:
@@ -268,7 +282,8 @@ def load_model(folder: Path) -> Checkpoint:
 
     Raises:
         FileNotFoundError: there is no checkpoint.
-        ValueError: all of them are damaged, or of a newer format.
+        ValueError: all of them are damaged, or of a newer format; or the one that is
+            not is of another run, try, slot or epoch.
     """
     for slot in ("best", "last"):
         if not saved_epochs(folder, slot):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime
+import hashlib
 import io
 import json
 import uuid
@@ -30,6 +31,8 @@ from hm3_jax.files.run_format import (
 from hm3_jax.learn.settings import TrainSettings
 from hm3_jax.nn.strategy import StrategyConfig
 from hm3_jax.nn.strategy_json import to_json
+
+_LOG = "metrics.jsonl"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -94,6 +97,42 @@ def write_strategy(folder: Path, config: StrategyConfig) -> None:
     write_json(folder / "strategy.json", to_json(config))
 
 
+def check_log(folder: Path, finished_epochs: int, checksum: str | None) -> None:
+    """Refuses a log whose lines are not those that were written.
+
+    Args:
+        folder: of a try.
+        finished_epochs: whose lines count.
+        checksum: of those, as `MetricsLog.write` gave it; None where it is not known.
+
+    Raises:
+        ValueError: a line is missing or was changed.
+    """
+    kept = b"".join(finished_lines(folder, finished_epochs))
+    if checksum not in (None, hashlib.sha256(kept).hexdigest()):
+        raise ValueError(
+            f"{folder / _LOG}: damaged or edited: the lines of the {finished_epochs} "
+            "finished epochs are not those that were written: put these back, or train "
+            "anew elsewhere"
+        )
+
+
+def finished_lines(folder: Path, epochs: int) -> list[bytes]:
+    """Lines of the first epochs in the log of a try.
+
+    Raises:
+        ValueError: there are fewer.
+    """
+    log = folder / _LOG
+    content = log.read_bytes() if log.exists() else b""
+    lines = content.splitlines(keepends=True)
+    if len(lines) < epochs:
+        raise ValueError(
+            f"{log}: expected the lines of {epochs} finished epochs, found {len(lines)}"
+        )
+    return lines[:epochs]
+
+
 class MetricsLog:
     """`metrics.jsonl` of a try: one line an epoch, nothing that depends on time."""
 
@@ -103,23 +142,24 @@ class MetricsLog:
         Raises:
             ValueError: it has fewer epochs.
         """
-        self._path = folder / "metrics.jsonl"
-        text = self._path.read_text("utf-8") if self._path.exists() else ""
-        lines = text.splitlines(keepends=True)
-        if len(lines) < finished_epochs:
-            raise ValueError(
-                f"{self._path}: expected the lines of {finished_epochs} finished "
-                f"epochs, found {len(lines)}"
-            )
-        kept = "".join(lines[:finished_epochs])
-        if kept != text or not self._path.exists():
+        self._path = folder / _LOG
+        kept = b"".join(finished_lines(folder, finished_epochs))
+        if not self._path.exists() or len(kept) != self._path.stat().st_size:
             # Whole, as a kill while it is rewritten would lose finished epochs.
             write_whole(self._path, kept)
+        self._checksum = hashlib.sha256(kept)
 
-    def write(self, line: Mapping[str, Any]) -> None:
-        """Appends one epoch; it withstands a kill, and a power cut after `flush`."""
+    def write(self, line: Mapping[str, Any]) -> str:
+        """Appends one epoch; it withstands a kill, and a power cut after `flush`.
+
+        Returns:
+            Checksum of all lines, for `check_log`.
+        """
+        text = json.dumps(line) + "\n"
         with text_file(self._path, "a") as file:
-            file.write(json.dumps(line) + "\n")
+            file.write(text)
+        self._checksum.update(text.encode())
+        return self._checksum.hexdigest()
 
     def flush(self) -> None:
         """Puts what was written on the disk: to be called before a checkpoint counts.

@@ -5,29 +5,22 @@ from there, `files.json` with the size and checksum of each is added; last, one 
 gives it the name that counts. Whatever happens on the way, a power cut included, the
 whole folder is there under its name, or what was there before.
 
-Damage that comes later is found by comparing with `files.json`, which holds a checksum
-of itself.
+Damage that comes later is found by comparing with `files.json` (`files.file_list`).
 """
 
-import dataclasses
 import errno
-import hashlib
-import json
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from hm3_jax.files.durable import whole_or_as_before
 from hm3_jax.files.errors import code_of
-from hm3_jax.files.facts import check_inside, file_facts
+from hm3_jax.files.facts import FileFacts, file_facts
+from hm3_jax.files.file_list import FILE_LIST, list_text
 from hm3_jax.files.flush import make_folders, sync
 from hm3_jax.files.hidden import new_hidden_name, remove_leftovers
-from hm3_jax.files.json_files import parse_json
 from hm3_jax.files.lines import write_text
-
-_FILES = "files.json"
 
 
 def save_folder(
@@ -58,7 +51,7 @@ def save_folder(
             write(partial)
             files = _read_back(partial)
             check(partial)
-            write_text(partial / _FILES, _list_text(files))
+            write_text(partial / FILE_LIST, list_text(files))
     except OSError as error:
         code = code_of(error)
         why = error.strerror or (os.strerror(code) if code else error)
@@ -72,50 +65,7 @@ def delete_folder(target: Path) -> None:
     shutil.rmtree(gone, ignore_errors=True)
 
 
-def damage(folder: Path) -> str | None:
-    """What is wrong with a folder that `save_folder` made, in one line.
-
-    Returns:
-        None if every file is what it was; else a text that names the file.
-    """
-    try:
-        return _damage(folder)
-    except OSError as error:  # a sector that cannot be read, a folder without rights
-        return f"{error.filename or folder}: cannot be read: {error.strerror or error}"
-
-
-def _damage(folder: Path) -> str | None:
-    path = folder / _FILES
-    if not path.is_file():
-        return f"{path}: damaged: no such file"
-    text = path.read_bytes()
-    try:
-        files = parse_json(text, path)["files"]
-        intact = text == _list_text(files).encode()
-    except (ValueError, KeyError, TypeError):
-        intact = False
-    if not intact or not isinstance(files, dict):
-        return f"{path}: damaged: differs from the checksum in it"
-    try:
-        check_inside(files, f"{path}: damaged")
-    except ValueError as error:
-        return str(error)
-    for name, wanted in files.items():
-        file = folder / name
-        if not file.is_file():
-            return f"{file}: damaged: no such file"
-        found = dataclasses.asdict(file_facts(file))
-        if found != wanted:
-            return f"{file}: damaged: expected {wanted}, found {found}"
-    return None
-
-
-def _list_text(files: Mapping[str, Any]) -> str:
-    checksum = hashlib.sha256(json.dumps(files).encode()).hexdigest()
-    return json.dumps({"files": files, "sha256": checksum}, indent=1) + "\n"
-
-
-def _read_back(folder: Path) -> dict[str, dict[str, Any]]:
+def _read_back(folder: Path) -> dict[str, FileFacts]:
     """Flushes every file and reads it again: size and checksum by name.
 
     A file just written is read from the kernel's memory, which would say nothing about
@@ -130,7 +80,7 @@ def _read_back(folder: Path) -> dict[str, dict[str, Any]]:
             sync(file)
             _drop_from_memory(file)
             name = str(file.relative_to(folder))
-            files[name] = dataclasses.asdict(file_facts(file))
+            files[name] = file_facts(file)
     return files
 
 

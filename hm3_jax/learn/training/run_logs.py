@@ -120,8 +120,8 @@ class RunLogs:
 
     def write(
         self, number: int, epoch: int, came_to: RunEpoch, speed: Mapping[str, Any]
-    ) -> None:
-        """Writes an epoch of a run.
+    ) -> str:
+        """Writes an epoch of a run; returns the checksum of its log.
 
         Args:
             number: of the run.
@@ -130,7 +130,7 @@ class RunLogs:
             speed: what depends on time, which only `speed.jsonl` and followers get.
         """
         line = came_to.line(self._runs[number], epoch)
-        self._logs[number].write(line)
+        checksum = self._logs[number].write(line)
         norms = came_to.gradient_norms
         samples = {
             "gradient_norm/steps": norms[np.isfinite(norms)],
@@ -139,6 +139,7 @@ class RunLogs:
         self._follower.epoch(
             self._followed(number), TrackedEpoch(epoch + 1, line, speed, samples)
         )
+        return checksum
 
     def flush(self) -> None:
         """Puts what was written on the disk: to be called before a checkpoint counts.

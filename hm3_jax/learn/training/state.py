@@ -23,6 +23,7 @@ from hm3_jax.learn.saved import checkpoint
 from hm3_jax.learn.saved.checkpoint import Checkpoint
 from hm3_jax.learn.saved.run import Run
 from hm3_jax.learn.training.epoch import ParamState, fresh_state
+from hm3_jax.learn.training.log_replay import check_fits_log
 from hm3_jax.learn.training.stopping import TryProgress
 
 _FAILURE = "failed.json"
@@ -132,6 +133,7 @@ def save(
     if jax.process_index() != 0:
         return
     facts = task.store.feature_facts()
+    features_checksum = task.store.manifest.checksum
 
     def model(params: Mapping[str, Any], place: int) -> Model:
         of_model = {name: x for name, x in params.items() if name != LOSS}
@@ -151,6 +153,12 @@ def save(
         about = {
             "progress": dataclasses.asdict(progress),
             "settings": dataclasses.asdict(run.settings),
+            "run": {
+                "experiment": run.experiment,
+                "strategy": task.config.file_stem,
+                "try": run.attempt,
+                "features_checksum": features_checksum,
+            },
         }
         # The best first: the last one says which best it belongs to.
         epoch = progress.best_epoch
@@ -184,6 +192,9 @@ def load(runs: Sequence[Run], start: TrainingState, task: Task) -> TrainingState
 
     Returns:
         The state; `start` where nothing is saved.
+
+    Raises:
+        ValueError: a checkpoint is of another run, try, slot or epoch.
     """
     saved = [_usable(run) for run in runs]
     ended = [_ended(run, epochs) for run, epochs in zip(runs, saved, strict=True)]
@@ -250,7 +261,11 @@ def forget_later(runs: Sequence[Run], current: TrainingState) -> None:
 
 
 def _usable(run: Run) -> dict[int, TryProgress]:
-    """Epochs a run can go on from or has ended with; names what is damaged."""
+    """Epochs a run can go on from or has ended with; names what is damaged.
+
+    Raises:
+        ValueError: a checkpoint is of another run, try, slot or epoch.
+    """
     usable: dict[int, TryProgress] = {}
     whole = checkpoint.usable_epochs(run.folder, "last")
     best = checkpoint.usable_epochs(run.folder, "best")
@@ -259,8 +274,7 @@ def _usable(run: Run) -> dict[int, TryProgress]:
             _, problems = checkpoint.newest_usable(run.folder, "last", among=[epoch])
             warnings.warn(f"{'; '.join(problems)}; it is not used", stacklevel=2)
             continue
-        found = checkpoint.read_progress(run.folder, "last", epoch)
-        progress = TryProgress.read(found, f"{run.folder}, epoch {epoch}")
+        progress = _progress(run, "last", epoch)
         if progress.best_epoch is not None and progress.best_epoch not in best:
             # That of an older epoch has made room, maybe, when a newer best was saved.
             if not usable:
@@ -270,8 +284,19 @@ def _usable(run: Run) -> dict[int, TryProgress]:
                     stacklevel=2,
                 )
             continue
+        if progress.best_epoch is not None:
+            _progress(run, "best", progress.best_epoch)
         usable[epoch] = progress
     return usable
+
+
+def _progress(run: Run, slot: checkpoint.Slot, epoch: int) -> TryProgress:
+    """What a checkpoint says, which is seen to be of this run."""
+    where = f"{run.folder}, {slot} epoch {epoch}"
+    found = checkpoint.read_progress(run.folder, slot, epoch)
+    progress = TryProgress.read(found, where)
+    check_fits_log(run, progress, where)
+    return progress
 
 
 def _ended(run: Run, saved: Mapping[int, TryProgress]) -> TryProgress | None:

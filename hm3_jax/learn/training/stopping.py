@@ -20,6 +20,8 @@ class TryProgress:
         epochs_without: epochs since then.
         ended: whether the try has ended early.
         failure: what ended it, if that was not `loss_patience`; None otherwise.
+        log_checksum: of the lines of `metrics.jsonl` for these epochs; None before,
+            where an earlier version saved it, and in processes that do not write.
     """
 
     epoch: int = 0
@@ -29,6 +31,7 @@ class TryProgress:
     epochs_without: int = 0
     ended: bool = False
     failure: str | None = None
+    log_checksum: str | None = None
 
     @classmethod
     def read(cls, values: Any, where: object) -> "TryProgress":
@@ -58,7 +61,11 @@ class TryProgress:
         return dataclasses.replace(self, ended=True, failure=failure)
 
     def after_epoch(
-        self, settings: TrainSettings, val_metrics: Mapping[str, float], val_loss: float
+        self,
+        settings: TrainSettings,
+        val_metrics: Mapping[str, float],
+        val_loss: float,
+        log_checksum: str | None = None,
     ) -> "TryProgress":
         """TryProgress after one more epoch; the same once the try has ended.
 
@@ -66,6 +73,7 @@ class TryProgress:
             settings: of the run.
             val_metrics: published metrics on the val split.
             val_loss: loss on the val split.
+            log_checksum: of the log with this epoch's line.
         """
         if self.ended:
             return self
@@ -86,6 +94,7 @@ class TryProgress:
             lowest_loss=lowest,
             epochs_without=without,
             ended=patience is not None and without >= patience,
+            log_checksum=log_checksum,
         )
 
 

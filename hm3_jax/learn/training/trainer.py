@@ -15,7 +15,7 @@ from hm3_jax.learn.evaluation.task import Task
 from hm3_jax.learn.model import draw_params, with_losses
 from hm3_jax.learn.saved import checkpoint
 from hm3_jax.learn.saved.run import Run, RunRecord
-from hm3_jax.learn.saved.run_folder import TryResult
+from hm3_jax.learn.saved.run_folder import TryResult, check_log
 from hm3_jax.learn.settings import Execution
 from hm3_jax.learn.training import state
 from hm3_jax.learn.training.epoch import Steps
@@ -145,6 +145,8 @@ class Trainer:
         return state.load(self._runs, start, self._task)
 
     def _logs(self, current: TrainingState, follower: Follower) -> RunLogs:
+        for run, progress in zip(self._runs, current.progress, strict=True):
+            check_log(run.folder, progress.epoch, progress.log_checksum)
         state.forget_later(self._runs, current)
         finished = [progress.epoch for progress in current.progress]
         return RunLogs(self._task, self._runs, finished, follower)
@@ -194,10 +196,11 @@ class Trainer:
                 progress[number] = self._put_aside(number, current, of_run)
                 continue
             came_to[number] = of_run
+            checksum = None
             if logs is not None:
-                logs.write(number, epoch, of_run, speed)
+                checksum = logs.write(number, epoch, of_run, speed)
             progress[number] = current.progress[number].after_epoch(
-                self._runs[number].settings, of_run.val, of_run.val_loss
+                self._runs[number].settings, of_run.val, of_run.val_loss, checksum
             )
         if logs is not None:
             listener(self._report(epoch, came_to, speed["museums_per_second"]))

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hm3_jax.files import rename
+from hm3_jax.files import file_list, rename
 from hm3_jax.learn.saved import arrays, checkpoint, verified_folder
 from hm3_jax.learn.saved.checkpoint import Checkpoint
 from tests.disks import fill, mounted
@@ -112,9 +112,9 @@ def test_every_flipped_bit_is_found(copy):
             data[bit // 8] ^= 1 << bit % 8
             file.write_bytes(data)
             data[bit // 8] ^= 1 << bit % 8
-            assert verified_folder.damage(where), f"bit {bit} of {file}"
+            assert file_list.damage(where), f"bit {bit} of {file}"
         file.write_bytes(data)
-    assert verified_folder.damage(where) is None
+    assert file_list.damage(where) is None
 
 
 def test_flipped_bits_of_the_list_of_files_are_found(copy):
@@ -125,7 +125,7 @@ def test_flipped_bits_of_the_list_of_files_are_found(copy):
         data[bit // 8] ^= 1 << bit % 8
         file.write_bytes(data)
         data[bit // 8] ^= 1 << bit % 8
-        assert verified_folder.damage(file.parent), f"bit {bit}"
+        assert file_list.damage(file.parent), f"bit {bit}"
 
 
 def test_without_checksums_flipped_bits_would_be_taken_for_numbers(copy):
@@ -189,7 +189,7 @@ def test_a_folder_that_cannot_be_read_is_damaged(copy, monkeypatch):
     def fail(path: Path):
         raise OSError(5, "Input/output error", str(path))
 
-    monkeypatch.setattr(verified_folder, "file_facts", fail)
+    monkeypatch.setattr(file_list, "file_facts", fail)
     epoch, problems = checkpoint.newest_usable(copy, "last")
     assert epoch is None
     assert all(problem.endswith("Input/output error") for problem in problems)

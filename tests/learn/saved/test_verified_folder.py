@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from hm3_jax.learn.saved import verified_folder
+from hm3_jax.files import file_list
+from hm3_jax.files.facts import FileFacts
 
 # A process of its own: forking needs one without the threads of JAX.
 KILLS = """
@@ -14,7 +15,8 @@ import json, os, shutil, sys
 from pathlib import Path
 from hm3_jax.files import rename
 from hm3_jax.files.hidden import remove_leftovers, take_back
-from hm3_jax.learn.saved.verified_folder import damage, delete_folder, save_folder
+from hm3_jax.files.file_list import damage
+from hm3_jax.learn.saved.verified_folder import delete_folder, save_folder
 
 if sys.argv[2] == "without exchange":
     rename._renameat2 = lambda: None
@@ -93,12 +95,12 @@ def test_a_kill_before_any_operation_leaves_whole_folders(tmp_path, repository, 
 
 @pytest.mark.parametrize("name", ["/etc/hostname", "../../secret", "arrays/../../a"])
 def test_files_of_other_folders_are_not_looked_at(tmp_path, name):
-    listed = {name: {"bytes": 0, "sha256": ""}}
-    (tmp_path / "files.json").write_text(verified_folder._list_text(listed))
+    listed = {name: FileFacts(0, "")}
+    (tmp_path / "files.json").write_text(file_list.list_text(listed))
     wanted = f"{tmp_path}/files.json: damaged: expected files of its own folder, found "
-    assert verified_folder.damage(tmp_path) == f"{wanted}{name!r}"
+    assert file_list.damage(tmp_path) == f"{wanted}{name!r}"
 
 
 def test_a_list_of_files_that_is_nested_deeply_is_damaged(tmp_path):
     (tmp_path / "files.json").write_text("[" * 100_000)
-    assert "files.json: damaged: differs" in str(verified_folder.damage(tmp_path))
+    assert "files.json: damaged: differs" in str(file_list.damage(tmp_path))

@@ -7,8 +7,9 @@
   python -m hm3_jax.prepare --source=museums3k --input=museums3k
       --pictures=screenshots --output=LIST
 
-folder reads SPLIT/THEME/MUSEUM/ROOM/*.jpg with a description.txt in each museum or each
-room; docs/museum_list.md says what else it may hold, and what the list looks like.
+folder reads MUSEUM/ROOM/*.jpg with a description.txt in museums or rooms, also below
+folders of themes and splits; docs/museum_list.md says what else it may hold, and what
+the list looks like.
 genmuseums RUNS utils.py of the --input folder: give only a folder you trust.
 
 LIST gets museums.jsonl and, where there are artworks, artworks.jsonl. Pictures and
@@ -19,13 +20,11 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections import Counter
 from pathlib import Path
 
 from absl import flags
 
 from hm3_jax.cli import frame, path_flags
-from hm3_jax.data.museum import SPLITS
 from hm3_jax.data.museum_jsonl import MUSEUMS, write_museum_files
 from hm3_jax.data.raw_sources.common import RawSet
 from hm3_jax.data.raw_sources.folder import read_folder
@@ -91,7 +90,7 @@ def main() -> None:
     for note in raw.notes:
         print(f"note: {note}")
     seconds = time.perf_counter() - start
-    print(f"{output}: {_summary(raw)}; prepared in {seconds:.1f} s")
+    print(f"{output}: {raw.summary()}; prepared in {seconds:.1f} s")
     preset = "museums3k" if _SOURCE.value == "museums3k" else "hm3"
     command = ["python", "-m", "hm3_jax.extract", f"--museums={output / MUSEUMS}"]
     command += [f"--input_root={raw.root}", f"--preset={preset}"]
@@ -116,21 +115,6 @@ def _read() -> RawSet:
 
 def _path(value: str | None) -> Path | None:
     return None if value is None else Path(value)
-
-
-def _summary(raw: RawSet) -> str:
-    splits = Counter(museum.split for museum in raw.museums)
-    rooms = [room for museum in raw.museums for room in museum.rooms]
-    counts = [
-        f"{len(raw.museums):,} museums ("
-        + ", ".join(f"{splits[name]:,} {name}" for name in SPLITS if splits[name])
-        + f") of {len({museum.theme for museum in raw.museums}):,} themes",
-        f"{len(rooms):,} rooms",
-        f"{sum(len(room.views) for room in rooms):,} views",
-    ]
-    if raw.artworks:
-        counts.append(f"{len(raw.artworks):,} artworks")
-    return ", ".join(counts)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ LAYERS: dict[str, dict[str, set[str]]] = {
     "entries": {
         "__main__": {"cli"},
         "build_index": {"app", "cli", "data", "learn.devices"},
+        "collection": {"app", "cli", "learn.devices"},
         "compress_video": {"cli", "extraction"},
         "convert": {"app", "cli", "nn"},
         "evaluate": {"app", "cli", "data", "learn.devices", "reporting"},

@@ -285,11 +285,15 @@ def _detail(
         artworks = store.artworks(kind)
         if artworks is not None:
             held[kind] = artworks.hung
-    rooms = [
+    rooms: list[dict[str, Any]] = [
         {
             kind: int(column.offsets[room + 1] - column.offsets[room])
             for kind, column in held.items()
         }
         for room in range(first, last)
     ]
+    if raw is not None and len(raw.rooms) == len(rooms):
+        for room, listed_room in zip(rooms, raw.rooms, strict=True):
+            if listed_room.title is not None:
+                room["title"] = listed_room.title
     return {**title, "description": description, "rooms": rooms}

@@ -16,11 +16,13 @@ from hm3_jax.data.open_features import open_features
 from hm3_jax.data.progress_lines import ProgressLines
 from hm3_jax.data.raw_museum import RawMuseum
 from hm3_jax.data.store import FeatureStore
+from hm3_jax.files.words import counted
 from hm3_jax.learn.saved.checkpoint import Checkpoint
 from hm3_jax.retrieval import index as index_files
 from hm3_jax.retrieval.engine.connection import Engine
 from hm3_jax.retrieval.engine.publish import publish
 from hm3_jax.retrieval.index import Index
+from hm3_jax.retrieval.index_format import IndexManifest
 from hm3_jax.retrieval.index_writer import (
     append_museums,
     create_index,
@@ -80,17 +82,16 @@ def build(inputs: IndexInputs, output: Path, *, append: bool = False) -> str:
             output, embedded.museums, embedded.facts, embedded.files
         )
     return (
-        f"{len(embedded.museums)} museums embedded; {output} has "
-        f"{manifest.counts['museums']} museums of {len(manifest.themes)} themes"
+        f"{counted(len(embedded.museums), 'museum')} embedded; {output} has "
+        + _size(manifest)
     )
 
 
 def remove(output: Path, ids: tuple[str, ...]) -> str:
     """Drops museums from an index; raises as `remove_museums`."""
     manifest = remove_museums(output, ids)
-    return (
-        f"{len(set(ids))} museums removed; {output} has {manifest.counts['museums']} "
-        f"museums of {len(manifest.themes)} themes"
+    return f"{counted(len(set(ids)), 'museum')} removed; {output} has " + _size(
+        manifest
     )
 
 
@@ -99,14 +100,15 @@ def verify(output: Path) -> str:
     index = index_files.open_index(output)
     index_files.verify_index(index)
     index.museums.check(str(output))
-    return f"{output}: all {len(index.museums)} museums are as they were written"
+    museums = counted(len(index.museums), "museum")
+    return f"{output}: everything about {museums} is as it was written"
 
 
 def copy_to_engine(output: Path, engine: Engine) -> str:
     """Copies an index to Qdrant; raises as `publish`."""
     index = index_files.open_index(output)
     name = publish(index, engine, ProgressLines("copying to Qdrant"))
-    return f"{engine.uri}: collection {name} has {len(index)} museums"
+    return f"{engine.uri}: collection {name} has {counted(len(index), 'museum')}"
 
 
 def write_client(output: Path, client: Path) -> str:
@@ -151,6 +153,11 @@ def make_index(
     embedded = embed_store(saved, store, splits, listed)
     create_index(path, embedded.museums, embedded.facts, embedded.files)
     return open_index(path)
+
+
+def _size(manifest: IndexManifest) -> str:
+    museums = counted(manifest.counts["museums"], "museum")
+    return f"{museums} of {counted(len(manifest.themes), 'theme')}"
 
 
 def _embed(inputs: IndexInputs, there: Index | None) -> Embedded:

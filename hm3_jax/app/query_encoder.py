@@ -15,6 +15,7 @@ from safetensors.numpy import load
 from hm3_jax.data.concepts import MODEL as CONCEPTS
 from hm3_jax.data.concepts import ConceptEncoder
 from hm3_jax.data.store import FeatureStore
+from hm3_jax.files.words import unknown_note
 from hm3_jax.learn.evaluation.text_tower import InteractionTower, QueryTower
 from hm3_jax.learn.model import Model
 from hm3_jax.learn.saved.checkpoint import Checkpoint
@@ -32,8 +33,10 @@ TEXT_TOWER = "text_tower.safetensors"
 WHOLE_MODEL = "model.safetensors"
 """File of an index with all of a model's parameters, for museums of many vectors."""
 
-Describe = Callable[[str], tuple[list[str], Float[np.ndarray, "sentences size"]]]
-"""Cuts a text into sentences; the sentences and their features."""
+Describe = Callable[
+    [str], tuple[list[str], Float[np.ndarray, "sentences size"], list[str]]
+]
+"""Cuts a text into sentences; these, their features, and what to know of them."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -46,11 +49,13 @@ class EmbeddedQuery:
         without: For each sentence the vector of the others, of length 1; None if not
             asked for, where there is one sentence only, or where each sentence has a
             vector.
+        notes: What to know about how it was read.
     """
 
     sentences: tuple[str, ...]
     vectors: QueryVectors
     without: Float[np.ndarray, "sentences d"] | None = None
+    notes: tuple[str, ...] = ()
 
 
 class QueryEncoder:
@@ -139,13 +144,15 @@ class QueryEncoder:
         """
         described = [self._described(text) for text in texts]
         if isinstance(self._tower, InteractionTower):
-            embedded = self._tower([features for _, features in described])
+            embedded = self._tower([features for _, features, _ in described])
             return [
-                EmbeddedQuery(tuple(sentences), vectors)
-                for (sentences, _), vectors in zip(described, embedded, strict=True)
+                EmbeddedQuery(tuple(sentences), vectors, notes=tuple(notes))
+                for (sentences, _, notes), vectors in zip(
+                    described, embedded, strict=True
+                )
             ]
         inputs: list[np.ndarray] = []
-        for _, features in described:
+        for _, features, _ in described:
             inputs.append(features)
             if explain and len(features) > 1:
                 inputs += [np.delete(features, i, axis=0) for i in range(len(features))]
@@ -157,19 +164,20 @@ class QueryEncoder:
                 np.array([next(vectors) for _ in sentences])
                 if explain and len(sentences) > 1
                 else None,
+                tuple(notes),
             )
-            for sentences, _ in described
+            for sentences, _, notes in described
         ]
 
     def warm_up(self, sentences: int) -> None:
         """Compiles what queries need whose sentences are at most so many in a call."""
         self._tower.warm_up(sentences)
 
-    def _described(self, text: str) -> tuple[list[str], np.ndarray]:
-        sentences, features = self._describe(text)
+    def _described(self, text: str) -> tuple[list[str], np.ndarray, list[str]]:
+        sentences, features, notes = self._describe(text)
         check_sentences(len(sentences))
         # A store rounds what it holds; equal texts are to have equal features.
-        return sentences, features.astype(self._dtype).astype(np.float32)
+        return sentences, features.astype(self._dtype).astype(np.float32), notes
 
 
 def tower_of_model(model: Model) -> QueryTower | InteractionTower:
@@ -256,7 +264,7 @@ def describer(
 def _by_concepts(encoder: ConceptEncoder) -> Describe:
     (nothing,) = encoder.encode([""])
 
-    def describe(text: str) -> tuple[list[str], np.ndarray]:
+    def describe(text: str) -> tuple[list[str], np.ndarray, list[str]]:
         sentences = cut_at_marks(text)
         features = encoder.encode(sentences)
         said = (features != nothing).any(axis=1)
@@ -265,8 +273,8 @@ def _by_concepts(encoder: ConceptEncoder) -> Describe:
                 "expected English words, which is all that the encoder of generated "
                 f"museums knows, found none in {text[:40]!r}"
             )
-        return [s for s, has in zip(sentences, said, strict=True) if has], features[
-            said
-        ]
+        kept = [s for s, has in zip(sentences, said, strict=True) if has]
+        notes = [unknown_note(s) for s in kept if not encoder.knows(s)]
+        return kept, features[said], notes
 
     return describe

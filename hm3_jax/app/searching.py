@@ -57,6 +57,7 @@ def search(settings: SearchSettings) -> Answer:
 def lines_of(answer: Answer) -> list[str]:
     """An answer for people to read."""
     lines = [f"[{i}] {text}" for i, text in enumerate(answer.sentences, start=1)]
+    lines += [f"note: {note}" for note in answer.notes]
     if not answer.hits:
         return [*lines, "no museum found"]
     if not answer.exact:
@@ -74,18 +75,27 @@ def lines_of(answer: Answer) -> list[str]:
 
 
 def _why(hit: Hit) -> list[str]:
-    """What carried the match of a hit."""
+    """Why a hit matched."""
+    titles = hit.room_titles
+
+    def room(number: int) -> str:
+        title = titles[number] if number < len(titles) else None
+        return title or f"room {number + 1}"
+
     lines = [
-        f"[{i}] room {item.room + 1}, {_NAMES[item.kind]} {item.place + 1} "
+        f"[{i}] {room(item.room)}, {_NAMES[item.kind]} {item.place + 1} "
         f"{item.cosine:.3f}"
         for i, item in enumerate(hit.answers, start=1)
     ]
     if not lines:
         parts = []
-        for name, added in (("sentence", hit.sentences), ("room", hit.rooms)):
+        for name, added in (
+            (lambda i: f"sentence {i + 1}", hit.sentences),
+            (room, hit.rooms),
+        ):
             if len(added) > 1:
                 best = sorted(range(len(added)), key=lambda i: -added[i])[:_SHOWN]
-                parts += [f"{name} {i + 1} {added[i]:+.3f}" for i in best]
+                parts += [f"{name(i)} {added[i]:+.3f}" for i in best]
         lines = [", ".join(parts)] if parts else []
     if hit.passage:
         marked = (f"[{p}]" if i % 2 else p for i, p in enumerate(hit.passage))

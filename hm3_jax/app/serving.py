@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import re
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from hm3_jax.app.query_pictures import PictureEncoder
 from hm3_jax.data.museum_jsonl import MuseumFiles, read_museum_files
 from hm3_jax.data.raw_museum import RawMuseum, sentences_of
 from hm3_jax.files.input_kinds import ROOM_KINDS
+from hm3_jax.files.words import counted
 from hm3_jax.retrieval.engine.connection import Engine
 from hm3_jax.retrieval.exact import Search
 from hm3_jax.retrieval.held import Holder
@@ -22,13 +25,15 @@ from hm3_jax.retrieval.index import IndexHead
 from hm3_jax.retrieval.loaded import load_index
 from hm3_jax.retrieval.on_device import search_of
 from hm3_jax.retrieval.query_text import check_match
-from hm3_jax.retrieval.server.collection import Match, Query
+from hm3_jax.retrieval.server.collection import Match, Query, spread
 from hm3_jax.retrieval.server.indexed import IndexCollection, matches_of
-from hm3_jax.retrieval.server.pictures import Hung, Pictures
+from hm3_jax.retrieval.server.pictures import Hung, NotShownError, Pictures
 
 # Sentences that a call of the text tower has in a busy minute: many queries at once,
 # each embedded without each of its sentences too. Longer calls compile when they come.
 _SENTENCES = 1024
+# Pictures that are looked for when the server starts.
+_LOOKED_FOR = 1000
 _ROOT_PATH = re.compile(r"(/[^/?#\s]+)+")
 
 
@@ -78,7 +83,7 @@ def serve(settings: ServeSettings) -> None:
         ConnectionError: If the engine cannot be reached or refuses.
         ModuleNotFoundError: If what serving takes is not installed.
     """
-    try:
+    with _said_what_is_missing():
         from hm3_jax.retrieval.server.app import make_app
         from hm3_jax.retrieval.server.hosts import Hosts
         from hm3_jax.retrieval.server.run import (
@@ -87,11 +92,6 @@ def serve(settings: ServeSettings) -> None:
             listen,
             run,
         )
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            f"serving takes {error.name}: bash launch/setup.sh core serving, or "
-            'pip install "hm3_jax[serving]"'
-        ) from None
     hosts = Hosts.of(settings.host, settings.allowed_hosts)
     check_proxies(settings.forwarded_allow_ips)
     _check_root_path(settings.root_path)
@@ -106,6 +106,7 @@ def serve(settings: ServeSettings) -> None:
         if settings.museums is not None:
             listed = read_museum_files(settings.museums, root=settings.input_root)
             pictures = listed_pictures(opened.museums, listed, settings.index)
+            _warn_of_missing(pictures, listed)
         encoder = QueryEncoder.of_index(
             opened.head, pretrained=settings.pretrained, device=settings.device
         )
@@ -120,8 +121,32 @@ def serve(settings: ServeSettings) -> None:
             _picture_encoder(opened.head, settings),
         )
         app = make_app(collection, pictures, hosts=hosts, root_path=settings.root_path)
-        print(f"{len(opened.museums)} museums at {address_of(listening)}", flush=True)
+        museums = counted(len(opened.museums), "museum")
+        print(f"{museums} at {address_of(listening)}", flush=True)
         run(app, listening, settings.forwarded_allow_ips)
+
+
+def check_address(host: str, port: int) -> None:
+    """Finds out whether `serve` could listen on an address.
+
+    Raises:
+        ValueError: If not.
+        ModuleNotFoundError: If what serving takes is not installed.
+    """
+    with _said_what_is_missing():
+        from hm3_jax.retrieval.server.run import listen
+    listen(host, port).close()
+
+
+@contextlib.contextmanager
+def _said_what_is_missing() -> Iterator[None]:
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            f"serving takes {error.name}: bash launch/setup.sh core serving, or "
+            'pip install "hm3_jax[serving]"'
+        ) from None
 
 
 def open_collection(
@@ -195,10 +220,41 @@ def listed_pictures(museums: Holder, listed: MuseumFiles, where: Path) -> Pictur
     )
 
 
+def _warn_of_missing(pictures: Pictures, listed: MuseumFiles) -> None:
+    """Says which pictures cannot be shown; looks for some of them, evenly spread."""
+    every = [
+        (museum.id, room, number, hung.reference)
+        for museum in listed.museums
+        for room, there in enumerate(pictures.rooms(museum.id))
+        for number, hung in enumerate(there)
+    ]
+    gone: list[str] = []
+    unshown: list[str] = []
+    rows = spread(len(every), _LOOKED_FOR)
+    for museum, room, number, reference in (every[row] for row in rows):
+        try:
+            pictures.find(museum, room, number)
+        except NotShownError:
+            unshown.append(reference)
+        except FileNotFoundError:
+            gone.append(reference)
+    for names, what in (
+        (gone, f"not found below {listed.root}, where --input_root says they are"),
+        (unshown, "in formats that browsers do not show"),
+    ):
+        if names:
+            warnings.warn(
+                f"of {counted(len(rows), 'picture')} of the museum list, {len(names)} "
+                f"are {what}, such as {names[0]}",
+                stacklevel=2,
+            )
+
+
 def _pictures(museum: RawMuseum, listed: MuseumFiles) -> list[list[Hung]]:
     return [
         [Hung(view, "view") for view in room.views]
         + [Hung(image, "painting", _title(image, listed)) for image in room.images]
+        + [Hung(video, "video", _title(video, listed)) for video in room.videos]
         for room in museum.rooms
     ]
 
@@ -211,7 +267,9 @@ def _title(reference: str, listed: MuseumFiles) -> str | None:
 def _facts(museum: RawMuseum) -> dict[str, Any]:
     """What a list says about a museum, in the form of an index's details."""
     rooms = [
-        {kind: len(getattr(room, kind)) for kind in ROOM_KINDS} for room in museum.rooms
+        {kind: len(getattr(room, kind)) for kind in ROOM_KINDS}
+        | ({} if room.title is None else {"title": room.title})
+        for room in museum.rooms
     ]
     title = {} if museum.title is None else {"title": museum.title}
     return {**title, "description": sentences_of(museum.description), "rooms": rooms}

@@ -241,10 +241,21 @@ class ConceptEncoder:
             sums += vectors[[rows.get(word, 0) for word in column]]
         return place(sums, self._gap)
 
-    def _vector(self, word: str) -> np.ndarray:
+    def knows(self, sentence: str) -> bool:
+        """Whether a sentence names a concept."""
+        words = _WORD.findall(sentence.lower())
+        return any(self._concept(word) is not None for word in words)
+
+    def _concept(self, word: str) -> int | None:
         for form in (word, word.removesuffix("s")):
             if form in self._space.index:
-                return self._concepts[self._space.index[form]]
+                return self._space.index[form]
+        return None
+
+    def _vector(self, word: str) -> np.ndarray:
+        concept = self._concept(word)
+        if concept is not None:
+            return self._concepts[concept]
         return np.float32(FILLER) * self._filler(f"filler/{word}")
 
 

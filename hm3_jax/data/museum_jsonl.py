@@ -29,7 +29,7 @@ from hm3_jax.data.raw_museum import (
     museum_from_json,
     museum_to_json,
 )
-from hm3_jax.files.durable import whole_or_absent
+from hm3_jax.files.durable import whole_or_absent, whole_or_as_before
 from hm3_jax.files.input_kinds import ARTWORK_KINDS, artworks_of
 from hm3_jax.files.json_files import parse_json
 from hm3_jax.files.lines import write_lines
@@ -153,20 +153,26 @@ def read_artworks(path: Path) -> dict[str, RawArtwork]:
 
 
 def write_museum_files(
-    folder: Path, museums: Iterable[RawMuseum], artworks: Iterable[RawArtwork] = ()
+    folder: Path,
+    museums: Iterable[RawMuseum],
+    artworks: Iterable[RawArtwork] = (),
+    *,
+    replace: bool = False,
 ) -> None:
     """Writes a museum list, whole or not at all.
 
     Args:
-        folder: Folder to make for it; must not exist.
+        folder: Folder to make for it.
         museums: The museums; at least one.
         artworks: The artworks; without any, there is no `artworks.jsonl`.
+        replace: Whether a list that is there may go.
 
     Raises:
-        FileExistsError: If `folder` exists.
+        FileExistsError: If `folder` exists and is not to be replaced.
         ValueError: If `read_museum_files` would refuse the list.
     """
-    with whole_or_absent(folder, "a museum list") as partial:
+    there = whole_or_as_before if replace else whole_or_absent
+    with there(folder) as partial:
         lines = [json.dumps(artwork_to_json(a), ensure_ascii=False) for a in artworks]
         if lines:
             write_lines(partial / ARTWORKS, lines)

@@ -22,6 +22,7 @@ from hm3_jax.extraction.run_facts import origin_of, store_facts
 from hm3_jax.extraction.settings import FeatureSettings, StoreForm
 from hm3_jax.files.differences import differences
 from hm3_jax.files.json_files import read_object
+from hm3_jax.files.words import counted
 
 # Where an artwork's item is among.
 _ITEMS = {"images": "pictures", "videos": "videos"}
@@ -49,6 +50,8 @@ class FormerStore:
         facts: Mapping[str, Any],
         settings: FeatureSettings,
         form: StoreForm,
+        *,
+        may_drop: bool = False,
     ) -> FormerStore:
         """Opens a store to add to it.
 
@@ -58,10 +61,11 @@ class FormerStore:
             facts: Those of list, settings and model that an extraction begins with.
             settings: What else decides features.
             form: What it is to be like.
+            may_drop: Whether museums that are not in the list go.
 
         Raises:
             FileExistsError: It was made otherwise, by something else, or holds museums
-                that are not in the list.
+                that are not in the list and may not go.
             ValueError: It is damaged.
         """
         store = open_store(output)
@@ -80,10 +84,10 @@ class FormerStore:
             )
         listed = {museum.id for museum in files.museums}
         gone = [museum for museum in store.ids if museum not in listed]
-        if gone:
+        if gone and not may_drop:
             raise FileExistsError(
                 f"{output}: expected no store or one to add to, found one of "
-                f"{len(gone)} museums that are not in {files.source}, such as "
+                f"{counted(len(gone), 'museum')} not in {files.source}, such as "
                 f"{gone[0]!r}: name another --output"
             )
         return cls(

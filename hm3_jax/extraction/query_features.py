@@ -16,13 +16,18 @@ from hm3_jax.extraction.clip_model import ClipModel, text_model_for
 from hm3_jax.extraction.errors import require_packages
 from hm3_jax.extraction.texts import TextSplit
 from hm3_jax.extraction.workers import Decoder, decoded, jobs_of
+from hm3_jax.files.words import telling_words, unknown_note
 
 # A picture that is searched with: its file's name while it is read, pixels that are
 # decoded at most, and how long that may take.
 _NAME, _MOST_PIXELS, _SECONDS = "picture", 50_000_000, 10.0
+# Characters by which a note names a text.
+_SHOWN = 40
 
-Describe = Callable[[str], tuple[list[str], Float[np.ndarray, "pieces d"]]]
-"""Cuts a text into pieces; the pieces and their features, float32."""
+Described = tuple[list[str], Float[np.ndarray, "pieces d"], list[str]]
+"""Pieces of a text, their features (float32), and what to know of how it was read."""
+Describe = Callable[[str], Described]
+"""Cuts a text into pieces and makes features of them."""
 
 
 def describer_for(
@@ -53,12 +58,27 @@ def describer_for(
     )
     clip = _clip(facts, pretrained, device)
 
-    def describe(text: str) -> tuple[list[str], Float[np.ndarray, "pieces d"]]:
+    def describe(text: str) -> Described:
         pieces = split.pieces(text, clip.tokenize)
-        tokens, _ = clip.tokenize.pieces(pieces)
-        return [piece.text for piece in pieces], clip.encode_tokens(tokens)
+        tokens, longer = clip.tokenize.pieces(pieces)
+        said = [piece.text for piece in pieces]
+        return said, clip.encode_tokens(tokens), _notes(clip, said, longer.tolist())
 
     return describe
+
+
+def _notes(clip: ClipModel, said: Sequence[str], longer: Sequence[int]) -> list[str]:
+    """What somebody should know who has typed these pieces of text."""
+    notes = []
+    for text, cut in zip(said, longer, strict=True):
+        if cut:
+            notes.append(
+                f"“{text[:_SHOWN]}…” was cut: the encoder reads {clip.context_length} "
+                f"tokens, {cut} more were left out."
+            )
+        elif not any(map(clip.tokenize.knows, telling_words(text))):
+            notes.append(unknown_note(text))
+    return notes
 
 
 class PictureFeatures:

@@ -201,6 +201,27 @@ def report_lines(report: Mapping[str, Any]) -> list[str]:
     return lines
 
 
+def left_out_by_reason(report: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Names of all that was left out or read in part, by the reason."""
+    by_reason: dict[str, list[str]] = {}
+
+    def add(reason: str, name: str) -> None:
+        by_reason.setdefault(reason, []).append(name)
+
+    for entry in report["skipped"]:
+        add(f"left out: {entry['reason']}", entry["item"])
+    for entry in report["museums_left_out"]:
+        add(f"left out: {entry['reason']}", entry["museum"])
+    for entry in report["rooms_left_out"]:
+        room = f"{entry['museum']}, room {entry['room'] + 1}"
+        add(f"left out: {entry['reason']}", room)
+    for entry in report["damaged"]:
+        add(f"read in part: {entry['reason']}", entry["item"])
+    for entry in report["texts_cut"]:
+        add("cut, because they are longer than the model reads", entry["text"])
+    return by_reason
+
+
 def _first_users(plan: Plan) -> dict[str, dict[int, str]]:
     """For each kind, the first museum that uses an item, by the item's number."""
     users: dict[str, dict[int, str]] = {kind: {} for kind in KINDS}

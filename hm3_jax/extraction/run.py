@@ -53,6 +53,7 @@ def extract(
     form: StoreForm,
     *,
     device: str = "auto",
+    may_drop: bool = False,
     say: Say = print,
 ) -> Manifest | None:
     """Encodes what is missing of a share of the work; alone, writes the store too.
@@ -67,6 +68,8 @@ def extract(
         share: Which part of the work this process does.
         form: Name and dtype of the store.
         device: PyTorch's name of a device, or "auto".
+        may_drop: Whether museums of a finished store that the list does not have go;
+            else such a list is refused.
         say: Takes lines about progress.
 
     Returns:
@@ -92,7 +95,9 @@ def extract(
     facts = list_facts(files) | settings_facts(settings) | {"model": clip.facts()}
     former: FormerStore | None = None
     if sources.output.exists():
-        former = FormerStore.open(sources.output, files, facts, settings, form)
+        former = FormerStore.open(
+            sources.output, files, facts, settings, form, may_drop=may_drop
+        )
         if former.has_all_of(facts):
             say(f"{sources.output} has all of {sources.museums} already")
             return former.store.manifest

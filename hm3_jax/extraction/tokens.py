@@ -83,6 +83,13 @@ class ClipTokenizer:
             )
         return self._tokenizer.encode(text)
 
+    def knows(self, word: str) -> bool:
+        """Whether a word is one token; True for tokenizers that do not say.
+
+        Rare words and misspelt ones are spelt out of pieces.
+        """
+        return not self.own or len(self.encode(word)) == 1
+
     def decode(self, tokens: Sequence[int]) -> str:
         """The text of tokens of CLIP's own tokenizer, in its lower-case spelling."""
         return self._tokenizer.decode(tokens).strip()

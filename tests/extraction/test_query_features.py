@@ -29,10 +29,34 @@ def test_cut_and_encoded_as_descriptions_are(clip, clip_folder, split):
     details = {"text_split_strategy": split.strategy, "text_stride": split.stride}
     facts = as_stored(feature_facts(clip.facts(), "sentences", details=details))
     describe = describer_for(facts, pretrained=str(clip_folder), device="cpu")
-    sentences, features = describe(TEXT)
+    sentences, features, notes = describe(TEXT)
+    assert notes == []
     pieces = split.pieces(TEXT, clip.tokenize)
     assert sentences == [piece.text for piece in pieces]
     assert len(pieces) > 1
     for piece, row in zip(pieces, features, strict=True):
         (wanted,) = clip.encode_tokens(clip.tokenize.pieces([piece])[0])
         np.testing.assert_allclose(row, wanted, rtol=0, atol=1e-5)
+
+
+NOTHING = "may say nothing: the encoder knows no word of it."
+
+
+@pytest.mark.parametrize(
+    ("text", "note"),
+    [
+        ("the", f"“the” {NOTHING}"),
+        ("A harbour. Xyzzy!", f"“Xyzzy!” {NOTHING}"),
+        ("A harbour of the xyzzy.", None),
+        (
+            "harbour " * 80,
+            f"“{'harbour ' * 5}…” was cut: the encoder reads 77 tokens, 5 more were "
+            "left out.",
+        ),
+    ],
+)
+def test_what_the_encoder_does_not_read_is_said(clip, clip_folder, text, note):
+    facts = as_stored(feature_facts(clip.facts(), "sentences"))
+    describe = describer_for(facts, pretrained=str(clip_folder), device="cpu")
+    _, _, notes = describe(text)
+    assert notes == ([] if note is None else [note])

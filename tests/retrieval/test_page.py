@@ -180,7 +180,7 @@ def test_each_sentence_stands_beside_the_picture_that_answers_it(
     expect(lines.nth(0)).to_contain_text("harbourRoom 1, view 1 – 0.50")
     expect(lines.nth(1)).to_contain_text("stormRoom 1, The <b>Dot</b> – 0.40")
     expect(lines.nth(2)).to_contain_text("kingRoom 3, view 1 – 0.30")
-    small = lines.nth(1).get_by_role("img", name="The <b>Dot</b> of room 1")
+    small = lines.nth(1).get_by_role("img", name="The <b>Dot</b>, Room 1")
     assert small.evaluate("image => image.decode().then(() => image.naturalWidth)")
     with page.expect_popup() as original:
         small.click()

@@ -42,6 +42,7 @@ def test_a_museum_the_map_and_the_summary(client: httpx.Client) -> None:
     assert museum["rooms"][2] == {
         "pictures": [],
         "counts": {"views": 2, "images": 1, "videos": 0},
+        "title": None,
     }
     places = client.get("/api/map").json()
     assert {len(column) for column in places.values()} == {30}

@@ -5,13 +5,16 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from hm3_jax.data.museum import SPLITS
 from hm3_jax.data.picture_formats import NEEDS_MORE
 from hm3_jax.data.raw_museum import RawArtwork, RawMuseum, check_path
 from hm3_jax.files.left_behind import is_left_behind
 from hm3_jax.files.text import is_text, readable
+from hm3_jax.files.words import counted
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -31,6 +34,29 @@ class RawSet:
     artworks: Sequence[RawArtwork] = ()
     notes: tuple[str, ...] = ()
     left_out: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
+
+    def summary(self) -> str:
+        """How much there is, in a line."""
+        splits = Counter(museum.split for museum in self.museums)
+        rooms = [room for museum in self.museums for room in museum.rooms]
+        themes = {museum.theme for museum in self.museums}
+        without = sum(not museum.description for museum in self.museums)
+        by_split = [f"{splits[name]:,} {name}" for name in SPLITS if splits[name]]
+        museums = counted(len(self.museums), "museum")
+        if len(by_split) > 1:
+            museums += f" ({', '.join(by_split)})"
+        if len(themes) > 1:
+            museums += f" of {counted(len(themes), 'theme')}"
+        counts = [
+            museums,
+            counted(len(rooms), "room"),
+            counted(sum(len(room.views) for room in rooms), "view"),
+        ]
+        if self.artworks:
+            counts.append(counted(len(self.artworks), "artwork"))
+        if without:
+            counts.append(f"{without:,} without a description")
+        return ", ".join(counts)
 
 
 class InputRoot:

@@ -1,7 +1,7 @@
 /** What answers a query in a museum: each sentence beside its picture. */
 
 import { make } from "./dom.js";
-import { doors, picture } from "./pictures.js";
+import { doors, picture, video } from "./pictures.js";
 
 const KINDS = { views: "view", images: "painting", videos: "video" };
 // Sentences that a card shows; the others are shown when asked for.
@@ -12,13 +12,21 @@ export function itemName(answer) {
   return answer.title ?? `${KINDS[answer.kind]} ${answer.place + 1}`;
 }
 
+/** What a room is called. */
+export function roomName(titles, number) {
+  return titles[number] ?? `Room ${number + 1}`;
+}
+
 /** One sentence beside the picture that answers it, where there are `pictures`. */
-function line(answer, text, theme, pictures) {
-  const name = `${itemName(answer)} of room ${answer.room + 1}`;
+function line(answer, text, theme, pictures, titles) {
+  const room = roomName(titles, answer.room);
+  const name = `${itemName(answer)}, ${room}`;
   const instead = () => doors(1, new Set([0]), theme);
   const small = answer.picture
     ? make("a", { href: answer.picture, target: "_blank", rel: "noopener" },
-      picture(answer.thumbnail, name, instead))
+      answer.kind === "videos"
+        ? video(answer.picture, name, instead, false)
+        : picture(answer.thumbnail, name, instead))
     : instead();
   return make(
     "li",
@@ -29,7 +37,7 @@ function line(answer, text, theme, pictures) {
       {},
       text ? make("q", { dir: "auto", title: text }, text) : null,
       make("p", { class: "hint" },
-        make("span", { dir: "auto" }, `Room ${answer.room + 1}, ${itemName(answer)}`),
+        make("span", { dir: "auto" }, `${room}, ${itemName(answer)}`),
         make("span", { class: "added" },
           answer.fits === false ? " – no good answer" : ` – ${answer.cosine.toFixed(2)}`)),
     ),
@@ -38,9 +46,9 @@ function line(answer, text, theme, pictures) {
 
 /** All sentences of a query with what answers them in a museum. */
 export function answersPart(hit, sentences, theme) {
-  const pictures = hit.answers.some((answer) => answer.thumbnail);
+  const pictures = hit.answers.some((answer) => answer.picture);
   const lines = hit.answers.map((answer, i) =>
-    line(answer, sentences[i] ?? "", theme, pictures));
+    line(answer, sentences[i] ?? "", theme, pictures, hit.room_titles));
   const more = lines.splice(MOST_SHOWN);
   return make(
     "div",

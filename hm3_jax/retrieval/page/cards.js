@@ -1,7 +1,7 @@
-/** Results: one card a museum, and what carried its match. */
+/** Results: one card a museum, and why it matched. */
 
 import { write } from "./address.js";
-import { answersPart } from "./answers.js";
+import { answersPart, roomName } from "./answers.js";
 import { inside, make } from "./dom.js";
 import { mark } from "./marks.js";
 import { doors, picture } from "./pictures.js";
@@ -21,7 +21,9 @@ function strongest(parts) {
     .slice(0, MOST_NAMED);
 }
 
+/** The theme of a museum; nothing where all have the same. */
 export function themeName(name, themes) {
+  if (themes.length < 2) return null;
   const number = themes.findIndex((theme) => theme.name === name);
   return make("span", { class: "theme" }, mark(number), make("span", { dir: "auto" }, name));
 }
@@ -37,10 +39,10 @@ function why(hit, sentences) {
   }
   const rooms = hit.rooms.length > 1 ? strongest(hit.rooms) : [];
   for (const { added, number } of rooms) {
-    line(make("span", {}, `Room ${number + 1}`), added);
+    line(make("span", { dir: "auto" }, roomName(hit.room_titles, number)), added);
   }
   if (!lines.length) return null;
-  return make("div", { class: "why" }, make("p", {}, "Carried by"), make("ul", {}, lines));
+  return make("div", { class: "why" }, make("p", {}, "Why it matched"), make("ul", {}, lines));
 }
 
 /** What is written about a museum: where the words of the query stand, or the beginning. */
@@ -53,7 +55,7 @@ function written(hit) {
   return make("p", { class: "excerpt", dir: "auto" }, pieces);
 }
 
-/** Rooms that a match lights: those that answer, or those that carried it. */
+/** Rooms that a match lights: those that answer, or those that add most to it. */
 export function litRooms(hit) {
   return new Set(hit.answers.length
     ? hit.answers.filter((answer) => answer.fits !== false).map((answer) => answer.room)

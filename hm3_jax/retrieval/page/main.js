@@ -11,6 +11,7 @@ import { showThemes } from "./themes.js";
 
 const MOST_HITS = 96;
 const NOTHING_FITS = "Nothing here shows this well.";
+const NOT_EXACT = "approximate: some that match better may be missing";
 
 const [form, query, choosePicture, themesPlace, optionsPlace, status, problem, content] = [
   "search", "query", "picture", "themes", "options", "status", "problem", "content",
@@ -88,6 +89,7 @@ async function showResults(state, summary, signal) {
   const line = answer.fits === false ? NOTHING_FITS : [
     state.theme ? `${found} in ${state.theme}` : found,
     ...(hits.length > 1 ? ["best match first"] : []),
+    ...(answer.exact ? [] : [NOT_EXACT]),
   ].join(", ");
   say(line);
   document.title = `${like || state.picture ? title : state.query} – Museum search`;
@@ -111,6 +113,7 @@ async function showResults(state, summary, signal) {
   return [
     heading,
     fits ? make("p", { class: "hint" }, line) : null,
+    ...answer.notes.map((note) => make("p", { class: "hint note", dir: "auto" }, note)),
     make("div", { class: "beside" },
       fits ? make("div", {}, list) : make("div", {}, nothingFits(list)),
       await map(summary.themes, fits ? hits : [], state)),
@@ -163,6 +166,8 @@ async function showMap(state, summary, signal) {
 }
 
 async function showStart(state, summary) {
+  const museums = count(summary.museums, "museum");
+  const themes = summary.themes.length;
   document.title = "Museum search";
   say("");
   const examples = summary.examples.map((text) =>
@@ -173,7 +178,7 @@ async function showStart(state, summary) {
         make("p", { class: "hint" }, "For example"), make("ul", {}, examples))
       : null,
     make("h1", { class: "quiet", tabindex: "-1" },
-      `${count(summary.museums, "museum")} in ${count(summary.themes.length, "theme")}`),
+      themes > 1 ? `${museums} in ${count(themes, "theme")}` : museums),
     await map(summary.themes, [], state),
   ];
 }
@@ -211,8 +216,10 @@ async function show() {
     choosePicture.hidden = !summary.picture_queries;
     showThemes(themesPlace, summary.themes, theme, change);
     showOptions(optionsPlace, summary, state, change);
-    document.getElementById("about").textContent =
-      `${count(summary.museums, "museum")}, ${count(summary.themes.length, "theme")}`;
+    document.getElementById("about").textContent = [
+      count(summary.museums, "museum"),
+      ...(summary.themes.length > 1 ? [count(summary.themes.length, "theme")] : []),
+    ].join(", ");
     const kind = state.museum ? showMuseum
       : view === "map" ? showMap
         : state.query || state.like || state.picture ? showResults : showStart;

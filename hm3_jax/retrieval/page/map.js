@@ -198,7 +198,7 @@ export function mapPart(places, themes, options) {
     make(
       "div",
       { class: "below" },
-      few(themes) ? legend(themes) : null,
+      few(themes) && themes.length > 1 ? legend(themes) : null,
       make(
         "div",
         { class: "zoom" },
@@ -207,7 +207,7 @@ export function mapPart(places, themes, options) {
         button("⤢", "Whole map", () => chart.scale(0)),
       ),
     ),
-    make("p", { class: "hint" }, "Museums that show alike things lie close together."),
+    make("p", { class: "hint" }, "Similar museums are close together."),
     options.list ? museumList(places, themes) : null,
   );
 }

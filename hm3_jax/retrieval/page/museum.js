@@ -4,7 +4,7 @@ import { START, write } from "./address.js";
 import { answersPart } from "./answers.js";
 import { themeName } from "./cards.js";
 import { count, inside, make } from "./dom.js";
-import { doors, picture } from "./pictures.js";
+import { doors, picture, video } from "./pictures.js";
 
 const KINDS = { views: "view", images: "painting", videos: "video" };
 
@@ -23,19 +23,22 @@ const quotes = (sentences = []) =>
   sentences.map((text) => make("q", { dir: "auto" }, text));
 
 function roomPart(room, number, theme, found) {
+  const name = room.title ?? `Room ${number + 1}`;
   const answering = said(found, number);
   const what = Object.entries(KINDS)
     .filter(([kind]) => room.counts[kind])
     .map(([kind, one]) => count(room.counts[kind], one));
   const shown = room.pictures.map((item, i) => {
-    const kind = item.kind === "painting" ? "Painting" : "View";
-    const text = item.title ?? `${kind} ${i + 1} of room ${number + 1}`;
+    const text = item.title ?? `${item.kind} ${i + 1}, ${name}`;
     const gone = () => make("p", { class: "gone" }, `${text} cannot be shown`);
+    const original = { href: item.url, target: "_blank", rel: "noopener" };
     return make(
       "figure",
       { class: answering.has(item.url) ? `${item.kind} answering` : item.kind },
-      make("a", { href: item.url, target: "_blank", rel: "noopener" },
-        picture(item.thumbnail, text, gone)),
+      item.kind === "video"
+        ? video(item.url, text, () => make("p", { class: "gone" },
+          make("a", { ...original, download: true }, `${text} does not play here`)))
+        : make("a", original, picture(item.thumbnail, text, gone)),
       item.title ? make("figcaption", { dir: "auto" }, item.title) : null,
       quotes(answering.get(item.url)),
     );
@@ -43,7 +46,7 @@ function roomPart(room, number, theme, found) {
   return make(
     "li",
     { class: answering.size ? "room lit" : "room" },
-    make("h3", {}, `Room ${number + 1}`),
+    make("h3", { dir: "auto" }, name),
     make("p", { class: "hint" }, what.join(", ")),
     quotes(answering.get("")),
     shown.length

@@ -1,4 +1,4 @@
-/** Pictures, and what stands for them. */
+/** Pictures and videos, and what stands for them. */
 
 import { make } from "./dom.js";
 import { colour } from "./marks.js";
@@ -40,4 +40,17 @@ export function picture(url, text, instead) {
     error: () => image.replaceWith(instead()),
   });
   return image;
+}
+
+/** A video, with or without what plays it; something else in its place where it does not. */
+export function video(url, text, instead, controls = true) {
+  const element = make("video", {
+    src: url,
+    "aria-label": text,
+    preload: "metadata",
+    playsinline: true,
+    controls,
+    error: () => element.replaceWith(instead()),
+  });
+  return element;
 }

@@ -20,6 +20,10 @@ export const few = (themes) => themes.length <= MOST_SHOWN;
 export function showThemes(place, themes, chosen, change) {
   // What is put there is new, and whoever was on one of them stays there.
   const focused = place.contains(document.activeElement);
+  if (themes.length < 2) {
+    place.replaceChildren();
+    return;
+  }
   const names = ["", ...themes.map((item) => item.name)];
   place.replaceChildren(...(few(themes) ? buttons : menu)(names, chosen, change));
   const now = place.querySelector("input:checked, select");

@@ -53,9 +53,9 @@ class AnsweringItem:
         cosine: Of the sentence and the item.
         fits: Whether it answers the sentence as well as things answer the sentences
             about them; None where that is not known.
-        picture: Address of the picture, or None.
-        thumbnail: Address of a small copy of it, or None.
-        title: What the painting is called, or None.
+        picture: Address of the picture or video, or None.
+        thumbnail: Address of a small copy of the picture, or None.
+        title: What the painting or video is called, or None.
     """
 
     room: int
@@ -83,6 +83,8 @@ class Hit:
         sentences: What each sentence of the query adds to the score: the score would
             be smaller by this much without it. Empty unless the query is a text.
         rooms: What each room of the museum adds to the score, likewise.
+        room_titles: What each room is called, None where it has no name; empty where
+            that is not known.
         picture: Address of a picture of the museum, or None.
         thumbnail: Address of a small copy of it, or None.
         excerpt: How the museum's description begins; empty where there is none.
@@ -108,6 +110,7 @@ class Hit:
     answers: Sequence[AnsweringItem] = ()
     found_by: Sequence[Way] = ("pictures",)
     passage: Sequence[str] = ()
+    room_titles: Sequence[str | None] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -122,6 +125,7 @@ class Answer:
             limits were reached.
         match: What has found them.
         fits: Whether any of them fits well; None where that is not known.
+        notes: What to know about how the query was read, in sentences.
     """
 
     sentences: Sequence[str]
@@ -129,21 +133,22 @@ class Answer:
     exact: bool = True
     match: Match = "pictures"
     fits: bool | None = None
+    notes: Sequence[str] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Picture:
-    """A picture in a room.
+    """A picture or video in a room.
 
     Attributes:
         url: Its address, relative to the page's, like those of hits.
-        thumbnail: Address of a small copy of it.
-        kind: "view" of the room, or "painting" in it.
-        title: What the painting is called, or None.
+        thumbnail: Address of a small copy of it; None of a video.
+        kind: "view" of the room, or "painting" or "video" in it.
+        title: What the painting or video is called, or None.
     """
 
     url: str
-    thumbnail: str
+    thumbnail: str | None
     kind: str
     title: str | None = None
 
@@ -153,12 +158,14 @@ class Room:
     """One room of a museum.
 
     Attributes:
-        pictures: Those that the server has, in order.
+        pictures: Those that the server has, and videos, in order.
         counts: How many things of each kind the room has: views, images, videos.
+        title: What the room is called, or None.
     """
 
     pictures: Sequence[Picture] = ()
     counts: dict[str, int] = dataclasses.field(default_factory=dict)
+    title: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -57,6 +57,11 @@ class EmbeddedText(Protocol):
         """As `KnownMuseums.carried` takes it."""
         ...
 
+    @property
+    def notes(self) -> Sequence[str]:
+        """What to know about how the text was read."""
+        ...
+
 
 class EmbedPictures(Protocol):
     """Reads and embeds pictures that are searched with."""
@@ -191,7 +196,10 @@ class IndexCollection:
             held.y,
             facts.get("description", []),
             [
-                Room(counts={kind: room.get(kind, 0) for kind in ROOM_KINDS})
+                Room(
+                    counts={kind: room.get(kind, 0) for kind in ROOM_KINDS},
+                    title=room.get("title"),
+                )
                 for room in facts.get("rooms", [])
             ],
         )
@@ -337,6 +345,7 @@ class IndexCollection:
             hits.exact,
             self._match(query),
             self._fits(query, vectors, shown),
+            [] if text is None else list(text.notes),
         )
 
     def _fits(
@@ -405,6 +414,7 @@ class IndexCollection:
             carried.rooms,
             excerpt=_beginning(facts.get("description", [])),
             answers=self._answers_of(text, carried.answering),
+            room_titles=[room.get("title") for room in facts.get("rooms", [])],
         )
 
 

@@ -1,6 +1,6 @@
 """Pictures of museums, from inside their collection's folder and from nowhere else.
 
-Clients name a picture by museum, room and number, never by a path.
+Clients name a picture by museum, room and number, never by a path. So they do videos.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 from hm3_jax.retrieval.server.collection import AnsweringItem, Hit, Picture, Room
 
 # What an index calls the kinds of pictures that are shown.
-_KINDS = {"views": "view", "images": "painting"}
+_KINDS = {"views": "view", "images": "painting", "videos": "video"}
 MEDIA_TYPES = frozenset(
     f"image/{name}" for name in ("jpeg", "png", "gif", "webp", "avif", "bmp")
 )
@@ -24,14 +24,18 @@ MEDIA_TYPES = frozenset(
 _SIGNATURE_BYTES = 12
 
 
+class NotShownError(FileNotFoundError):
+    """A file is there that browsers do not show."""
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Hung:
     """A picture of a museum list.
 
     Attributes:
         reference: What the list says, an artwork id or a path.
-        kind: "view" of the room, or "painting" in it.
-        title: What the painting is called, or None.
+        kind: "view" of the room, or "painting" or "video" in it.
+        title: What the painting or video is called, or None.
     """
 
     reference: str
@@ -73,12 +77,13 @@ class Pictures:
         answers = [self._add_to_answer(hit.id, answer) for answer in hit.answers]
         hit = dataclasses.replace(hit, answers=answers)
         for number, room in enumerate(self.rooms(hit.id)):
-            if room:
-                return dataclasses.replace(
-                    hit,
-                    picture=_url("picture", hit.id, number, 0),
-                    thumbnail=_url("thumbnail", hit.id, number, 0),
-                )
+            for i, hung in enumerate(room):
+                if hung.kind != "video":
+                    return dataclasses.replace(
+                        hit,
+                        picture=_url("picture", hit.id, number, i),
+                        thumbnail=_url("thumbnail", hit.id, number, i),
+                    )
         return hit
 
     def _add_to_answer(self, museum: str, answer: AnsweringItem) -> AnsweringItem:
@@ -94,7 +99,7 @@ class Pictures:
         return dataclasses.replace(
             answer,
             picture=_url("picture", museum, answer.room, number),
-            thumbnail=_url("thumbnail", museum, answer.room, number),
+            thumbnail=_thumbnail(room[number], museum, answer.room, number),
             title=room[number].title,
         )
 
@@ -107,7 +112,7 @@ class Pictures:
                 pictures=[
                     Picture(
                         _url("picture", museum, number, i),
-                        _url("thumbnail", museum, number, i),
+                        _thumbnail(picture, museum, number, i),
                         picture.kind,
                         picture.title,
                     )
@@ -124,24 +129,26 @@ class Pictures:
 
         Raises:
             FileNotFoundError: If there is no such picture, or it lies outside the
-                folder, or is none that browsers show.
+                folder.
+            NotShownError: If it is none that browsers show.
         """
         hung = self.rooms(museum)
         if not (0 <= room < len(hung) and 0 <= number < len(hung[room])):
             raise FileNotFoundError("no such picture")
         try:
+            shown = hung[room][number]
             # Links may have changed since the list was read. A loop of them is a
             # RuntimeError before Python 3.13.
-            path = self.path_of(hung[room][number].reference).resolve(strict=True)
+            path = self.path_of(shown.reference).resolve(strict=True)
             if not path.is_relative_to(self.root) or not path.is_file():
                 raise FileNotFoundError
             with path.open("rb") as file:
-                kind = media_type(file.read(_SIGNATURE_BYTES))
+                kind = _TYPES[shown.kind](file.read(_SIGNATURE_BYTES))
                 status = os.fstat(file.fileno())
         except (OSError, RuntimeError, ValueError):
             raise FileNotFoundError("no such picture") from None
         if kind is None:
-            raise FileNotFoundError("no picture that browsers show")
+            raise NotShownError("no picture that browsers show")
         return PictureFile(path, status, kind)
 
 
@@ -161,6 +168,27 @@ def media_type(content: bytes) -> str | None:
     if content[4:12] in (b"ftypavif", b"ftypavis"):
         return "image/avif"
     return "image/bmp" if content.startswith(b"BM") else None
+
+
+def video_type(content: bytes) -> str | None:
+    """Media type of a video by its first bytes; None if browsers do not play it.
+
+    Whether they know how its pictures are coded, only they can say.
+    """
+    if content[4:8] == b"ftyp" and media_type(content) is None:
+        return "video/mp4"
+    if content.startswith(b"\x1a\x45\xdf\xa3"):
+        return "video/webm"  # or Matroska, which is the same but for what it may hold
+    return "video/ogg" if content.startswith(b"OggS") else None
+
+
+_TYPES = {"view": media_type, "painting": media_type, "video": video_type}
+
+
+def _thumbnail(hung: Hung, museum: str, room: int, number: int) -> str | None:
+    if hung.kind == "video":
+        return None
+    return _url("thumbnail", museum, room, number)
 
 
 def _url(what: str, museum: str, room: int, number: int) -> str:

@@ -11,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 
 from hm3_jax.retrieval.server.collection import Museum
 from hm3_jax.retrieval.server.errors import PROBLEMS
-from hm3_jax.retrieval.server.pictures import PictureFile
+from hm3_jax.retrieval.server.pictures import MEDIA_TYPES, PictureFile
 from hm3_jax.retrieval.server.service import Served, Service
 
 _KEPT_BY_BROWSERS = {"Cache-Control": "private, max-age=3600"}
@@ -34,7 +34,7 @@ def one_museum(
 
 @router.get("/api/picture", response_class=Response, responses=PROBLEMS)
 async def picture(service: Served, museum: str, room: int, number: int) -> Response:
-    """A picture in a museum's room; the museum's JSON has the addresses."""
+    """A picture or video in a museum's room; the museum's JSON has the addresses."""
     file = await _file(service, museum, room, number)
     return FileResponse(
         file.path,
@@ -48,6 +48,8 @@ async def picture(service: Served, museum: str, room: int, number: int) -> Respo
 async def thumbnail(service: Served, museum: str, room: int, number: int) -> Response:
     """A small copy of a picture, as WebP."""
     file = await _file(service, museum, room, number)
+    if file.media_type not in MEDIA_TYPES:
+        raise HTTPException(404, "picture: videos have no small copies")
     try:
         content = await service.thumbnails.of(file)
     except FileNotFoundError as error:

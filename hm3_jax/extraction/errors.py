@@ -5,8 +5,6 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
-from hm3_jax.files.extras import how_to_install
-
 
 class UnreadableInput(ValueError):
     """One picture or video that cannot be read; others may be fine.
@@ -64,7 +62,8 @@ def require_packages(*names: str) -> None:
     if missing:
         raise ModuleNotFoundError(
             f"extracting features needs {', '.join(missing)}, not installed here: "
-            f"{how_to_install('extraction')}",
+            'pip install "hm3_jax[extraction]" (in the repository: '
+            "bash launch/setup.sh full)",
             name=missing[0],
         )
 

@@ -12,8 +12,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
-from hm3_jax.files.extras import how_to_install
-
 PREFIX = "hub:"
 
 # Of what a model's repository may hold, what there is to read.
@@ -117,7 +115,7 @@ def _library() -> ModuleType:
         import huggingface_hub.utils
     except ModuleNotFoundError:
         raise ModuleNotFoundError(
-            f"models on the hub need huggingface_hub: {how_to_install('hub')}"
+            "models on the hub need huggingface_hub: pip install 'hm3_jax[hub]'"
         ) from None
     if not sys.stderr.isatty():
         huggingface_hub.utils.disable_progress_bars()

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hm3_jax.files.csv_files import csv_text
-from hm3_jax.files.extras import how_to_install
 from hm3_jax.reporting.tables import Cell, Report, Row, Table
 
 if TYPE_CHECKING:
@@ -139,7 +138,7 @@ def _environment(latex: bool) -> Environment:
         import markupsafe
     except ModuleNotFoundError:
         raise ModuleNotFoundError(
-            f"reports need jinja2: {how_to_install('analysis')}"
+            "reports need jinja2: pip install 'hm3_jax[analysis]'"
         ) from None
 
     def breakable(label: str) -> markupsafe.Markup:

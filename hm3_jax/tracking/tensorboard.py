@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from hm3_jax.files.errors import naming
-from hm3_jax.files.extras import how_to_install
 from hm3_jax.tracking.tracker import (
     Ending,
     TrackedEpoch,
@@ -41,7 +40,7 @@ class TensorBoard:
         except ImportError as error:
             raise ValueError(
                 f"--log=tensorboard needs TensorBoard ({error}): "
-                f"{how_to_install('logging')}"
+                'pip install "hm3_jax[logging]"'
             ) from None
         self._event, self._session = event_pb2.Event, event_pb2.SessionLog
         self._summary = summary_pb2.Summary

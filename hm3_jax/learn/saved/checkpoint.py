@@ -45,6 +45,8 @@ _META_KEYS = (
 )
 
 Slot = Literal["last", "best"]
+# The last first: whatever of it is left after a kill still has its best.
+_SLOTS: tuple[Slot, ...] = ("last", "best")
 # Two of each: a run that is killed between saving its tries goes back one.
 _KEPT = 2
 _THREADS = 4
@@ -125,8 +127,7 @@ def save(folder: Path, slot: Slot, checkpoint: Checkpoint) -> None:
     save_folder(_epoch_folder(folder, slot, checkpoint.epoch), size, write, check)
     # The new one is safe. What cannot be deleted now is tried again the next time.
     with contextlib.suppress(OSError):
-        for epoch in saved_epochs(folder, slot)[:-_KEPT]:
-            delete_folder(_epoch_folder(folder, slot, epoch))
+        _keep_newest(folder, slot)
 
 
 def save_many(saves: Iterable[tuple[Path, Slot, Checkpoint]]) -> None:
@@ -197,14 +198,24 @@ def newest_usable(
 
 def forget_after(folder: Path, epoch: int) -> None:
     """Deletes what a try has saved of later epochs, and what kills left unfinished."""
-    # The last first: whatever of it is left after a kill still has its best.
-    slots: tuple[Slot, ...] = ("last", "best")
-    for slot in slots:
+    for slot in _SLOTS:
         for saved in saved_epochs(folder, slot):
             if saved > epoch:
                 delete_folder(_epoch_folder(folder, slot, saved))
+    tidy(folder)
+
+
+def tidy(folder: Path) -> None:
+    """Deletes what kills left unfinished of a try's checkpoints, or not yet deleted."""
+    for slot in _SLOTS:
         if _slot_folder(folder, slot).is_dir():
+            _keep_newest(folder, slot)
             remove_leftovers(_slot_folder(folder, slot), alone=True)
+
+
+def _keep_newest(folder: Path, slot: Slot) -> None:
+    for epoch in saved_epochs(folder, slot)[:-_KEPT]:
+        delete_folder(_epoch_folder(folder, slot, epoch))
 
 
 def load(

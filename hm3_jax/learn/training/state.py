@@ -254,9 +254,14 @@ def load(runs: Sequence[Run], start: TrainingState, task: Task) -> TrainingState
 
 
 def forget_later(runs: Sequence[Run], current: TrainingState) -> None:
-    """Deletes what unfinished runs have saved of epochs that will be trained again."""
+    """Deletes what unfinished runs have saved of epochs that will be trained again.
+
+    Of those that have ended, what a kill left.
+    """
     for run, progress in zip(runs, current.progress, strict=True):
-        if not has_ended(run, progress):
+        if has_ended(run, progress):
+            checkpoint.tidy(run.folder)
+        else:
             checkpoint.forget_after(run.folder, current.epoch)
 
 

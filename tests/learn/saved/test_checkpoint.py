@@ -101,6 +101,11 @@ def test_two_of_a_kind_are_kept_and_one_can_be_saved_again(tmp_path):
     assert checkpoint.saved_epochs(tmp_path, "last") == [2, 3]
     assert checkpoint.saved_epochs(tmp_path, "best") == []
     same(checkpoint.load(tmp_path, "last", 3).model.params, parameters(4))
+    # A kill may come before the oldest is deleted.
+    last = tmp_path / "checkpoints" / "last"
+    shutil.copytree(last / "3", last / "1")
+    checkpoint.tidy(tmp_path)
+    assert checkpoint.saved_epochs(tmp_path, "last") == [2, 3]
 
 
 def test_later_epochs_can_be_forgotten(tmp_path):

@@ -217,6 +217,18 @@ def test_an_experiment_may_be_moved(store, folder, copy):
     same(copy / folder.name, folder)
 
 
+def test_what_a_kill_left_of_runs_that_have_ended_is_removed(store, folder, copy):
+    last = copy / folder.name / "try_1" / "checkpoints" / "last"
+    newest = max(last.iterdir(), key=lambda path: int(path.name))
+    for name in (f".1.deleted-{0:016x}", f".9.partial-{0:016x}"):
+        shutil.copytree(newest, last / name)
+    before = small.results(folder)
+    small.train(store, copy, resume=True)
+    kept = [path.name for path in (folder / "try_1/checkpoints/last").iterdir()]
+    assert sorted(path.name for path in last.iterdir()) == sorted(kept)
+    assert small.results(copy / folder.name) == before
+
+
 def test_checkpoints_without_the_record_of_their_run_are_refused(store, copy):
     (copy / small.BY_ROOM.file_stem / "try_1" / "run.json").unlink()
     with pytest.raises(ValueError, match="try_1: expected the run's record"):

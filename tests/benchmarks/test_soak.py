@@ -1,0 +1,162 @@
+"""The soak: its damages, its sums, and some dozen of its actions."""
+
+import json
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks.soak.damage import KINDS, damage
+from benchmarks.soak.equality import contents, difference
+from benchmarks.soak.tally import Record, Tally
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Two files of one size, another one, an empty one, and one that is left alone."""
+    where = tmp_path / "artefact"
+    (where / "a").mkdir(parents=True)
+    (where / "arrays").mkdir()
+    for name, data in {
+        "a/one": bytes(range(200)),
+        "other": bytes(range(1, 201)),
+        "text.json": b'{"a":  1}',
+        "empty": b"",
+        "arrays/1": b"xyz",
+    }.items():
+        (where / name).write_bytes(data)
+    return where
+
+
+def bytes_of(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def test_every_damage_changes_something_and_is_undone(folder):
+    before = bytes_of(folder)
+    kinds, seen = set(), []
+    for number in range(200):
+        done = damage(folder, random.Random(number), keep_times=False, without="arrays")
+        after = bytes_of(folder)
+        changed = {name for name in before if after[name] != before[name]}
+        assert len(changed) == (2 if done.kind == "files swapped" else 1)
+        assert all(name in done.said for name in changed)
+        assert "empty" not in changed and "arrays/1" not in changed
+        if done.kind == "bit flipped":
+            (name,) = changed
+            flipped = zip(before[name], after[name], strict=True)
+            assert sum((a ^ b).bit_count() for a, b in flipped) == 1
+        if done.kind in ("byte deleted", "cut short"):
+            (name,) = changed
+            assert len(after[name]) < len(before[name])
+        done.undo()
+        assert bytes_of(folder) == before
+        kinds.add(done.kind)
+        seen.append(done.said)
+    assert kinds == set(KINDS)
+    again = damage(folder, random.Random(7), keep_times=False, without="arrays")
+    assert again.said == seen[7]
+
+
+def test_times_are_kept_as_by_a_disk_that_spoils_files(folder):
+    os.utime(folder / "text.json", ns=(10**18, 10**18))
+    for number in range(50):
+        done = damage(folder, random.Random(number), keep_times=True)
+        if folder / "text.json" in done.before:
+            assert (folder / "text.json").stat().st_mtime_ns == 10**18
+            return
+        done.undo()
+    raise AssertionError
+
+
+def test_space_between_values_of_json_is_no_value(folder):
+    path = folder / "text.json"
+    only = damage(folder / "arrays", random.Random(0), keep_times=False)
+    for text, same in (('{"a": 1}', True), ('{"a":  2}', False), ('{"a":', False)):
+        path.write_text(text)
+        found = type(only)("", "", {path: b'{"a":  1}'})
+        assert found.changes_no_value is same
+
+
+def test_what_is_compared_of_a_folder(tmp_path):
+    (tmp_path / "empty").mkdir()
+    where = tmp_path / "checkpoints" / "last" / "1"
+    (where / "arrays").mkdir(parents=True)
+    for name in ("meta.json", "files.json", "arrays/a_random_name"):
+        (where / name).write_text("1")
+    (tmp_path / "experiment.json").write_text('{"uid": "1", "name": "e"}')
+    (tmp_path / "speed.jsonl").write_text("1")
+    found = contents(tmp_path, lambda folder: f"of {folder.name}")
+    here = "checkpoints/last/1/"
+    assert found.keys() == {
+        "empty/",
+        f"{here}arrays",
+        f"{here}meta.json",
+        "experiment.json",
+        "speed.jsonl",
+    }
+    assert found[f"{here}arrays"] == "of arrays"
+    (tmp_path / "experiment.json").write_text('{"uid": "2", "name": "e"}')
+    (tmp_path / "speed.jsonl").write_text("2")
+    assert contents(tmp_path, lambda folder: f"of {folder.name}") == found
+    (tmp_path / "experiment.json").write_text('{"uid": "2", "name": "f"}')
+    (tmp_path / "more").write_text("")
+    (where / "meta.json").unlink()
+    assert difference(found, contents(tmp_path, lambda folder: "")) == (
+        f"no {here}arrays, also {here}arrays/a_random_name, also {here}files.json, "
+        f"no {here}meta.json and 2 more"
+    )
+
+
+def test_sums_and_files(tmp_path):
+    tally = Tally()
+    for outcome, way in (("equal", "SIGKILL"), ("wrong", "SIGINT")):
+        tally.add(Record("kills", 3, "train", "how", outcome, "why"), way)
+    for whole in (True, False):
+        record = Record("damages", 4, "store: train", "bit", "noticed", whole=whole)
+        tally.add(record, "bit flipped")
+    assert tally.total("kills") == 2 and tally.total("kills", "wrong") == 1
+    assert tally.total("damages", "noticed") == 2 and tally.whole == 1
+    assert [fault.outcome for fault in tally.faults] == ["wrong"]
+    tally.write(tmp_path, {"seed": 1})
+    found = json.loads((tmp_path / "soak.json").read_text())
+    assert found["seed"] == 1 and found["ways"]["damages"] == {"bit flipped": 2}
+    text = (tmp_path / "soak.md").read_text()
+    assert "| train | 2 | 1 | 1 | 0 | 0 | 0 | 0 |" in text
+    assert "* kills 3: train: how: wrong: why\n" in text
+
+
+@pytest.mark.parametrize(
+    ("kills", "damages"),
+    [
+        pytest.param(12, 120, marks=pytest.mark.thorough),
+        pytest.param(150, 3000, marks=pytest.mark.slow),
+    ],
+)
+def test_some_of_its_actions(repository, tmp_path, kills, damages):
+    """Nothing is wrong, refused for good, left over, or wrong without a word."""
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "benchmarks.soak", "--minutes=60", "--seed=3"),
+            *(f"--kills={kills}", f"--damages={damages}", f"--output={tmp_path}"),
+        ],
+        cwd=repository,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = json.loads((tmp_path / "soak.json").read_text())
+    counts = {
+        lane: sum(entry["count"] for entry in found["counts"][lane])
+        for lane in ("kills", "damages")
+    }
+    assert counts["kills"] == kills and counts["damages"] >= damages
+    assert found["damages_read_by_whole_commands"] > 0 and found["faults"] == []

@@ -12,7 +12,7 @@ HOW = (
     (r"Chromium", "apt-get install chromium, or its program in CHROMIUM"),
     (r"LaTeX", "apt-get install texlive-latex-base"),
     (r"qdrant", "bash launch/setup.sh full"),
-    (r"faiss", "bash launch/setup.sh core test"),
+    (r"faiss|hadolint|hatchling", "bash launch/setup.sh core test"),
     (r"matplotlib|sklearn", "bash launch/setup.sh core analysis test"),
     (r"nbconvert|nbformat|zensical|nbclient|kernel", "bash launch/setup.sh full"),
     (

@@ -16,6 +16,7 @@ from hm3_jax.app.query_encoder import QueryEncoder
 from hm3_jax.app.query_pictures import PictureEncoder
 from hm3_jax.data.museum_jsonl import MuseumFiles, read_museum_files
 from hm3_jax.data.raw_museum import RawMuseum, sentences_of
+from hm3_jax.files.extras import how_to_install
 from hm3_jax.files.input_kinds import ROOM_KINDS
 from hm3_jax.files.words import counted
 from hm3_jax.retrieval.engine.connection import Engine
@@ -144,8 +145,7 @@ def _said_what_is_missing() -> Iterator[None]:
         yield
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            f"serving takes {error.name}: bash launch/setup.sh core serving, or "
-            'pip install "hm3_jax[serving]"'
+            f"serving takes {error.name}: {how_to_install('serving')}"
         ) from None
 
 

@@ -26,6 +26,7 @@ import numpy as np
 from hm3_jax.data.museum import ARTWORK_KINDS
 from hm3_jax.data.store import FeatureStore
 from hm3_jax.data.store_format import ATTACHMENTS, Manifest, artwork_ids_name
+from hm3_jax.files.extras import how_to_install
 
 STORE_MANIFEST = "store_manifest.json"
 DATASET_INFO = "dataset_info.json"
@@ -98,7 +99,7 @@ def load_tfds() -> ModuleType:
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
             f"TFDS data sets need {error.name}, which is not installed: "
-            'pip install "hm3_jax[tfds]", or bash launch/setup.sh',
+            f"{how_to_install('tfds')}",
             name=error.name,
         ) from None
     return tensorflow_datasets

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
+from hm3_jax.files.extras import how_to_install
+
 
 class UnreadableInput(ValueError):
     """One picture or video that cannot be read; others may be fine.
@@ -62,8 +64,7 @@ def require_packages(*names: str) -> None:
     if missing:
         raise ModuleNotFoundError(
             f"extracting features needs {', '.join(missing)}, not installed here: "
-            'pip install "hm3_jax[extraction]" (in the repository: '
-            "bash launch/setup.sh full)",
+            f"{how_to_install('extraction')}",
             name=missing[0],
         )
 

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
+from hm3_jax.files.extras import how_to_install
+
 PREFIX = "hub:"
 
 # Of what a model's repository may hold, what there is to read.
@@ -115,7 +117,7 @@ def _library() -> ModuleType:
         import huggingface_hub.utils
     except ModuleNotFoundError:
         raise ModuleNotFoundError(
-            "models on the hub need huggingface_hub: pip install 'hm3_jax[hub]'"
+            f"models on the hub need huggingface_hub: {how_to_install('hub')}"
         ) from None
     if not sys.stderr.isatty():
         huggingface_hub.utils.disable_progress_bars()

@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 
 from hm3_jax.files.csv_files import write_csv
 from hm3_jax.files.errors import naming
+from hm3_jax.files.extras import how_to_install
 from hm3_jax.objective.metric_table import DIRECTIONS, METRICS
 
 Column = Sequence[Any] | np.ndarray
@@ -39,7 +40,7 @@ def check_formats(formats: Sequence[str]) -> None:
             import pyarrow.parquet  # noqa: F401
         except ModuleNotFoundError:
             raise ModuleNotFoundError(
-                "parquet needs pyarrow: pip install 'hm3_jax[analysis]', or take csv"
+                f"parquet needs pyarrow: {how_to_install('analysis')}, or take csv"
             ) from None
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hm3_jax.files.csv_files import csv_text
+from hm3_jax.files.extras import how_to_install
 from hm3_jax.reporting.tables import Cell, Report, Row, Table
 
 if TYPE_CHECKING:
@@ -138,7 +139,7 @@ def _environment(latex: bool) -> Environment:
         import markupsafe
     except ModuleNotFoundError:
         raise ModuleNotFoundError(
-            "reports need jinja2: pip install 'hm3_jax[analysis]'"
+            f"reports need jinja2: {how_to_install('analysis')}"
         ) from None
 
     def breakable(label: str) -> markupsafe.Markup:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hm3_jax.files.errors import naming
+from hm3_jax.files.extras import how_to_install
 from hm3_jax.tracking.tracker import (
     Ending,
     TrackedEpoch,
@@ -40,7 +41,7 @@ class TensorBoard:
         except ImportError as error:
             raise ValueError(
                 f"--log=tensorboard needs TensorBoard ({error}): "
-                'pip install "hm3_jax[logging]"'
+                f"{how_to_install('logging')}"
             ) from None
         self._event, self._session = event_pb2.Event, event_pb2.SessionLog
         self._summary = summary_pb2.Summary

@@ -9,6 +9,7 @@ import secrets
 from pathlib import Path
 from typing import Any
 
+from hm3_jax.files.extras import how_to_install
 from hm3_jax.files.json_files import read_object, write_json
 from hm3_jax.tracking.tracker import (
     Ending,
@@ -39,7 +40,7 @@ class WeightsAndBiases:
             import wandb
         except ImportError as error:
             raise ValueError(
-                f'--log=wandb needs W&B ({error}): pip install "hm3_jax[logging]"'
+                f"--log=wandb needs W&B ({error}): {how_to_install('logging')}"
             ) from None
         self._wandb = wandb
         self._settings = wandb.Settings(

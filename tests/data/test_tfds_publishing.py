@@ -259,7 +259,7 @@ def test_what_is_not_installed_is_named(monkeypatch):
         with monkeypatch.context() as patch:
             patch.setitem(sys.modules, module, None)
             with pytest.raises(
-                ModuleNotFoundError, match=f"need {module}.*pip install"
+                ModuleNotFoundError, match=f"need {module}.*setup.sh core tfds"
             ):
                 load_tfds()
 

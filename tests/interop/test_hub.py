@@ -278,5 +278,5 @@ def test_without_the_library_it_says_what_to_install():
         check=True,
     )
     assert done.stdout == (
-        "models on the hub need huggingface_hub: pip install 'hm3_jax[hub]'\n"
+        "models on the hub need huggingface_hub: bash launch/setup.sh core hub\n"
     )

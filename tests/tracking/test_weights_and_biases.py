@@ -186,5 +186,5 @@ def test_who_is_logged_in_needs_no_network_yet(monkeypatch):
 
 def test_without_wandb_training_does_not_begin(monkeypatch):
     monkeypatch.setitem(sys.modules, "wandb", None)
-    with pytest.raises(ValueError, match=r"needs W&B .*hm3_jax\[logging\]"):
+    with pytest.raises(ValueError, match=r"needs W&B .*setup\.sh core logging$"):
         WeightsAndBiases()

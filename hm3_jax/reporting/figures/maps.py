@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
+from hm3_jax.files.extras import how_to_install
 from hm3_jax.reporting.figures.style import (
     REST_COLOUR,
     THEME_COLOURS,
@@ -47,7 +48,7 @@ def project_tsne(ranking: Ranking, museums: Int[np.ndarray, " museums"]) -> Map:
         from sklearn.manifold import TSNE
     except ModuleNotFoundError:
         raise ModuleNotFoundError(
-            "t-SNE needs scikit-learn: pip install 'hm3_jax[analysis]', or --nofigures"
+            f"t-SNE needs scikit-learn: {how_to_install('analysis')}, or --nofigures"
         ) from None
     points = _points(ranking, museums)
     # PCA to begin with keeps what is far apart, and is no matter of chance.

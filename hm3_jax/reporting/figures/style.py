@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from hm3_jax.files.csv_files import write_csv
 from hm3_jax.files.errors import naming
+from hm3_jax.files.extras import how_to_install
 from hm3_jax.reporting.records import Run
 
 if TYPE_CHECKING:
@@ -130,8 +131,8 @@ def settings() -> Iterator[None]:
         from threadpoolctl import threadpool_limits
     except ModuleNotFoundError:
         raise ModuleNotFoundError(
-            "figures need matplotlib and scikit-learn: pip install "
-            "'hm3_jax[analysis]', or --nofigures"
+            "figures need matplotlib and scikit-learn: "
+            f"{how_to_install('analysis')}, or --nofigures"
         ) from None
     with rc_context(_SETTINGS), threadpool_limits(1, user_api="blas"):
         yield

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from hm3_jax.files.extras import how_to_install
+
 DEFAULT_COLLECTION = "hm3_museums"
 DEFAULT_CANDIDATES = 256
 # With it came what a collection says about itself; older ones have no many vectors.
@@ -84,7 +86,7 @@ def connected(engine: Engine, *, make: bool = False) -> Iterator[Any]:
         from qdrant_client import QdrantClient
     except ModuleNotFoundError:
         raise ModuleNotFoundError(
-            'qdrant-client is not installed: pip install "hm3_jax[qdrant]"'
+            f"qdrant-client is not installed: {how_to_install('qdrant')}"
         ) from None
     if engine.embedded:
         _check_folder(Path(engine.uri), make=make)

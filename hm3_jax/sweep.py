@@ -26,7 +26,7 @@ from absl import flags
 
 from hm3_jax.cli import distributed, frame, path_flags, training_flags
 from hm3_jax.cli.sweep_points import from_files, from_grid, from_list
-from hm3_jax.cli.training_display import Wording, summary_of_test
+from hm3_jax.cli.training_display import Wording, pace_of, summary_of_test
 from hm3_jax.nn.strategy import StrategyConfig
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def _epoch(report: EpochReport) -> str:
     return (
         f"  epoch {report.epoch:3d}/{report.epochs}  {len(report.runs)} runs"
         f"  loss {spread(report.train_loss, 4)}  val R@10 {spread(recall, 1)}"
-        f"  {report.museums_per_second:,.0f} museums/s"
+        f"  {pace_of(report)}"
     )
 
 

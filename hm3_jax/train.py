@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from absl import flags
 
 from hm3_jax.cli import distributed, frame, training_flags
-from hm3_jax.cli.training_display import Wording, summary_of_test
+from hm3_jax.cli.training_display import Wording, pace_of, summary_of_test
 from hm3_jax.files.words import counted
 from hm3_jax.nn.strategy import StrategyConfig
 
@@ -57,7 +57,7 @@ def _epoch(report: EpochReport) -> str:
         f"  epoch {report.epoch:3d}/{report.epochs}"
         f"  loss {spread(report.train_loss)}  val {spread(report.val_loss)}"
         f"  val R@10 {'/'.join(f'{value:.1f}' for value in recall)}"
-        f"  {report.museums_per_second:,.0f} museums/s"
+        f"  {pace_of(report)}"
     )
 
 

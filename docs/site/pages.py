@@ -165,9 +165,12 @@ def _overview(commands: Mapping[str, str]) -> str:
 
 
 def _written_pages(repository: Path) -> dict[str, str | bytes]:
-    """README.md, the guides, and the files that they show or link to."""
+    """The repository's own pages, the guides, and files that they show or link to."""
     pages: dict[str, str | bytes] = {}
-    for path in [repository / "README.md", *sorted((repository / "docs").glob("*.md"))]:
+    own = [
+        repository / f"{name}.md" for name in ("README", "CONTRIBUTING", "CHANGELOG")
+    ]
+    for path in [*own, *sorted((repository / "docs").glob("*.md"))]:
         text = path.read_text(encoding="utf-8")
         for link in _LINK.findall(text):
             target = (path.parent / link).resolve()

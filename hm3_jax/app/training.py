@@ -51,12 +51,14 @@ def carry_out(
     Returns:
         The exit code: 1 where a run has failed.
     """
-    keep_compiled_programs()
+    programs = keep_compiled_programs()
     store = open_features(order.features)
     print(
         f"{store.dataset_name} ({store.manifest.kind} features): "
         + splits_line(store.manifest)
     )
+    if programs is not None:
+        print(f"compiled programs are kept in {programs}", flush=True)
     try:
         with (
             GracefulStop(grace_seconds=order.grace_seconds) as stop,

@@ -18,7 +18,7 @@ from rich.progress import (
 from rich.table import Column
 from rich.text import Text
 
-from hm3_jax.cli.training_display import Wording
+from hm3_jax.cli.training_display import Wording, pace_of
 from hm3_jax.learn.saved.run_folder import TryResult
 from hm3_jax.learn.training.experiment import Experiment
 from hm3_jax.learn.training.run_logs import EpochReport
@@ -91,7 +91,7 @@ class Bars:
                 f"loss {statistics.median(report.train_loss):.4f}"
                 f"  val {statistics.median(report.val_loss):.4f}"
                 f"  val R@10 {statistics.median(recall):.1f}"
-                f"  {report.museums_per_second:,.0f} museums/s"
+                f"  {pace_of(report)}"
             )
 
     def tested(

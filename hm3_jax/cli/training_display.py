@@ -71,7 +71,7 @@ def _lines(wording: Wording, *, of_epochs: bool) -> Listeners:
 
     def strategy(config: StrategyConfig, runs: int) -> None:
         if of_epochs:
-            print(wording.strategy(config, runs), flush=True)
+            print(f"{wording.strategy(config, runs)}\n  compiling", flush=True)
 
     def epoch(report: EpochReport) -> None:
         line = wording.epoch(report)
@@ -85,6 +85,14 @@ def _lines(wording: Wording, *, of_epochs: bool) -> Listeners:
             print(line, flush=True)
 
     return Listeners(strategy, epoch, tested)
+
+
+def pace_of(report: EpochReport) -> str:
+    """How fast an epoch was trained, and how long was compiled before, if it was."""
+    pace = f"{report.museums_per_second:,.0f} museums/s"
+    if not report.compile_seconds:
+        return pace
+    return f"{pace}, after {report.compile_seconds:.1f} s of compiling"
 
 
 def summary_of_test(results: Sequence[TryResult]) -> list[str]:

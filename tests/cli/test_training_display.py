@@ -1,5 +1,6 @@
 """What training shows, on a terminal and elsewhere."""
 
+import dataclasses
 import io
 import re
 import sys
@@ -15,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hm3_jax.cli.training_display import Wording, display
+from hm3_jax.cli.training_display import Wording, display, pace_of
 from hm3_jax.learn.devices import processes
 from hm3_jax.learn.saved import run_folder
 from hm3_jax.learn.saved.run_folder import TryResult
@@ -107,10 +108,19 @@ TESTS = [
 def test_what_is_no_terminal_gets_lines(capsys, kind):
     with display(kind, WORDING, EXPERIMENTS) as listeners:
         train(listeners)
-    lines = [begun(config) + EPOCHS + TESTS for config in (small.FLAT, small.BY_ROOM)]
+    lines = [
+        begun(config) + ["  compiling"] + EPOCHS + TESTS
+        for config in (small.FLAT, small.BY_ROOM)
+    ]
     shown = capsys.readouterr()
     assert shown.out == "".join(f"{line}\n" for line in lines[0] + lines[1])
     assert shown.err == ""
+
+
+def test_compiling_is_no_part_of_the_speed():
+    assert pace_of(report(2)) == "12,346 museums/s"
+    first = dataclasses.replace(report(1), compile_seconds=12.34)
+    assert pace_of(first) == "12,346 museums/s, after 12.3 s of compiling"
 
 
 def test_none_is_the_tests_alone(capsys):

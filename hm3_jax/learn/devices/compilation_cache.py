@@ -14,20 +14,26 @@ _SECONDS = 0.3
 _MOST_BYTES = 2 * 2**30
 
 
-def keep_compiled_programs() -> None:
+def keep_compiled_programs() -> Path | None:
     """Lets JAX keep compiled programs in the user's cache, least used ones go first.
 
     What the user has told JAX (`JAX_COMPILATION_CACHE_DIR`,
     `JAX_ENABLE_COMPILATION_CACHE`) stays. A folder is for processors of one kind: a
     home may be shared by machines that cannot run each other's programs.
+
+    Returns:
+        The folder; None where the user wants none.
     """
-    if "JAX_COMPILATION_CACHE_DIR" in os.environ:
-        return
+    kept = "JAX_COMPILATION_CACHE_DIR"
+    if kept in os.environ or not jax.config.values["jax_enable_compilation_cache"]:
+        return Path(os.environ[kept]) if os.environ.get(kept) else None
     kind = hashlib.sha256(_processor().encode()).hexdigest()[:12]
-    jax.config.update("jax_compilation_cache_dir", str(user_cache("programs") / kind))
+    folder = user_cache("programs") / kind
+    jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_compilation_cache_max_size", _MOST_BYTES)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", _SECONDS)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+    return folder
 
 
 def _processor() -> str:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -100,6 +101,8 @@ class Program:
             both = np.concatenate([splits["train"], splits["val"]])
             self._embedding = plan_embedding(counts, both, EMBED_BATCH, source, layout)
         self._compiled: dict[int, Any] = {}
+        self.compile_seconds = 0.0
+        """Spent so far on compiling what takes the steps, or on finding it compiled."""
 
     @property
     def museums(self) -> int:
@@ -213,7 +216,7 @@ class Program:
         """The compiled steps of a block, once it is known that they fit the memory."""
         number = block.batches.steps
         if number not in self._compiled:
-            layout = self._slots.layout
+            layout, begin = self._slots.layout, time.perf_counter()
             compiled = train_epoch.lower(
                 state,
                 inputs,
@@ -226,6 +229,7 @@ class Program:
                 layout=layout,
                 optimizer=self._optimizer,
             ).compile()
+            self.compile_seconds += time.perf_counter() - begin
             needed = memory.needed(compiled)
             free = layout.free_memory()
             if needed > _MEMORY_SHARE * free and len(self._runs) > 1:

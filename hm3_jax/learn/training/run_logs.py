@@ -27,6 +27,8 @@ class EpochReport:
         val_loss: by run.
         val_metrics: published keys, by run.
         museums_per_second: museums of all runs trained on, by second of training.
+        compile_seconds: spent on compiling before, which do not count as training; 0
+            where there was nothing to compile.
     """
 
     epoch: int
@@ -36,6 +38,7 @@ class EpochReport:
     val_loss: Sequence[float]
     val_metrics: Sequence[dict[str, float]]
     museums_per_second: float
+    compile_seconds: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True)

@@ -174,15 +174,18 @@ class Trainer:
         current = current.moved(current.slots.compacted(present))
         program = self._program(current.slots)
         inputs = program.inputs(active, epoch)
-        begin = time.perf_counter()
+        begin, before = time.perf_counter(), program.compile_seconds
         state, steps = program.train(current.state, inputs, epoch)
         trained = time.perf_counter()
+        compiling = program.compile_seconds - before
+        training = trained - begin - compiling
         scores = program.score(state, inputs, epoch)
         scored = time.perf_counter()
         speed = {
-            "museums_per_second": len(active) * program.museums / (trained - begin),
+            "museums_per_second": len(active) * program.museums / training,
             "runs": len(active),
-            "train_seconds": trained - begin,
+            "compile_seconds": compiling,
+            "train_seconds": training,
             "score_seconds": scored - trained,
         }
         progress = list(current.progress)
@@ -203,11 +206,11 @@ class Trainer:
                 self._runs[number].settings, of_run.val, of_run.val_loss, checksum
             )
         if logs is not None:
-            listener(self._report(epoch, came_to, speed["museums_per_second"]))
+            listener(self._report(epoch, came_to, speed))
         return current.after_epoch(state, tuple(progress))
 
     def _report(
-        self, epoch: int, came_to: Mapping[int, RunEpoch], museums_per_second: float
+        self, epoch: int, came_to: Mapping[int, RunEpoch], speed: Mapping[str, float]
     ) -> EpochReport:
         return EpochReport(
             epoch=epoch + 1,
@@ -216,7 +219,8 @@ class Trainer:
             train_loss=[of_run.train_loss for of_run in came_to.values()],
             val_loss=[of_run.val_loss for of_run in came_to.values()],
             val_metrics=[dict(of_run.val) for of_run in came_to.values()],
-            museums_per_second=museums_per_second,
+            museums_per_second=speed["museums_per_second"],
+            compile_seconds=speed["compile_seconds"],
         )
 
     def _put_aside(

@@ -93,6 +93,8 @@ def test_time_is_in_a_file_of_its_own(folder):
             seconds = 2 * 14 / line["museums_per_second"]
             assert line["train_seconds"] == pytest.approx(seconds)
             assert line["runs"] == 2 and line["score_seconds"] > 0
+            # All epochs are one program.
+            assert (line["compile_seconds"] > 0) == (line["epoch"] == 1)
         text = (folder / f"try_{attempt}" / "metrics.jsonl").read_text()
         assert "second" not in text.replace("second_loss_component_weight", "")
 

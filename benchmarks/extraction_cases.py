@@ -76,10 +76,10 @@ CASES: dict[str, Callable[[Case], dict[str, float]]] = {
 
 def _ours(case: Case, kind: str) -> dict[str, float]:
     from hm3_jax.data.museum_jsonl import read_museum_files
+    from hm3_jax.extraction.chunk_encoder import ChunkEncoder
     from hm3_jax.extraction.chunks import KINDS, cut
     from hm3_jax.extraction.clip_model import ClipChoice, load_clip
     from hm3_jax.extraction.plan import make_plan
-    from hm3_jax.extraction.run import ChunkEncoder
     from hm3_jax.extraction.settings import FeatureSettings, Share
     from hm3_jax.extraction.work_folder import WorkFolder
 
@@ -101,7 +101,7 @@ def _ours(case: Case, kind: str) -> dict[str, float]:
             encoder = ChunkEncoder(
                 work, plan, clip, settings, share, files.root, lambda _: None
             )
-            encoder.encode(chunks, {})
+            encoder.encode(chunks, {}, lambda *_: None)
             seconds = time.perf_counter() - start
     # Of what the loop encodes, which has no notion of what it has had before.
     if kind == "texts":

@@ -15,6 +15,11 @@ command makes the store:
   python -m hm3_jax.extract --museums=museums.jsonl --output=STORE --preset=hm3 \
       --num_shards=4 --shard_index=$SLURM_ARRAY_TASK_ID
   python -m hm3_jax.extract --museums=museums.jsonl --output=STORE --preset=hm3 --merge
+
+launch/extract.slurm submits such an array and what follows it. On a Ray cluster:
+
+  python -m hm3_jax.extract --museums=museums.jsonl --output=STORE --preset=hm3 \
+      --engine=ray --ray_address=HOST:6379
 """
 
 from __future__ import annotations
@@ -32,6 +37,7 @@ from hm3_jax.extraction.pictures import MAX_PIXELS
 from hm3_jax.extraction.presets import Preset
 from hm3_jax.extraction.run import extract, merge
 from hm3_jax.extraction.settings import (
+    ENGINES,
     ON_ERROR,
     FeatureSettings,
     Share,
@@ -96,6 +102,19 @@ _NUM_SHARDS = flags.DEFINE_integer(
 _MERGE = flags.DEFINE_bool(
     "merge", False, "Make the store of what all shards have finished."
 )
+_ENGINE = flags.DEFINE_enum(
+    "engine",
+    "local",
+    ENGINES,
+    "What encodes: this process, or the workers of a Ray cluster, which see the same "
+    "files under the same paths.",
+)
+_RAY_ADDRESS = flags.DEFINE_string(
+    "ray_address",
+    None,
+    "Ray cluster of --engine=ray, as ray.init takes it. Without it: that of "
+    "RAY_ADDRESS or of this machine, or one that is started here for this command.",
+)
 _ON_ERROR = flags.DEFINE_enum(
     "on_error",
     "skip",
@@ -148,6 +167,7 @@ def main() -> None:
     )
     preset = clip_flags.given_preset()
     on_error: Any = _ON_ERROR.value
+    engine: Any = _ENGINE.value
     share = Share(
         index=_SHARD_INDEX.value,
         shards=_NUM_SHARDS.value,
@@ -155,6 +175,8 @@ def main() -> None:
         on_error=on_error,
         seconds_per_file=_SECONDS_PER_FILE.value,
         max_pixels=_MAX_PIXELS.value,
+        engine=engine,
+        ray_address=_RAY_ADDRESS.value,
     )
     if _MERGE.value:
         for flag in _NOT_FOR_MERGE:

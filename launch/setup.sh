@@ -26,7 +26,7 @@ fail() {
 
 mode="${1:-full}"
 case "$mode" in
-  full) extras="analysis docs extraction hub logging qdrant serving test tfds" ;;
+  full) extras="analysis docs extraction hub logging qdrant ray serving test tfds" ;;
   core) extras="" ;;
   -h | --help)
     sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p;}' "${BASH_SOURCE[0]}"

@@ -51,11 +51,12 @@ class FileSystemFailure(RuntimeError):
         return f"{self.path}: {self.reason}"
 
 
-def require_packages(*names: str) -> None:
+def require_packages(*names: str, extra: str = "extraction") -> None:
     """Checks that optional packages are there.
 
     Args:
         names: Top-level modules, such as "torch".
+        extra: The extra of pyproject.toml that has them.
 
     Raises:
         ModuleNotFoundError: If one is not; the message says how to install it.
@@ -64,7 +65,7 @@ def require_packages(*names: str) -> None:
     if missing:
         raise ModuleNotFoundError(
             f"extracting features needs {', '.join(missing)}, not installed here: "
-            f"{how_to_install('extraction')}",
+            f"{how_to_install(extra)}",
             name=missing[0],
         )
 

@@ -8,21 +8,21 @@ where several share the work, `merge` does when all are done.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import functools
+from collections.abc import Iterator
 from pathlib import Path
 
 from hm3_jax.data.museum_jsonl import MuseumFiles, read_museum_files
 from hm3_jax.data.store import Manifest
 from hm3_jax.extraction.assemble import assemble
-from hm3_jax.extraction.chunks import KINDS, Chunk, cut, load_chunk, missing, save_chunk
-from hm3_jax.extraction.clip_model import ClipChoice, ClipModel, load_clip
-from hm3_jax.extraction.encode import Known, encode_files, encode_texts
-from hm3_jax.extraction.errors import UnreadableInput, require_packages
+from hm3_jax.extraction.chunk_encoder import ChunkEncoder, Say, new_items
+from hm3_jax.extraction.chunks import KINDS, Chunk, cut, missing
+from hm3_jax.extraction.clip_model import ClipChoice, load_clip
+from hm3_jax.extraction.errors import require_packages
 from hm3_jax.extraction.former import FormerStore
 from hm3_jax.extraction.plan import Plan, make_plan
 from hm3_jax.extraction.progress import ExtractionProgress
+from hm3_jax.extraction.ray_engine import encode_by_ray
 from hm3_jax.extraction.report import report_lines
 from hm3_jax.extraction.run_facts import (
     finished_store,
@@ -33,16 +33,6 @@ from hm3_jax.extraction.run_facts import (
 )
 from hm3_jax.extraction.settings import FeatureSettings, Share, Sources, StoreForm
 from hm3_jax.extraction.work_folder import WorkFolder
-from hm3_jax.extraction.workers import (
-    Decoded,
-    Decoder,
-    Job,
-    decoded,
-    jobs_of,
-    worker_count,
-)
-
-Say = Callable[[str], None]
 
 
 def extract(
@@ -84,8 +74,11 @@ def extract(
             museum is left.
         RuntimeError: Another process does this share, or a worker process died.
         FileSystemFailure: The files' system failed.
+        ConnectionError: There is no such Ray cluster.
     """
     require_packages("torch", "open_clip", "PIL")
+    if share.engine == "ray":
+        require_packages("ray", extra="ray")
     files = read_museum_files(sources.museums, root=sources.input_root)
     clip = load_clip(choice, device)
     work = WorkFolder(sources.output)
@@ -120,7 +113,22 @@ def extract(
         again = encoder.readable_now([chunk for chunk in mine if chunk not in absent])
         todo = [chunk for chunk in mine if chunk in absent or chunk in again]
         if todo:
-            encoder.encode(todo, {} if former is None else former.known(plan))
+            known = {} if former is None else former.known(plan)
+            left = dict.fromkeys((chunk.kind for chunk in todo), 0)
+            for chunk in todo:
+                left[chunk.kind] += len(new_items(chunk, known))
+            count = ExtractionProgress(left, say).add
+            encode = encoder.encode
+            if share.engine == "ray":
+                encode = functools.partial(
+                    encode_by_ray,
+                    encoder,
+                    choice,
+                    device,
+                    sources.output,
+                    again=frozenset(again),
+                )
+            encode(todo, known=known, count=count)
         if share.shards == 1:
             return _finish(work, sources, settings, share, form, say)
     left = len(missing(work.chunks, chunks))
@@ -176,139 +184,6 @@ def merge(
         )
     with work.locked(0, 1):
         return _finish(work, sources, settings, share, form, say)
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class ChunkEncoder:
-    """Encodes chunks and keeps them, one after another.
-
-    Attributes:
-        work: Where they are kept; begun.
-        plan: Has their items.
-        clip: The model.
-        settings: What else decides features.
-        share: Workers, and what to do about what cannot be read.
-        root: The input root.
-        say: Takes lines about progress.
-    """
-
-    work: WorkFolder
-    plan: Plan
-    clip: ClipModel
-    settings: FeatureSettings
-    share: Share
-    root: Path
-    say: Say
-
-    def readable_now(self, chunks: Sequence[Chunk]) -> set[Chunk]:
-        """Those finished chunks in which a file failed that can be read now.
-
-        They are encoded again as a whole, so that their numbers are as if it had not
-        failed.
-        """
-        mark = self.work.mark()
-        jobs: list[Job] = []
-        owners: list[Chunk] = []
-        for chunk in chunks:
-            if chunk.kind != "texts":
-                failed = sorted(load_chunk(self.work.chunks, mark, chunk).failures)
-                jobs += jobs_of(chunk.kind, failed, self.plan.items(chunk.kind))
-                owners += [chunk] * (len(jobs) - len(owners))
-        if not jobs:
-            return set()
-        self.say(f"files that failed before: {sum(len(job.items) for job in jobs)}")
-        with self._decoded(jobs) as results:
-            return {
-                chunk
-                for chunk, result in zip(owners, results, strict=True)
-                if result.values is not None
-            }
-
-    def encode(self, chunks: Sequence[Chunk], known: Mapping[str, Known]) -> None:
-        """Encodes chunks and keeps them.
-
-        Args:
-            chunks: The chunks.
-            known: Features that are there already, by kind and number of the item.
-
-        Raises:
-            ValueError: Something cannot be read and `share.on_error` is "fail".
-            FileSystemFailure: The file system failed.
-            RuntimeError: A worker process died.
-            OSError: The work folder's disk failed.
-        """
-        known = {kind: known.get(kind, {}) for kind in KINDS}
-        new = {
-            chunk: [item for item in chunk.items if item not in known[chunk.kind]]
-            for chunk in chunks
-        }
-        todo = dict.fromkeys((chunk.kind for chunk in chunks), 0)
-        for chunk, items in new.items():
-            todo[chunk.kind] += len(items)
-        progress, mark = ExtractionProgress(todo, self.say), self.work.mark()
-        jobs = {
-            chunk: jobs_of(chunk.kind, items, self.plan.items(chunk.kind))
-            for chunk, items in new.items()
-            if chunk.kind != "texts"
-        }
-
-        def watched(results: Iterable[Decoded], kind: str) -> Iterator[Decoded]:
-            for result in results:
-                self._refuse(kind, result.failures)
-                progress.add(kind, len(result.rows), len(result.failures))
-                yield result
-
-        every = list(itertools.chain.from_iterable(jobs.values()))
-        with self._decoded(every) as results:
-            for chunk in chunks:
-                if chunk.kind == "texts":
-                    encoded = encode_texts(
-                        self.clip,
-                        chunk,
-                        self.plan.texts,
-                        known["texts"],
-                        self.settings.batch_size,
-                        lambda done: progress.add("texts", done),
-                    )
-                else:
-                    own = itertools.islice(results, len(jobs[chunk]))
-                    encoded = encode_files(
-                        self.clip,
-                        chunk,
-                        watched(own, chunk.kind),
-                        known[chunk.kind],
-                        self.settings.batch_size,
-                        self.settings.video_pooling,
-                    )
-                self._refuse(chunk.kind, encoded.failures)
-                save_chunk(self.work.chunks, mark, chunk, encoded)
-
-    def _decoded(
-        self, jobs: Sequence[Job]
-    ) -> contextlib.AbstractContextManager[Iterator[Decoded]]:
-        settings, share = self.settings, self.share
-        first_only = settings.video_pooling == "first_frame"
-        decoder = Decoder(
-            self.root,
-            self.clip.picture_transform,
-            settings.frames_per_second,
-            1 if first_only else settings.max_frames,
-            share.max_pixels,
-            share.seconds_per_file,
-        )
-        pictures = sum(
-            len(job.items) * (1 if job.kind == "pictures" else decoder.max_frames)
-            for job in jobs
-        )
-        return decoded(jobs, decoder, worker_count(share.num_workers, pictures))
-
-    def _refuse(self, kind: str, failures: Mapping[int, str]) -> None:
-        if failures and self.share.on_error == "fail":
-            item, reason = min(failures.items())
-            name = self.plan.items(kind)[item]
-            if kind == "texts":
-                raise ValueError(f"text {name.text!r}: {reason}")
-            raise UnreadableInput(self.root / name, reason)
 
 
 def _check_root(files: MuseumFiles, plan: Plan) -> None:

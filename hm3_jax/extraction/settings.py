@@ -13,6 +13,8 @@ from hm3_jax.extraction.workers import SECONDS_PER_FILE
 
 OnError = Literal["skip", "fail"]
 ON_ERROR: tuple[str, ...] = get_args(OnError)
+Engine = Literal["local", "ray"]
+ENGINES: tuple[str, ...] = get_args(Engine)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +76,8 @@ class Share:
         on_error: "skip" leaves out what cannot be read, "fail" stops at the first.
         seconds_per_file: What a decoder may take for one file before it is ended.
         max_pixels: Most pixels of a picture that are decoded.
+        engine: "local" encodes in this process, "ray" in those of a Ray cluster.
+        ray_address: The cluster, as `ray.init` takes it; None for Ray's own choice.
     """
 
     index: int = 0
@@ -82,6 +86,8 @@ class Share:
     on_error: OnError = "skip"
     seconds_per_file: float = SECONDS_PER_FILE
     max_pixels: int = MAX_PIXELS
+    engine: Engine = "local"
+    ray_address: str | None = None
 
     def __post_init__(self) -> None:
         """Refuses shards and workers that cannot be."""
@@ -91,6 +97,15 @@ class Share:
             raise ValueError(
                 f"--shard_index: expected 0 to {self.shards - 1} with "
                 f"--num_shards={self.shards}, found {self.index}"
+            )
+        if self.engine == "ray" and self.shards > 1:
+            raise ValueError(
+                f"--engine=ray shares out the work itself, found --num_shards="
+                f"{self.shards}"
+            )
+        if self.engine != "ray" and self.ray_address is not None:
+            raise ValueError(
+                f"--ray_address is for --engine=ray, found --engine={self.engine}"
             )
         if not self.seconds_per_file > 0:
             raise ValueError(

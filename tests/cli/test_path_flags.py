@@ -19,7 +19,7 @@ NO_PATHS = {
     *("push_to_hub", "remove", "show", "split", "splits", "tags", "theme", "token"),
     *("version", "apartments_model"),
     *("allowed_hosts", "forwarded_allow_ips", "root_path"),
-    *("query_sentences", "theme_weight"),
+    *("query_sentences", "ray_address", "theme_weight"),
 }
 # Names of weights, as no file has them.
 ELSEWHERE = {("import_features.py", "pretrained")}

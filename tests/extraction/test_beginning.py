@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hm3_jax.extraction import run as run_module
+from hm3_jax.extraction import chunk_encoder
 from hm3_jax.extraction.errors import FileSystemFailure
 from hm3_jax.extraction.texts import TextSplit
 from hm3_jax.extraction.work_folder import WorkFolder
@@ -99,7 +99,7 @@ def test_a_share_that_goes_costs_nothing(clip_folder, tmp_path, monkeypatch):
     listed.parent.mkdir()
     for name in ("museums.jsonl", "artworks.jsonl"):
         (museums.parent / name).rename(listed.parent / name)
-    real, saved = run_module.save_chunk, []
+    real, saved = chunk_encoder.save_chunk, []
 
     def save(folder, mark, chunk, encoded):
         real(folder, mark, chunk, encoded)
@@ -110,7 +110,7 @@ def test_a_share_that_goes_costs_nothing(clip_folder, tmp_path, monkeypatch):
 
     from hm3_jax.extraction.settings import Sources
 
-    monkeypatch.setattr(run_module, "save_chunk", save)
+    monkeypatch.setattr(chunk_encoder, "save_chunk", save)
     monkeypatch.setattr(
         "tests.extraction.runs.Sources",
         lambda **paths: Sources(**paths, input_root=museums.parent),

@@ -191,7 +191,7 @@ def _in_processes(
                 else:
                     try:
                         answer = pipe.recv()
-                    except EOFError:
+                    except (EOFError, ConnectionResetError):
                         # A decoder may crash on a damaged file, and its process too.
                         worker.join()
                         ended = f"its decoder crashed (exit code {worker.exitcode})"
@@ -249,5 +249,5 @@ def _work(pipe: Connection) -> None:
             except Exception as error:
                 answer = error
             pipe.send(answer)
-    except (EOFError, BrokenPipeError):
-        pass  # the parent is done, or gone
+    except (EOFError, ConnectionError):
+        pass  # the parent is done, or gone, also before it has read an answer

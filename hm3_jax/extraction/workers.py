@@ -339,7 +339,7 @@ class _Worker:
             try:
                 if self._pipe.poll(_LOOK):
                     return self._take()
-            except EOFError:
+            except (EOFError, ConnectionResetError):
                 self._process.join()
                 code = self._process.exitcode or 0
                 if -code not in _CRASHES or not self._at[2]:

@@ -174,9 +174,10 @@ def _change(path: Path, parts_of: Callable[[Index], Parts]) -> IndexManifest:
         index = open_index(path)
         # What is copied gets new checksums: damage would look sound from then on.
         verify_index(index)
-        parts = parts_of(index)
         before = index.manifest
+        # First: a change that a kill has let finish but for this may come again.
         _remove_leftovers(path, before.generation)
+        parts = parts_of(index)
         number = int(before.generation.removeprefix(_GENERATION)) + 1
         generation = path / f"{_GENERATION}{number}"
         with whole_or_absent(generation) as folder:

@@ -1,3 +1,4 @@
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -283,6 +284,24 @@ def test_a_crashing_decoder_costs_one_file(tmp_path, monkeypatch):
     assert report.compressed == 3
     copy = (tmp_path / "out" / "2.mp4").read_bytes()
     assert copy == (tmp_path / "in" / "2.mp4").read_bytes()
+
+
+def test_a_worker_whose_parent_is_gone_ends_in_silence(tmp_path):
+    """Also where the parent has left an answer unread."""
+    ours, theirs = multiprocessing.Pipe()
+    missing = tmp_path / "in" / "0.mp4"
+    ours.send(
+        tree_module.Job("0.mp4", missing, tmp_path / "0.mp4", tmp_path / ".0.partial")
+    )
+    worker = multiprocessing.get_context("spawn").Process(
+        target=tree_module._work, args=(theirs,)
+    )
+    worker.start()
+    theirs.close()
+    assert ours.poll(60)
+    ours.close()
+    worker.join(60)
+    assert worker.exitcode == 0
 
 
 def _crash_at_two(pipe):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import shutil
 import threading
 from pathlib import Path
 
@@ -117,6 +118,20 @@ def test_museums_are_removed_and_their_themes(path):
     assert index.manifest.themes == ("genre", "portrait")
     names = sorted(p.name for p in path.iterdir())
     assert names == [".lock", "generation-2", "manifest.json"]
+
+
+def test_a_change_that_is_given_again_takes_away_what_a_kill_left(path):
+    """The first has made its generation count, but not removed the former."""
+    shutil.copytree(path / "generation-1", path.parent / "former")
+    remove_museums(path, ["museum 1"])
+    (path.parent / "former").rename(path / "generation-1")
+    with pytest.raises(ValueError, match="museum 1"):
+        remove_museums(path, ["museum 1"])
+    assert sorted(p.name for p in path.iterdir()) == [
+        ".lock",
+        "generation-2",
+        "manifest.json",
+    ]
 
 
 def test_words_follow_the_museums(path):

@@ -13,6 +13,8 @@ from hm3_jax.app.query_ranking import QueryRanker, query_metrics, write_ranked
 from hm3_jax.data.store import FeatureStore
 from hm3_jax.files.csv_files import write_csv
 from hm3_jax.files.durable import whole_or_absent
+from hm3_jax.files.file_list import FILE_LIST, list_of
+from hm3_jax.files.lines import write_text
 from hm3_jax.files.run_format import LengthFacts
 from hm3_jax.files.words import counted
 from hm3_jax.learn.evaluation.saved_model import (
@@ -54,7 +56,8 @@ def evaluate_all(
 
     One checkpoint on one split is written into the output folder itself; otherwise
     each has a folder below it, CHECKPOINT, SPLIT or CHECKPOINT/SPLIT, and `metrics.csv`
-    has a line for each. The output is there whole or not at all.
+    has a line for each. The output is there whole or not at all. `files.json` in each
+    folder has the checksums of what is there.
 
     Args:
         settings: What to do.
@@ -130,6 +133,10 @@ def evaluate_all(
         ]
         if len(ordered) > 1:
             write_table(output / "metrics.csv", ordered)
+        for folder in (output, *filter(Path.is_dir, sorted(output.rglob("*")))):
+            names = [file.name for file in folder.iterdir() if file.is_file()]
+            if names:
+                write_text(folder / FILE_LIST, list_of(folder, names))
     return ordered
 
 

@@ -14,12 +14,13 @@ import orjson
 
 from hm3_jax import __version__
 from hm3_jax.files.durable import whole_or_absent
+from hm3_jax.files.file_list import listed_damage
 from hm3_jax.interop import hub
 from hm3_jax.interop.shared_facts import Origin, SharedFacts, Tries
 from hm3_jax.interop.shared_folder import write_shared_files
 from hm3_jax.learn.saved.checkpoint import Checkpoint
 from hm3_jax.nn.strategy import hm3_strategy
-from hm3_jax.reporting.read_tries import FoundTry, read_object, read_try
+from hm3_jax.reporting.read_tries import FoundTry, read_experiment, read_try
 
 _TRY = re.compile(r"try_([1-9]\d*)")
 
@@ -103,8 +104,7 @@ def origin_of(folder: Path, epoch: int) -> Origin | None:
             f"{epoch}; the test is left out"
         )
         tested = None
-    path = folder.parent.parent / "experiment.json"
-    experiment = read_object(path) if path.is_file() else {}
+    experiment = read_experiment(folder.parent.parent)
     return Origin(
         experiment=str(experiment.get("name", folder.parent.parent.name)),
         description=str(experiment.get("description", "")),
@@ -123,6 +123,8 @@ def _test_museums(folder: Path, number: int) -> int | None:
     path = folder / "test_output.json"
     if not path.is_file():
         return None
+    if edited := listed_damage(folder, (path.name,)):
+        raise ValueError(edited)
     try:
         tries = orjson.loads(path.read_bytes())
         return {of["n_try"]: len(of["ids_list"]) for of in tries}.get(number)

@@ -26,13 +26,12 @@ the values of owner i are `values[offsets[i]:offsets[i + 1]]`.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from hm3_jax.files.facts import FileFacts, check_inside
-from hm3_jax.files.json_files import json_text, parse_json
+from hm3_jax.files.json_files import checksum_of, json_text, parse_json
 
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
@@ -112,13 +111,13 @@ class Manifest:
         """
         values = {**self._said, "checksum": self.checksum}
         if self.xxh3:
-            values |= {"xxh3": self.xxh3, "xxh3_checksum": _checksum(self.xxh3)}
+            values |= {"xxh3": self.xxh3, "xxh3_checksum": checksum_of(self.xxh3)}
         return json_text(values)
 
     @property
     def checksum(self) -> str:
         """SHA-256 of all that the manifest says, and so of all that is in the store."""
-        return _checksum(self._said)
+        return checksum_of(self._said)
 
     @property
     def _said(self) -> dict[str, Any]:
@@ -160,7 +159,7 @@ class Manifest:
                 name: FileFacts(**facts) for name, facts in values["files"].items()
             }
             manifest = cls(**values)
-            of_files = _checksum(manifest.xxh3) if manifest.xxh3 else None
+            of_files = checksum_of(manifest.xxh3) if manifest.xxh3 else None
         except (AttributeError, KeyError, TypeError) as error:
             raise ValueError(
                 f"{path}: expected the fields of format version {FORMAT_VERSION}, "
@@ -170,7 +169,3 @@ class Manifest:
             raise ValueError(f"{path}: damaged or edited: differs from its checksum")
         check_inside(manifest.files, path)
         return manifest
-
-
-def _checksum(values: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json_text(values).encode()).hexdigest()

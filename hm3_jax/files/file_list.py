@@ -13,7 +13,6 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from hm3_jax.files.durable import write_whole
 from hm3_jax.files.facts import FileFacts, check_inside, file_facts
 from hm3_jax.files.json_files import parse_json
 
@@ -25,16 +24,15 @@ def list_text(files: Mapping[str, FileFacts]) -> str:
     return _text({name: dataclasses.asdict(facts) for name, facts in files.items()})
 
 
-def write_list(folder: Path, names: Iterable[str]) -> None:
-    """Writes the list of a folder, whole or not at all.
+def list_of(folder: Path, names: Iterable[str]) -> str:
+    """The text of the list of a folder.
 
     Args:
         folder: The folder.
         names: Of files that are there; those that are not are left out.
     """
     there = sorted(name for name in names if (folder / name).is_file())
-    text = list_text({name: file_facts(folder / name) for name in there})
-    write_whole(folder / FILE_LIST, text)
+    return list_text({name: file_facts(folder / name) for name in there})
 
 
 def drop_list(folder: Path) -> None:

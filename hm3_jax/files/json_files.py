@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -101,6 +102,27 @@ def read_object(
 def json_text(value: Any) -> str:
     """The text of a value for people and programs, one text for a value."""
     return json.dumps(value, indent=1, ensure_ascii=False) + "\n"
+
+
+def checksum_of(value: Any) -> str:
+    """SHA-256 of the text of a value."""
+    return hashlib.sha256(json_text(value).encode()).hexdigest()
+
+
+def sealed(values: Mapping[str, Any]) -> dict[str, Any]:
+    """An object that ends in a checksum of the rest."""
+    return {**values, "checksum": checksum_of(values)}
+
+
+def check_seal(values: Mapping[str, Any], where: object) -> None:
+    """Compares an object with its checksum; one without, of earlier versions, passes.
+
+    Raises:
+        ValueError: it is not as `sealed` made it.
+    """
+    rest = dict(values)
+    if rest.pop("checksum", None) not in (None, checksum_of(rest)):
+        raise ValueError(f"{where}: damaged or edited: differs from its checksum")
 
 
 def write_json(path: Path, value: Any) -> None:

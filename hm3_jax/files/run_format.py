@@ -9,6 +9,12 @@ from typing import Any
 RECORD = "run.json"
 """Of a try: the `RunFacts` it was trained by."""
 
+LOG = "metrics.jsonl"
+"""Of a try: a line of metrics for each epoch."""
+
+FAILURE = "failed.json"
+"""Of a try that has failed: where it stood."""
+
 TEST_METRICS = "test_metrics.json"
 """Of a try: epoch and metrics of its test."""
 

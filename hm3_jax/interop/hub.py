@@ -20,6 +20,7 @@ PREFIX = "hub:"
 _FILES = [
     "README.md",
     "config.json",
+    "files.json",
     "hm3_jax.json",
     "model.safetensors",
     "pytorch_model.bin",

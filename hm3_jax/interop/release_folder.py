@@ -1,7 +1,8 @@
 """Checkpoint folders of the published release.
 
 A folder is what the release's `save_pretrained` writes: `config.json`, the strategy,
-with `model.safetensors` or the older `pytorch_model.bin`, the weights.
+with `model.safetensors` or the older `pytorch_model.bin`, the weights. Neither has a
+place for a checksum, so ours have `files.json` beside them, which the release ignores.
 """
 
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ import numpy as np
 
 from hm3_jax.files.durable import whole_or_absent
 from hm3_jax.files.errors import naming
+from hm3_jax.files.file_list import FILE_LIST, list_of, listed_damage
 from hm3_jax.files.json_files import read_json
 from hm3_jax.files.lines import write_text
 from hm3_jax.interop import torch_files, torch_weights
@@ -74,12 +76,17 @@ def read_release_folder(folder: str | Path) -> tuple[TowersConfig, dict[str, Any
 
     Raises:
         FileNotFoundError: A file is missing.
-        ValueError: A file is damaged, the strategy is unsound, or the weights do not
-            fit it; the message names the file.
+        ValueError: A file is damaged or not what `files.json` lists, where there is
+            one, the strategy is unsound, or the weights do not fit it; the message
+            names the file.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: expected a checkpoint folder, found none")
+    if changed := listed_damage(folder, (CONFIG_FILE, *WEIGHT_FILES)):
+        raise ValueError(
+            f"{changed} (if it was changed on purpose, remove {FILE_LIST} beside it)"
+        )
     config = _read_config(folder / CONFIG_FILE)
     weights = _weight_file(folder)
     state = torch_files.load_state_dict(weights)
@@ -110,7 +117,7 @@ def write_release_folder(
 def write_release_files(
     folder: Path, config: TowersConfig, params: Mapping[str, Any]
 ) -> None:
-    """Writes `config.json` and `model.safetensors` into a folder.
+    """Writes `config.json`, `model.safetensors` and their `files.json` into a folder.
 
     Raises:
         ValueError: The parameters do not fit the strategy.
@@ -125,3 +132,5 @@ def write_release_files(
     with naming(folder / WEIGHT_FILES[0]):
         (folder / WEIGHT_FILES[0]).write_bytes(data)
     write_text(folder / CONFIG_FILE, strategy_text(config))
+    files = list_of(folder, (CONFIG_FILE, WEIGHT_FILES[0]))
+    write_text(folder / FILE_LIST, files)

@@ -6,13 +6,12 @@ The release's own files, `config.json` and `model.safetensors`, have no place fo
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from hm3_jax.files.facts import FileFacts
-from hm3_jax.files.json_files import json_text, read_json
+from hm3_jax.files.json_files import checksum_of, json_text, read_json, sealed
 
 FACTS_FILE = "hm3_jax.json"
 FORMAT_VERSION = 1
@@ -95,7 +94,7 @@ def facts_text(facts: SharedFacts, files: Mapping[str, FileFacts]) -> str:
         **dataclasses.asdict(facts),
         "files": {name: dataclasses.asdict(of_file) for name, of_file in files.items()},
     }
-    return json_text({**values, "checksum": _checksum(values)})
+    return json_text(sealed(values))
 
 
 def read_facts(path: Path) -> tuple[SharedFacts, dict[str, FileFacts]]:
@@ -125,9 +124,9 @@ def read_facts(path: Path) -> tuple[SharedFacts, dict[str, FileFacts]]:
             f"{version}: this model was written by a newer version of hm3_jax"
         )
     checksum = values.pop("checksum", None)
-    if checksum != _checksum(values):
+    if checksum != (found := checksum_of(values)):
         raise ValueError(
-            f"{path}: damaged: expected checksum {checksum}, found {_checksum(values)}"
+            f"{path}: damaged: expected checksum {checksum}, found {found}"
         )
     del values["format_version"]
     try:
@@ -145,7 +144,3 @@ def _origin(values: Mapping[str, Any] | None) -> Origin | None:
         return None
     tries = values["tries"]
     return Origin(**{**values, "tries": None if tries is None else Tries(**tries)})
-
-
-def _checksum(values: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json_text(values).encode()).hexdigest()

@@ -5,6 +5,7 @@ import math
 from pathlib import Path
 
 from hm3_jax.files.csv_files import write_csv
+from hm3_jax.files.file_list import listed_damage
 from hm3_jax.files.json_files import json_text, read_object
 from hm3_jax.files.lines import write_text
 from hm3_jax.files.run_format import BY_LENGTH, WHOLE_QUERY, LengthFacts
@@ -36,8 +37,10 @@ def read_by_length(path: Path) -> LengthFacts:
     """Reads `by_length.json`.
 
     Raises:
-        ValueError: it is something else, or not to be read.
+        ValueError: it is something else, edited, or not to be read.
     """
+    if edited := listed_damage(path.parent, (path.name,)):
+        raise ValueError(edited)
     try:
         content = read_object(path)
     except OSError as error:

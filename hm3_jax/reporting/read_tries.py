@@ -9,9 +9,12 @@ from typing import Any
 
 from hm3_jax.files import json_files
 from hm3_jax.files.belonging import check_belongs, check_record
+from hm3_jax.files.file_list import listed_damage
 from hm3_jax.files.run_format import (
     BY_LENGTH,
     CHECKPOINT_FORMAT,
+    FAILURE,
+    LOG,
     RECORD,
     TEST_METRICS,
     LengthFacts,
@@ -68,18 +71,30 @@ def read_object(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path}: {error.strerror or error}") from None
 
 
+def read_experiment(experiment: Path) -> Mapping[str, Any]:
+    """What experiment.json says; empty where there is no such file.
+
+    Raises:
+        ValueError: the file is something else, or was edited.
+    """
+    path = experiment / "experiment.json"
+    content = read_object(path) if path.exists() else {}
+    json_files.check_seal(content, path)
+    return content
+
+
 def entries(experiment: Path) -> list[Mapping[str, Any]]:
     """What experiment.json says of each strategy; empty where there is no such file.
 
     Raises:
-        ValueError: the file is something else.
+        ValueError: as `read_experiment`.
     """
-    path = experiment / "experiment.json"
-    if not path.exists():
-        return []
-    entries = read_object(path).get("runs")
+    entries = read_experiment(experiment).get("runs", [])
     if not isinstance(entries, list) or not all(isinstance(e, dict) for e in entries):
-        raise ValueError(f"{path}: expected a list of runs, found something else")
+        raise ValueError(
+            f"{experiment / 'experiment.json'}: expected a list of runs, found "
+            "something else"
+        )
     return entries
 
 
@@ -89,11 +104,15 @@ def read_try(folder: Path, number: int, say: Say) -> FoundTry:
     Args:
         folder: of the try.
         number: of the try.
-        say: told about metrics that are missing.
+        say: told about metrics that are missing, and about an edited log.
 
     Raises:
-        ValueError: a file is damaged or of a newer version.
+        ValueError: a file is damaged, edited or of a newer version.
     """
+    if edited := listed_damage(folder, (RECORD, FAILURE, TEST_METRICS)):
+        raise ValueError(edited)
+    if edited := listed_damage(folder, (LOG,)):
+        say(f"{edited}; not drawn")
     record = _record(folder)
     check_record(folder, record)
     _check_checkpoints(folder)
@@ -104,7 +123,7 @@ def read_try(folder: Path, number: int, say: Say) -> FoundTry:
         _kind(folder.parent),
         str(record["features_checksum"]),
     )
-    failure = folder / "failed.json"
+    failure = folder / FAILURE
     if failure.exists():
         why = read_object(failure).get("failure") or "without a reason"
         return FoundTry(number, settings, config, data, None, f"failed ({why})")
@@ -177,7 +196,7 @@ def theme_names(strategy_folder: Path) -> Sequence[str] | None:
 def date_of(experiment: Path) -> str:
     """YYYY-MM-DD on which experiment.json was written; empty where nothing says."""
     try:
-        written = read_object(experiment / "experiment.json").get("written")
+        written = read_experiment(experiment).get("written")
     except ValueError:  # said already, where the folder was found
         return ""
     found = isinstance(written, str) and re.match(r"\d{4}-\d\d-\d\d", written)
@@ -202,7 +221,7 @@ def _entry(strategy_folder: Path) -> Mapping[str, Any]:
 
 def _epochs(folder: Path) -> int:
     try:
-        return (folder / "metrics.jsonl").read_bytes().count(b"\n")
+        return (folder / LOG).read_bytes().count(b"\n")
     except OSError:
         return 0
 

@@ -17,6 +17,7 @@ import numpy as np
 import orjson
 from jaxtyping import Float, Int
 
+from hm3_jax.files.file_list import listed_damage
 from hm3_jax.files.run_format import (
     TEST_ARRAYS,
     TEST_OUTPUT,
@@ -139,9 +140,12 @@ def read_tested(run: Run, *, both_by_theme: bool, embeddings: bool) -> TestedRun
 def _load(folder: Path) -> tuple[Path, list[Mapping[str, Any]]]:
     """The file that is read, and an object a try, under the published keys."""
     path = folder / TEST_ARRAYS
+    if not path.exists():
+        path = folder / TEST_OUTPUT
+    if edited := listed_damage(folder, (path.name,)):
+        raise ValueError(edited)
     try:
-        if not path.exists():
-            path = folder / TEST_OUTPUT
+        if path.name == TEST_OUTPUT:
             entries = orjson.loads(path.read_bytes())
             if not isinstance(entries, list) or not all(
                 isinstance(entry, dict) for entry in entries

@@ -44,13 +44,12 @@ and whatever else the builder gave it, such as the text tower.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from hm3_jax.files.facts import FileFacts, check_inside
-from hm3_jax.files.json_files import json_text, parse_json
+from hm3_jax.files.json_files import checksum_of, json_text, parse_json, sealed
 
 MANIFEST = "manifest.json"
 MUSEUM_IDS = "museum_ids.txt"
@@ -205,11 +204,11 @@ class IndexManifest:
     @property
     def checksum(self) -> str:
         """SHA-256 of all that the manifest says, and so of all that is in the index."""
-        return hashlib.sha256(json_text(dataclasses.asdict(self)).encode()).hexdigest()
+        return checksum_of(dataclasses.asdict(self))
 
     def to_json(self) -> str:
         """The manifest's text; it ends in a checksum of the rest."""
-        return json_text({**dataclasses.asdict(self), "checksum": self.checksum})
+        return json_text(sealed(dataclasses.asdict(self)))
 
     @classmethod
     def from_json(cls, text: str, path: Path) -> IndexManifest:

@@ -154,6 +154,7 @@ def test_what_is_shared_is_in_one_file_of_json(tmp_path):
     assert sorted(path.name for path in shared.iterdir()) == [
         "README.md",
         "config.json",
+        "files.json",
         "hm3_jax.json",
         "model.safetensors",
     ]

@@ -16,12 +16,14 @@ from hm3_jax.app.evaluation_table import short_names, table_of
 from hm3_jax.data.store import FeatureStore, open_store
 from hm3_jax.data.synthetic import synthesize
 from hm3_jax.data.synthetic_plan import SyntheticConfig
+from hm3_jax.files.file_list import damage
 from hm3_jax.learn.model import Model, draw_params, take_run
 from hm3_jax.learn.saved import checkpoint
 from hm3_jax.learn.saved.checkpoint import Checkpoint
 from hm3_jax.nn.strategy import PoolConfig, RecurrentConfig, TowersConfig
 from hm3_jax.objective.metric_table import KEYS
 from hm3_jax.objective.metrics import retrieval_metrics
+from hm3_jax.reporting.by_length import read_by_length
 from tests.learn import small
 
 SIZE = 16
@@ -95,8 +97,10 @@ def test_one_checkpoint_is_written_into_the_folder_itself(folder, store, tmp_pat
         "by_theme.csv",
         "by_theme.json",
         "embeddings.npz",
+        "files.json",
         "metrics.json",
     ]
+    assert damage(output) is None
     wanted = small.evaluated(folder / "runs/a/x/try_0", store, "test")
     assert json.loads((output / "metrics.json").read_text()) == wanted.tested.metrics
     with np.load(output / "embeddings.npz") as arrays:
@@ -147,6 +151,14 @@ def test_queries_of_some_sentences_have_files_and_lines(folder, store, tmp_path)
         assert values == about["lengths"][length]
     begin = said.index("by sentences of the query:")
     assert [line.split()[0] for line in said[begin + 2 : begin + 5]] == list(lengths)
+    # What was edited is not reported.
+    assert read_by_length(output / "by_length.json").lengths == about["lengths"]
+    text = (output / "by_length.json").read_text()
+    (output / "by_length.json").write_text(
+        text.replace('"split": "test"', '"split": "val"')
+    )
+    with pytest.raises(ValueError, match="by_length.json: damaged: expected"):
+        read_by_length(output / "by_length.json")
 
 
 @pytest.mark.parametrize(

@@ -57,8 +57,11 @@ def shared(trained, tmp_path_factory) -> Path:
 
 @pytest.fixture
 def copy(trained, tmp_path) -> Path:
-    """A copy of the strategy's folder, in its experiment."""
-    return shutil.copytree(trained.parent, tmp_path / "STL") / trained.name
+    """A copy of the strategy's folder, in its experiment, to be edited: unlisted."""
+    folder = shutil.copytree(trained.parent, tmp_path / "STL") / trained.name
+    for name in ("files.json", "try_1/files.json", "try_2/files.json"):
+        (folder / name).unlink()
+    return folder
 
 
 @pytest.fixture

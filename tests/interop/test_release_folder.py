@@ -77,6 +77,7 @@ def test_written_folder_is_read_back(tmp_path, state, config):
     assert_same(again, params)
     assert sorted(p.name for p in target.iterdir()) == [
         "config.json",
+        "files.json",
         "model.safetensors",
     ]
     assert list(target.parent.iterdir()) == [target]
@@ -111,6 +112,24 @@ def test_unfit_parameters_leave_nothing_behind(tmp_path, state, config):
     with pytest.raises(ValueError, match="text.kernel_ih is missing"):
         write_release_folder(tmp_path / "out", config, params)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
+def test_a_flipped_bit_is_found_by_the_list_of_files(tmp_path, state, config, name):
+    params = from_torch(state, config)
+    write_release_folder(tmp_path / "out", config, params)
+    file = tmp_path / "out" / name
+    sound = file.read_bytes()
+    for place in (0, len(sound) // 2, len(sound) - 1):
+        content = bytearray(sound)
+        content[place] ^= 1
+        file.write_bytes(content)
+        with pytest.raises(ValueError, match=f"{name}: damaged: .*remove files.json"):
+            read_release_folder(tmp_path / "out")
+    # The release's own folders have no list; what it would say of one is not asked.
+    file.write_bytes(sound)
+    (tmp_path / "out" / "files.json").unlink()
+    assert read_release_folder(tmp_path / "out")[0] == config
 
 
 def test_missing_files_are_named(folder, tmp_path):

@@ -173,7 +173,7 @@ def test_fields_of_another_version_are_refused(folder, monkeypatch):
     path = folder / FACTS_FILE
     values = json.loads(path.read_text())
     del values["origin"]["tags"], values["checksum"]
-    monkeypatch.setattr("hm3_jax.interop.shared_facts._checksum", lambda _: None)
+    monkeypatch.setattr("hm3_jax.interop.shared_facts.checksum_of", lambda _: None)
     path.write_text(json.dumps(values))
     with pytest.raises(ValueError, match="expected the fields of format version 1"):
         read_shared_folder(folder)

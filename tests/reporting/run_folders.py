@@ -152,6 +152,6 @@ def write(path: Path, value: Any) -> None:
 
 
 def change(path: Path, **changes: Any) -> None:
-    """Sets entries of a JSON object; None takes one away."""
-    content = json.loads(path.read_text()) | changes
+    """Sets entries of a JSON object, which loses its seal; None takes one away."""
+    content = json.loads(path.read_text()) | {"checksum": None} | changes
     write(path, {k: v for k, v in content.items() if v is not None})

@@ -10,6 +10,7 @@ import jax
 
 from hm3_jax.data.store import FeatureStore
 from hm3_jax.files.differences import differences
+from hm3_jax.files.file_list import drop_list
 from hm3_jax.files.json_files import read_object, write_json
 from hm3_jax.files.run_format import RECORD, RunFacts
 from hm3_jax.learn.batches.feature_facts import check_features
@@ -100,6 +101,7 @@ class RunRecord(RunFacts):
 
     def write(self, folder: Path) -> None:
         """Writes it into a try's folder."""
+        drop_list(folder)
         write_json(folder / RECORD, dataclasses.asdict(self))
 
     def check(self, wanted: "RunRecord", config: StrategyConfig, folder: Path) -> None:

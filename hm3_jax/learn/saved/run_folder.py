@@ -15,11 +15,13 @@ import orjson
 from jaxtyping import Float, Int
 
 from hm3_jax.files.durable import write_whole
+from hm3_jax.files.file_list import drop_list
 from hm3_jax.files.flush import sync
-from hm3_jax.files.json_files import read_object, write_json
+from hm3_jax.files.json_files import check_seal, read_object, sealed, write_json
 from hm3_jax.files.lines import text_file
 from hm3_jax.files.run_format import (
     BY_LENGTH,
+    LOG,
     TEST_ARRAYS,
     TEST_METRICS,
     TEST_OUTPUT,
@@ -32,7 +34,7 @@ from hm3_jax.learn.settings import TrainSettings
 from hm3_jax.nn.strategy import StrategyConfig
 from hm3_jax.nn.strategy_json import to_json
 
-_LOG = "metrics.jsonl"
+_EXPERIMENT = "experiment.json"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -111,7 +113,7 @@ def check_log(folder: Path, finished_epochs: int, checksum: str | None) -> None:
     kept = b"".join(finished_lines(folder, finished_epochs))
     if checksum not in (None, hashlib.sha256(kept).hexdigest()):
         raise ValueError(
-            f"{folder / _LOG}: damaged or edited: the lines of the {finished_epochs} "
+            f"{folder / LOG}: damaged or edited: the lines of the {finished_epochs} "
             "finished epochs are not those that were written: put these back, or train "
             "anew elsewhere"
         )
@@ -123,7 +125,7 @@ def finished_lines(folder: Path, epochs: int) -> list[bytes]:
     Raises:
         ValueError: there are fewer.
     """
-    log = folder / _LOG
+    log = folder / LOG
     content = log.read_bytes() if log.exists() else b""
     lines = content.splitlines(keepends=True)
     if len(lines) < epochs:
@@ -142,9 +144,10 @@ class MetricsLog:
         Raises:
             ValueError: it has fewer epochs.
         """
-        self._path = folder / _LOG
+        self._path = folder / LOG
         kept = b"".join(finished_lines(folder, finished_epochs))
         if not self._path.exists() or len(kept) != self._path.stat().st_size:
+            drop_list(folder)
             # Whole, as a kill while it is rewritten would lose finished epochs.
             write_whole(self._path, kept)
         self._checksum = hashlib.sha256(kept)
@@ -156,6 +159,7 @@ class MetricsLog:
             Checksum of all lines, for `check_log`.
         """
         text = json.dumps(line) + "\n"
+        drop_list(self._path.parent)
         with text_file(self._path, "a") as file:
             file.write(text)
         self._checksum.update(text.encode())
@@ -237,6 +241,20 @@ def write_lengths(
         write_json(path, dataclasses.asdict(facts))
 
 
+def read_experiment(folder: Path) -> dict[str, Any]:
+    """What `write_experiment` wrote; empty where there is nothing.
+
+    Raises:
+        ValueError: it is something else, or was edited.
+    """
+    path = folder / _EXPERIMENT
+    if not path.exists():
+        return {}
+    found = read_object(path, ("uid", "runs"))
+    check_seal(found, path)
+    return found
+
+
 def write_experiment(
     folder: Path,
     *,
@@ -248,6 +266,8 @@ def write_experiment(
 ) -> None:
     """Writes `experiment.json`, keeping the uid and other strategies of one there.
 
+    It ends in a checksum of the rest.
+
     Args:
         folder: of the experiment.
         name: of the experiment.
@@ -255,24 +275,21 @@ def write_experiment(
         tags: free words.
         settings: shared by all runs.
         run: what there is to say of one strategy.
+
+    Raises:
+        ValueError: the one that is there was edited.
     """
-    path = folder / "experiment.json"
-    before = {"uid": uuid.uuid4().hex, "runs": []}
-    if path.exists():
-        before = read_object(path, ("uid", "runs"))
+    before = read_experiment(folder) or {"uid": uuid.uuid4().hex, "runs": []}
     runs = {of_before["base_name"]: of_before for of_before in before["runs"]}
     runs[run["base_name"]] = run
-    write_json(
-        path,
-        {
-            "name": name,
-            "uid": before["uid"],
-            "description": description,
-            "tags": list(tags),
-            "written": datetime.datetime.now(datetime.UTC).isoformat(
-                timespec="seconds"
-            ),
-            "settings": dataclasses.asdict(settings),
-            "runs": list(runs.values()),
-        },
-    )
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    values = {
+        "name": name,
+        "uid": before["uid"],
+        "description": description,
+        "tags": list(tags),
+        "written": now,
+        "settings": dataclasses.asdict(settings),
+        "runs": list(runs.values()),
+    }
+    write_json(folder / _EXPERIMENT, sealed(values))

@@ -18,11 +18,13 @@ from hm3_jax.learn.evaluation.task import Task, check_store
 from hm3_jax.learn.saved.run import Run, programs
 from hm3_jax.learn.saved.run_folder import (
     TryResult,
+    read_experiment,
     try_folder,
     write_experiment,
     write_lengths,
     write_test,
 )
+from hm3_jax.learn.saved.run_lists import listed
 from hm3_jax.learn.saved.run_lock import run_lock
 from hm3_jax.learn.settings import Execution, TrainSettings
 from hm3_jax.learn.training.graceful_stop import GracefulStop
@@ -112,7 +114,8 @@ def run_experiments(
     Raises:
         FileExistsError: a folder is there and `resume` is False, or another process is
             at work in it.
-        ValueError: the store or the settings do not serve a strategy.
+        ValueError: the store or the settings do not serve a strategy, or what is in a
+            folder is of something else or was edited.
         NonFiniteLossError: training diverged.
         StoppedError: `stop` was requested; everything is saved.
     """
@@ -123,6 +126,7 @@ def run_experiments(
                 f"{experiment.folder}: expected no experiment there, found one (give "
                 "another --experiment_name or --workdir, or go on with --resume)"
             )
+        read_experiment(experiment.folder)
         for config in experiment.strategies:
             check_store(store, config)
         _check_masking(experiment)
@@ -151,7 +155,9 @@ def run_experiments(
                 failed += [run.name for run, result in found if result is None]
                 if processes.is_writer():
                     tested = [result for _, result in found if result is not None]
-                    _write(experiment, store, config, tested)
+                    tries = [run.folder for run, _ in found]
+                    with listed(experiment.folder / config.file_stem, tries):
+                        _write(experiment, store, config, tested)
                     listeners.tested(experiment, config, tested)
     return failed
 

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from hm3_jax.files.json_files import read_object, write_json
+from hm3_jax.files.run_format import FAILURE
 from hm3_jax.learn.devices.mesh import BY_RUN
 from hm3_jax.learn.devices.run_slots import RunSlots, slots_at
 from hm3_jax.learn.evaluation.task import Task
@@ -25,8 +26,6 @@ from hm3_jax.learn.saved.run import Run
 from hm3_jax.learn.training.epoch import ParamState, fresh_state
 from hm3_jax.learn.training.log_replay import check_fits_log
 from hm3_jax.learn.training.stopping import TryProgress
-
-_FAILURE = "failed.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,7 +145,7 @@ def save(
     for number in chosen:
         run, progress = runs[number], current.progress[number]
         if progress.failure is not None:
-            write_json(run.folder / _FAILURE, dataclasses.asdict(progress))
+            write_json(run.folder / FAILURE, dataclasses.asdict(progress))
             continue
         place = current.slots.place_of(number)
         assert place is not None
@@ -306,7 +305,7 @@ def _progress(run: Run, slot: checkpoint.Slot, epoch: int) -> TryProgress:
 
 def _ended(run: Run, saved: Mapping[int, TryProgress]) -> TryProgress | None:
     """Where a run has ended, None if it has not."""
-    failure = run.folder / _FAILURE
+    failure = run.folder / FAILURE
     if failure.exists():
         return TryProgress.read(read_object(failure), failure)
     if saved and has_ended(run, progress := saved[max(saved)]):

@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 
 from hm3_jax.files.errors import naming
+from hm3_jax.files.file_list import listed_damage
 from hm3_jax.files.json_files import parse_json
+from hm3_jax.files.run_format import LOG
 from hm3_jax.reporting.figures.style import (
     COLOURS,
     DASHES,
@@ -92,7 +94,10 @@ def draw_curves(
 def _logs(run: Run, say: Callable[[str], None]) -> list[list[dict[str, Any]]]:
     found = []
     for attempt in run.tries:
-        path = run.folder / f"try_{attempt.number}" / "metrics.jsonl"
+        path = run.folder / f"try_{attempt.number}" / LOG
+        if edited := listed_damage(path.parent, (LOG,)):
+            say(f"{edited}; not drawn")
+            continue
         try:
             found.append(_read_log(path))
         except (OSError, ValueError) as error:

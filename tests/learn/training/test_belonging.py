@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from hm3_jax.files.belonging import check_belongs
-from hm3_jax.files.file_list import FILE_LIST, write_list
+from hm3_jax.files.file_list import FILE_LIST, list_of
 from hm3_jax.learn.saved import checkpoint
 from tests.learn import small
 
@@ -32,7 +32,8 @@ def change_meta(where: Path, **changes: Any) -> None:
     meta = {name: value for name, value in meta.items() if value is not None}
     (where / "meta.json").write_text(json.dumps(meta))
     names = [str(f.relative_to(where)) for f in where.rglob("*") if f.is_file()]
-    write_list(where, [name for name in names if name != FILE_LIST])
+    text = list_of(where, [name for name in names if name != FILE_LIST])
+    (where / FILE_LIST).write_text(text)
 
 
 def as_earlier_versions_wrote(folder: Path) -> None:

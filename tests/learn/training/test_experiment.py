@@ -144,6 +144,7 @@ def test_one_try_has_no_deviation_and_a_resumed_experiment_keeps_its_uid(
     small.train(store, folder, number_of_tries=1, epochs=1, resume=True)
     again = json.loads((folder / "experiment.json").read_text())
     assert again.pop("written") >= first.pop("written")
+    assert again.pop("checksum") and first.pop("checksum")
     assert again == first
 
 

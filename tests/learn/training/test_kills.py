@@ -31,7 +31,7 @@ EPOCHS = 12
 TRIES = (1, 2)
 SLOTS: tuple[Slot, ...] = ("last", "best")
 # Of experiment.json: what two runs do not share.
-OWN = {"uid", "written", "name"}
+OWN = {"uid", "written", "name", "checksum"}
 
 
 @dataclasses.dataclass(frozen=True)

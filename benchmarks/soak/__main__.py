@@ -43,6 +43,8 @@ _SETTINGS = {
 def main() -> int:
     """Reads the flags, and kills and damages."""
     asked = _asked()
+    for ending in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(ending, signal.default_int_handler)
     folder = Path(tempfile.mkdtemp(prefix="soak_"))
     os.environ.update(_SETTINGS)
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(folder / "programs"))
@@ -61,6 +63,8 @@ def main() -> int:
         lane.close()
         loader.close()
     except KeyboardInterrupt:
+        for ending in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(ending, signal.SIG_IGN)
         _say("interrupted")
     finally:
         shutil.rmtree(folder, ignore_errors=True)

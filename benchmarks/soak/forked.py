@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import dataclasses
+import gc
 import importlib
 import os
 import pkgutil
@@ -109,6 +110,8 @@ def prepare() -> None:
     for name in _LIBRARIES:
         with contextlib.suppress(ModuleNotFoundError):
             importlib.import_module(name)
+    # Objects that no collection looks at are not copied by forks.
+    gc.freeze()
 
 
 def run(
@@ -171,6 +174,9 @@ def _become(
     code = 70
     try:
         os.setsid()
+        # A shell may have had this process ignore Ctrl-C, as one in the background.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         os.chdir(folder)
         files = [os.open(os.devnull, os.O_RDONLY)]
         files += [os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC) for log in logs]

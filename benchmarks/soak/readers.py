@@ -275,6 +275,7 @@ def damage_until_closed(
     try:
         signal.signal(signal.SIGALRM, _too_long)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         folder.mkdir()
         os.chdir(folder)
         readers = Readers(world, seed)

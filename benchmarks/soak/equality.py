@@ -3,7 +3,7 @@
 | file | is compared by |
 |---|---|
 | arrays of a checkpoint, which Orbax writes under names of its own | their values |
-| `experiment.json` of a run | all but `uid` and `written` |
+| `experiment.json` of a run | all but `uid`, `written` and its checksum |
 | `speed.jsonl` of a run | being there |
 | any other | its bytes |
 """
@@ -24,7 +24,7 @@ Digest = Callable[[Path], str]
 
 _ARRAYS = "arrays"
 _OF_A_CHECKPOINT = {"files.json"}
-_OWN = ("uid", "written")
+_OWN = ("uid", "written", "checksum")
 _TIMES = "speed.jsonl"
 
 

@@ -60,8 +60,14 @@ def _rate(call: Callable[[], object]) -> dict[str, float]:
     return {"flops_per_second": 2 * 2048**3 / best_of(20, call)}
 
 
-def epoch_ours(store: str) -> dict[str, float]:
-    """A training epoch of HM3's strategy."""
+def epoch_ours(store: str, runs: int = 1, epochs: int = 12) -> dict[str, float]:
+    """A training epoch of HM3's strategy, on one device.
+
+    Args:
+        store: with videos.
+        runs: trained together.
+        epochs: that are timed, the first one apart.
+    """
     import jax
 
     from hm3_jax.data.store import open_store
@@ -75,24 +81,28 @@ def epoch_ours(store: str) -> dict[str, float]:
     from hm3_jax.objective.triplet import TripletLoss, TripletWeights
 
     opened, config = open_store(store), load_strategy(STRATEGY)
-    layout = Layout.of(1, jax.devices()[:1])
+    layout = Layout.of(runs, jax.devices()[:1])
     loaded = load_features(opened, config)
     features, counts = layout.put(loaded, EVERYWHERE), MuseumSizes.of(loaded)
-    epochs = [
+    train = np.asarray(opened.splits["train"])
+    planned = [
         counts.plan(
-            epoch_batches(
-                opened.splits["train"], BATCH_SIZE, seed=0, attempt=1, epoch=epoch
-            )[None],
+            np.stack(
+                [
+                    epoch_batches(train, BATCH_SIZE, seed=run, attempt=1, epoch=epoch)
+                    for run in range(runs)
+                ]
+            ),
             layout,
         )
         for epoch in range(25)
     ]
-    capacity = counts.capacity(epochs)
-    keys = jax.random.split(jax.random.key(0), 1)
+    capacity = counts.capacity(planned)
+    keys = jax.random.split(jax.random.key(0), runs)
     state = fresh_state(draw_params(config, keys))
 
     def scalar(value: float):
-        return jax.device_put(np.full(1, value, np.float32))
+        return jax.device_put(np.full(runs, value, np.float32))
 
     hyper = EpochInputs(
         rates=Rates(scalar(LEARNING_RATE), scalar(0.0)),
@@ -102,10 +112,10 @@ def epoch_ours(store: str) -> dict[str, float]:
             second_component_weight=scalar(0.5),
         ),
         key=keys,
-        active=jax.device_put(np.ones(1, bool)),
+        active=jax.device_put(np.ones(runs, bool)),
     )
     times, losses = [], np.zeros(0)
-    for batches in epochs[:12]:
+    for batches in planned[:epochs]:
         placed = layout.put(batches, BY_DEVICE)
         start = time.perf_counter()
         state, steps = train_epoch(
@@ -129,15 +139,24 @@ def epoch_ours(store: str) -> dict[str, float]:
 
 def epoch_torch_packed(store: str) -> dict[str, float]:
     """A training epoch of the plain PyTorch version, `nn.GRU` on packed sequences."""
-    return _epoch_torch(store, "gru")
+    return epoch_torch(store, "gru")
 
 
 def epoch_torch_loop(store: str) -> dict[str, float]:
     """The same with the recurrence as a loop over packed steps, faster on CPU."""
-    return _epoch_torch(store, "loop")
+    return epoch_torch(store, "loop")
 
 
-def _epoch_torch(store: str, recurrence: Literal["gru", "loop"]) -> dict[str, float]:
+def epoch_torch(
+    store: str, recurrence: Literal["gru", "loop"], device: str = "cpu"
+) -> dict[str, float]:
+    """A training epoch of the plain PyTorch version.
+
+    Args:
+        store: with videos.
+        recurrence: as `TwoTowers` has it.
+        device: PyTorch's name of it.
+    """
     import torch
 
     from benchmarks.torch_data import read_museums
@@ -146,8 +165,8 @@ def _epoch_torch(store: str, recurrence: Literal["gru", "loop"]) -> dict[str, fl
     from hm3_jax.learn.batches.plan import epoch_batches
 
     opened = open_store(store)
-    museums = read_museums(opened)
-    model = TwoTowers(kind=recurrence)
+    museums = read_museums(opened, device)
+    model = TwoTowers(kind=recurrence).to(device)
     optimizer = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE, fused=True)
     times, losses = [], np.zeros(0)
     for epoch in range(6):

@@ -30,7 +30,7 @@ from benchmarks.in_process import measured
 from benchmarks.items_others import OTHERS
 from benchmarks.search import by_blas, seconds, use_cores
 from hm3_jax.objective.late_interaction import MuseumVectors, QueryVectors, scores_of
-from hm3_jax.retrieval.exact import unit
+from hm3_jax.retrieval.exact import Search, unit
 from hm3_jax.retrieval.index import open_index
 from hm3_jax.retrieval.index_format import IndexFacts
 from hm3_jax.retrieval.index_writer import create_index
@@ -93,17 +93,28 @@ def opened(path: Path) -> ItemMuseums:
     return museums
 
 
-def compare(path: Path, rounds: int, cores: int) -> dict[str, Any]:
-    """Times of ours and faiss, in turns, and whether ours finds what it ought to."""
+def compare(
+    museums: ItemMuseums,
+    rounds: int,
+    cores: int,
+    search: Callable[[ItemMuseums], Search] = ItemSearch,
+) -> dict[str, Any]:
+    """Times of ours and faiss, in turns, and whether ours finds what it ought to.
+
+    Args:
+        museums: of many vectors.
+        rounds: turns.
+        cores: that faiss takes.
+        search: makes ours.
+    """
     import faiss
 
     faiss.omp_set_num_threads(cores)
-    museums = opened(path)
     items = museums.embedded.items
     theirs = faiss.IndexFlatIP(items.shape[1])
     for first in range(0, len(items), _CHUNK):
         theirs.add(items[first : first + _CHUNK].astype(np.float32))
-    ours, query = ItemSearch(museums), make_query(items.shape[1])
+    ours, query = search(museums), make_query(items.shape[1])
     (found,) = ours.search([query], TOP_K)
     scores = scores_of(query, museums.embedded, SHARPNESS, museums.theme_weight)
     wanted = np.lexsort((np.arange(len(scores)), -scores))[:TOP_K]
@@ -232,7 +243,7 @@ def main() -> None:
     parser.add_argument("--case", choices=cases, help="for own use")
     args = parser.parse_args()
     if args.case == "compare":
-        print(json.dumps(compare(args.index, args.rounds, args.cores)))
+        print(json.dumps(compare(opened(args.index), args.rounds, args.cores)))
     elif args.case == "alone":
         print(json.dumps(alone(args.index)))
     elif args.case == "others":

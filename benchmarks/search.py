@@ -27,7 +27,7 @@ import numpy as np
 
 from benchmarks.in_process import measured
 from hm3_jax.objective.late_interaction import QueryVectors
-from hm3_jax.retrieval.exact import ExactSearch, unit
+from hm3_jax.retrieval.exact import ExactSearch, Search, unit
 from hm3_jax.retrieval.index import open_index
 from hm3_jax.retrieval.index_format import IndexFacts
 from hm3_jax.retrieval.index_writer import create_index
@@ -43,8 +43,8 @@ _CHUNK = 2**16
 _CHOICES = ("OPENBLAS_", "GOTO_", "OMP_", "MKL_")
 
 
-def make_index(path: Path, museums: int, size: int) -> None:
-    """Writes an index of random unit vectors, museums of one room."""
+def make_museums(museums: int, size: int) -> Museums:
+    """Museums of random unit vectors, of one room each."""
     rng = np.random.default_rng(0)
     vectors = np.empty((museums, size), np.float32)
     for first in range(0, museums, _CHUNK):
@@ -52,21 +52,22 @@ def make_index(path: Path, museums: int, size: int) -> None:
         rows[:] = unit(rng.standard_normal(rows.shape, np.float32))
     details, _ = pack_details([{"description": [], "rooms": [{"views": 1}]}])
     one_each = np.arange(museums + 1, dtype=np.int64)
-    create_index(
-        path,
-        Museums(
-            ids=[f"museum{i:07d}" for i in range(museums)],
-            themes=tuple(f"theme{i}" for i in range(THEMES)),
-            theme_index=rng.integers(THEMES, size=museums, dtype=np.int32),
-            vectors=vectors,
-            room_offsets=one_each,
-            rooms=vectors.astype(np.float16),
-            details=np.tile(details, museums),
-            details_offsets=one_each * len(details),
-        ),
-        IndexFacts({}, {}, {"generated": True}),
-        {},
+    return Museums(
+        ids=[f"museum{i:07d}" for i in range(museums)],
+        themes=tuple(f"theme{i}" for i in range(THEMES)),
+        theme_index=rng.integers(THEMES, size=museums, dtype=np.int32),
+        vectors=vectors,
+        room_offsets=one_each,
+        rooms=vectors.astype(np.float16),
+        details=np.tile(details, museums),
+        details_offsets=one_each * len(details),
     )
+
+
+def make_index(path: Path, museums: int, size: int) -> None:
+    """Writes an index of them."""
+    facts = IndexFacts({}, {}, {"generated": True})
+    create_index(path, make_museums(museums, size), facts, {})
 
 
 def queries(size: int) -> list[QueryVectors]:
@@ -83,18 +84,28 @@ def seconds(call: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def compare(path: Path, rounds: int, cores: int) -> dict[str, Any]:
-    """Times of both, in turns, and whether they find the same museums."""
+def compare(
+    museums: Museums,
+    rounds: int,
+    cores: int,
+    search: Callable[[Museums], Search] = ExactSearch,
+) -> dict[str, Any]:
+    """Times of ours and faiss, in turns, and whether they find the same museums.
+
+    Args:
+        museums: of one vector each.
+        rounds: turns.
+        cores: that faiss takes.
+        search: makes ours.
+    """
     import faiss
 
     faiss.omp_set_num_threads(cores)
-    index = open_index(path)
-    museums = of_one_vector(index.museums, str(path))
     vectors = museums.vectors
     theirs = faiss.IndexFlatIP(vectors.shape[1])
     for first in range(0, len(vectors), _CHUNK):
         theirs.add(np.array(vectors[first : first + _CHUNK]))
-    ours, asked = ExactSearch(museums), queries(vectors.shape[1])
+    ours, asked = search(museums), queries(vectors.shape[1])
     result: dict[str, Any] = {"load_average": os.getloadavg()[0]}
     for name, of_case in (("single", asked[:1]), ("batch", asked)):
         found = [hits.rows for hits in ours.search(of_case, TOP_K)]
@@ -179,7 +190,8 @@ def main() -> None:
     parser.add_argument("--case", choices=["compare", "alone"], help="for own use")
     args = parser.parse_args()
     if args.case == "compare":
-        print(json.dumps(compare(args.index, args.rounds, args.cores)))
+        museums = of_one_vector(open_index(args.index).museums, str(args.index))
+        print(json.dumps(compare(museums, args.rounds, args.cores)))
     elif args.case == "alone":
         print(json.dumps(alone(args.index)))
     else:

@@ -7,31 +7,68 @@ that all see the same machine. Compilation is told apart from the epochs: both w
 compile once, and the epochs are what repeats.
 """
 
+from __future__ import annotations
+
 import argparse
+import contextlib
 import json
 import tempfile
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.cases import STRATEGY
 from benchmarks.in_process import measured
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-def case(store: str, runs: int, epochs: int, strategy: str) -> dict[str, float]:
-    """Trains some runs together; seconds of the first epoch and of a later one."""
+    from hm3_jax.learn.batches.features import Features
+    from hm3_jax.learn.batches.placement import DataPlacement
+
+
+class _Enough(Exception):
+    """Epochs are all that was wanted."""
+
+
+def case(
+    store: str,
+    runs: int,
+    epochs: int,
+    strategy: str,
+    num_devices: int | None = None,
+    placement: DataPlacement = "auto",
+    change: Callable[[Features], Features] | None = None,
+    tested: bool = True,
+) -> dict[str, Any]:
+    """Trains some runs together; seconds of the first epoch and of a later one.
+
+    Args:
+        store: with what the strategy reads.
+        runs: trained together.
+        epochs: 3 at least.
+        strategy: file; operations are counted of HM3's own alone.
+        num_devices: to use; all without it.
+        placement: of the features.
+        change: makes other features of the store's, of the same museums and more.
+        tested: whether runs are saved and tested in the end, as in a real sweep.
+    """
     import jax
     import numpy as np
 
     from benchmarks.floor import epoch_flops
     from hm3_jax.data.store import open_store
+    from hm3_jax.learn.batches.placement import OnDevice
+    from hm3_jax.learn.devices.mesh import Layout
     from hm3_jax.learn.evaluation.task import Task
     from hm3_jax.learn.saved.run import Run
     from hm3_jax.learn.settings import Execution, TrainSettings
     from hm3_jax.learn.training.trainer import Trainer
-    from hm3_jax.nn.strategy import hm3_strategy
+    from hm3_jax.nn.strategy import TowersConfig
     from hm3_jax.nn.strategy_json import load_strategy
 
     opened, config = open_store(store), load_strategy(Path(strategy))
+    config = config.trained_on(len(opened.themes), len(opened.splits["train"]))
     ends, trained, worked = [], [], []
     with tempfile.TemporaryDirectory() as folder:
         points = [
@@ -51,20 +88,37 @@ def case(store: str, runs: int, epochs: int, strategy: str) -> dict[str, float]:
             for i in range(runs)
         ]
         start = time.perf_counter()
-        trainer = Trainer(
-            Task(opened, config), points, Execution(save_every_seconds=1e9)
-        )
+        task = Task(opened, config, placement)
+        if change is not None:
+            task.features = change(task.features)
+        execution = Execution(save_every_seconds=1e9, num_devices=num_devices)
+        trainer = Trainer(task, points, execution)
 
         def listener(report):
             ends.append(time.perf_counter())
             worked.append(time.process_time())
             trained.append(museums * runs / report.museums_per_second)
+            if not tested and report.epoch == epochs:
+                raise _Enough
 
         museums = len(opened.splits["train"])
-        trainer.run(listener=listener)
+        with contextlib.suppress(_Enough):
+            trainer.run(listener=listener)
         total = time.perf_counter() - start
-    train = np.asarray(opened.splits["train"])
-    flops = epoch_flops(opened, hm3_strategy(config), train) * runs
+        on_device = isinstance(
+            task.source(
+                Layout.of(
+                    runs,
+                    execution.devices(),
+                    splits_batches=task.splits_batches,
+                )
+            ),
+            OnDevice,
+        )
+    counted = {}
+    if isinstance(config, TowersConfig):
+        flops = epoch_flops(opened, config, np.asarray(opened.splits["train"])) * runs
+        counted["training_flops_per_second"] = float(flops / min(trained[1:]))
     steps = -(-museums // points[0].settings.batch_size)
     return {
         "runs": runs,
@@ -72,7 +126,9 @@ def case(store: str, runs: int, epochs: int, strategy: str) -> dict[str, float]:
         "epoch_seconds": float(min(np.diff(ends))),
         "epoch_cpu_seconds": float(min(np.diff(worked))),
         "step_milliseconds": 1000 * min(trained[1:]) / steps,
-        "training_flops_per_second": float(flops / min(trained[1:])),
+        "training_seconds": min(trained[1:]),
+        **counted,
+        "features_lie_on": "device" if on_device else "host",
         "total_seconds": total,
         "device": jax.devices()[0].device_kind,
     }

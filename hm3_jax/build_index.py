@@ -60,7 +60,9 @@ def main() -> None:
         raise ValueError("--client is for --uri, found none")
     from hm3_jax.app import index_commands
     from hm3_jax.learn.devices.compilation_cache import keep_compiled_programs
+    from hm3_jax.learn.devices.memory import take_as_needed
 
+    take_as_needed()
     keep_compiled_programs()
     if embeds:
         inputs = index_commands.IndexInputs(

@@ -93,7 +93,9 @@ def main() -> None:
     from hm3_jax.app.evaluation import evaluate_all
     from hm3_jax.app.evaluation_table import table_of
     from hm3_jax.learn.devices.compilation_cache import keep_compiled_programs
+    from hm3_jax.learn.devices.memory import take_as_needed
 
+    take_as_needed()
     keep_compiled_programs()
     store = open_features(_FEATURES.value)
     with precision_flag.given_precision():

@@ -68,6 +68,7 @@ def main() -> None:
     query, engine = _query(), engine_flags.given_engine()
     from hm3_jax.app.searching import SearchSettings, lines_of, search
     from hm3_jax.learn.devices.compilation_cache import keep_compiled_programs
+    from hm3_jax.learn.devices.memory import take_as_needed
 
     settings = SearchSettings(
         index=Path(_INDEX.value),
@@ -76,6 +77,7 @@ def main() -> None:
         pretrained=_PRETRAINED.value,
         device=_DEVICE.value,
     )
+    take_as_needed()
     keep_compiled_programs()
     answer = search(settings)
     if _JSON.value:

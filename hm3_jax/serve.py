@@ -79,7 +79,9 @@ def main() -> None:
     engine = engine_flags.given_engine()
     from hm3_jax.app.serving import ServeSettings, serve
     from hm3_jax.learn.devices.compilation_cache import keep_compiled_programs
+    from hm3_jax.learn.devices.memory import take_as_needed
 
+    take_as_needed()
     keep_compiled_programs()
     serve(
         ServeSettings(

@@ -1,5 +1,7 @@
-"""The golden models, embedded with and trained: what is compared with the goldens."""
+"""The golden losses and trainings, by this package."""
 
+import functools
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,6 +23,9 @@ TRAININGS = [
     for loss in ("stl", "theme")
 ]
 """Strategy and loss of the golden trainings."""
+
+LOSSES = json.loads((golden_data.GOLDEN / "loss.json").read_text())
+"""Settings of the golden losses."""
 
 
 def golden_params(
@@ -74,3 +79,37 @@ def trained(stem: str, loss: str) -> tuple[np.ndarray, Mapping[str, np.ndarray]]
         )
         losses.append(np.asarray(of_epoch.loss[0]))
     return np.concatenate(losses), to_torch(take_run(state.params, 0), config)
+
+
+@functools.partial(jax.jit, static_argnames="config")
+def value_and_gradient(similarity, themes, valid, config, weights, key=None):
+    """Loss of a score matrix, and its gradient."""
+    return jax.value_and_grad(lambda s: config(s, themes, valid, weights, key))(
+        similarity
+    )
+
+
+def loss_settings(case: Mapping[str, Any]) -> tuple[TripletLoss, TripletWeights]:
+    """Structure and numbers of a golden loss."""
+    config = TripletLoss(
+        uses_themes=case["uses_categories"],
+        within_theme="within_category_margin" in case,
+        filter_out_hard_negatives=case.get("filter_out_hard_negatives", False),
+    )
+    first, second = case.get("loss_components_weights", (0.5, 0.5))
+    assert first == 1 - second
+    weights = TripletWeights(
+        margin=case.get("margin", 0.25),
+        within_theme_margin=case.get("within_category_margin", 0.0),
+        second_component_weight=second,
+    )
+    return config, weights
+
+
+def loss_by_us(case: Mapping[str, Any]) -> tuple[jax.Array, jax.Array]:
+    """Loss and gradient of a golden case."""
+    arrays = golden_data.arrays("loss")
+    similarity = jnp.asarray(arrays[f"sim{case['case']}"])
+    themes = jnp.asarray(arrays[f"cat{case['case']}"], jnp.int32)
+    valid = jnp.ones(len(themes), bool)
+    return value_and_gradient(similarity, themes, valid, *loss_settings(case))

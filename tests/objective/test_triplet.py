@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import json
 from pathlib import Path
 
 import jax
@@ -19,39 +18,13 @@ from hm3_jax.objective.triplet import (
     TripletWeights,
     decay_second_weight,
 )
-
-CASES = json.loads(
-    (Path(__file__).resolve().parent.parent / "golden" / "loss.json").read_text()
-)
-
-
-@functools.partial(jax.jit, static_argnames="config")
-def value_and_gradient(similarity, themes, valid, config, weights, key=None):
-    return jax.value_and_grad(lambda s: config(s, themes, valid, weights, key))(
-        similarity
-    )
+from tests.golden_runs import LOSSES, loss_by_us, loss_settings, value_and_gradient
 
 
 def second_of(similarity, themes, valid, config, weights, key=None):
     """The second component, unweighted."""
     alone = dataclasses.replace(weights, second_component_weight=1.0)
     return config(similarity, themes, valid, alone, key)
-
-
-def settings_of(case: dict) -> tuple[TripletLoss, TripletWeights]:
-    config = TripletLoss(
-        uses_themes=case["uses_categories"],
-        within_theme="within_category_margin" in case,
-        filter_out_hard_negatives=case.get("filter_out_hard_negatives", False),
-    )
-    first, second = case.get("loss_components_weights", (0.5, 0.5))
-    assert first == 1 - second
-    weights = TripletWeights(
-        margin=case.get("margin", 0.25),
-        within_theme_margin=case.get("within_category_margin", 0.0),
-        second_component_weight=second,
-    )
-    return config, weights
 
 
 def golden_value(case: dict, arrays) -> tuple[np.ndarray, np.ndarray]:
@@ -62,21 +35,21 @@ def golden_value(case: dict, arrays) -> tuple[np.ndarray, np.ndarray]:
     return np.zeros_like(loss), np.zeros_like(gradient)
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: f"case{case['case']}")
+@pytest.mark.parametrize("case", LOSSES, ids=lambda case: f"case{case['case']}")
 def test_published_value_and_gradient(case: dict, golden: Path) -> None:
     arrays = np.load(golden / "loss.npz")
     similarity = jnp.asarray(arrays[f"sim{case['case']}"])
     themes = jnp.asarray(arrays[f"cat{case['case']}"], jnp.int32)
     valid = jnp.ones(len(themes), bool)
-    config, weights = settings_of(case)
-    loss, gradient = value_and_gradient(similarity, themes, valid, config, weights)
+    config, weights = loss_settings(case)
+    loss, gradient = loss_by_us(case)
     expected, expected_gradient = golden_value(case, arrays)
     if np.isnan(arrays[f"loss{case['case']}"]) and config.within_theme:
         # The second component alone is 0/0: it is 0, and the first one, which the
         # published cases also hold by itself, keeps its share.
         (alone,) = (
             other
-            for other in CASES
+            for other in LOSSES
             if other["uses_categories"]
             and other.get("filter_out_hard_negatives")
             and "within_category_margin" not in other

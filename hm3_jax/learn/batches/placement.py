@@ -21,9 +21,11 @@ from hm3_jax.learn.devices.mesh import BY_DEVICE, EVERYWHERE, Layout
 
 DataPlacement = Literal["device", "host", "auto"]
 
-# Of a device's memory, what features may take where "auto" decides: parameters, a
-# batch's activations and the metrics need the rest.
-_SHARE_FOR_FEATURES = 0.5
+SHARE_FOR_FEATURES = 0.5
+"""Of a device's memory, what features may take where "auto" decides.
+
+Parameters, a batch's activations and the metrics need the rest.
+"""
 # Bytes of a fed block on one device; two of them are there at a time.
 _BLOCK_BYTES = 128 * 2**20
 
@@ -68,7 +70,7 @@ def place(
             block of batches needs at a time, "auto" for the first if there is room.
     """
     if placement == "auto":
-        room = layout.free_memory() * _SHARE_FOR_FEATURES
+        room = layout.free_memory() * SHARE_FOR_FEATURES
         placement = "device" if features.bytes <= room else "host"
     if placement == "device":
         return OnDevice(features, layout)

@@ -1,7 +1,17 @@
 """How much memory a device has and how much a compiled program takes."""
 
+import os
 from pathlib import Path
 from typing import Any
+
+
+def take_as_needed() -> None:
+    """Leaves a GPU's memory to others until it is needed, in commands but training.
+
+    JAX would take three quarters of it at once. Called before JAX computes; what the
+    user has told JAX (`XLA_PYTHON_CLIENT_PREALLOCATE`) stays.
+    """
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
 
 def available(device: Any) -> int:

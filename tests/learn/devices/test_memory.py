@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import json
+import os
 import warnings
 from pathlib import Path
 from typing import Any, cast
@@ -160,3 +161,13 @@ def test_an_accelerator_says_what_is_left():
             return {"bytes_limit": 1000, "bytes_in_use": 300}
 
     assert memory.available(Device) == 700
+
+
+def test_commands_but_training_take_memory_as_they_need_it(monkeypatch):
+    name = "XLA_PYTHON_CLIENT_PREALLOCATE"
+    monkeypatch.delenv(name)
+    memory.take_as_needed()
+    assert os.environ[name] == "false"
+    monkeypatch.setenv(name, "true")
+    memory.take_as_needed()
+    assert os.environ[name] == "true"

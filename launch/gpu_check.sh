@@ -1,0 +1,44 @@
+#!/usr/bin/env bash
+# Measures everything that is to be known of a GPU: equality with the published numbers,
+# speed beside PyTorch, search, extraction, memory, several GPUs.
+#
+#   bash launch/gpu_check.sh [--minutes=9] [--output=gpu_check] [--miniature]
+#
+#   --minutes    that there are; what matters most comes first
+#   --output     gets results.json and results.md, number by number, and logs
+#   --miniature  everything as small as it can be, on a CPU: a rehearsal
+#
+# Takes .venv where JAX is in it, else a python3 that has JAX, and else makes .venv,
+# which needs a network. What is not installed is named and left out; packages in a
+# folder of your own are found by PYTHONPATH.
+#
+# Environment:
+#   PYTHON  the Python to take
+set -euo pipefail
+case "${1:-}" in
+  -h | --help)
+    sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p;}' "${BASH_SOURCE[0]}"
+    exit 0
+    ;;
+esac
+root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)"
+
+has_jax() { # COMMAND: is a Python that runs here, is new enough and has JAX
+  "$1" -c 'import sys, jax; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
+}
+
+python="${PYTHON:-}"
+if [ -z "$python" ]; then
+  for candidate in "$root/.venv/bin/python" python3; do
+    if has_jax "$candidate"; then
+      python="$candidate"
+      break
+    fi
+  done
+fi
+if [ -z "$python" ]; then
+  bash "$root/launch/setup.sh" core extraction test
+  python="$root/.venv/bin/python"
+fi
+export PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}"
+exec "$python" -P -m benchmarks.gpu "$@"

@@ -77,6 +77,10 @@ def _measure(
 ) -> None:
     """Carries out stages, all that can be."""
     for stage in stages:
+        if _on_one_device(results):
+            for other in stages:
+                if other.for_several:
+                    clock.forget(other)
         reason = _reason_to_skip(stage, results, clock, setting)
         if reason is None and stage.needs is not None:
             reason = _not_there(getattr(setting, stage.needs), making, clock)
@@ -119,8 +123,7 @@ def _not_there(path: Path, making: subprocess.Popen[bytes], clock: Clock) -> str
 def _reason_to_skip(
     stage: Stage, results: Results, clock: Clock, setting: Setting
 ) -> str | None:
-    said = {row["what"]: row.get("value") for row in results.rows("machine")}
-    if stage.for_several and said.get("devices") == "1" and not setting.miniature:
+    if stage.for_several and _on_one_device(results) and not setting.miniature:
         return "there is one device"
     if stage.name != GRID or setting.miniature:
         return None
@@ -130,6 +133,11 @@ def _reason_to_skip(
     if seconds > clock.left:
         return f"it would take {seconds:.0f} s, and {clock.left:.0f} s are left"
     return None
+
+
+def _on_one_device(results: Results) -> bool:
+    said = {row["what"]: row.get("value") for row in results.rows("machine")}
+    return said.get("devices") == "1"
 
 
 if __name__ == "__main__":

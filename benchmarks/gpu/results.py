@@ -72,4 +72,5 @@ class Results:
 
     def _write(self) -> None:
         write_json(self._folder / RESULTS, self.record)
-        write_whole(self._folder / REPORT, markdown(self.record))
+        report = f"# What the GPU did\n\n{markdown(self.record)}"
+        write_whole(self._folder / REPORT, report)

@@ -7,7 +7,7 @@ MatmulPrecision = Literal["default", "high", "highest"]
 
 MEANING = (
     "Precision of the encoders' products: highest is float32; high and default let "
-    "GPUs round what they multiply to TF32, which is faster and changes the third or "
+    "GPUs round what they multiply to TF32, which is faster and changes about the "
     "fourth digit. CPUs compute all three alike."
 )
 """What a flag of it says."""

@@ -78,5 +78,5 @@ def test_tf32_would_not_give_the_published_embeddings(monkeypatch):
         text, _ = golden_data.embeddings(
             golden_data.strategy(stem), golden_params(stem)
         )
-        assert np.abs(text - golden_data.arrays(stem)["desc_out"]).max() > 3e-5
+        assert np.abs(text - golden_data.arrays(stem)["desc_out"]).max() > 1e-4
     jax.clear_caches()

@@ -148,7 +148,10 @@ def epoch_torch_loop(store: str) -> dict[str, float]:
 
 
 def epoch_torch(
-    store: str, recurrence: Literal["gru", "loop"], device: str = "cpu"
+    store: str,
+    recurrence: Literal["gru", "loop"],
+    device: str = "cpu",
+    epochs: int = 6,
 ) -> dict[str, float]:
     """A training epoch of the plain PyTorch version.
 
@@ -156,6 +159,7 @@ def epoch_torch(
         store: with videos.
         recurrence: as `TwoTowers` has it.
         device: PyTorch's name of it.
+        epochs: the first one does not count.
     """
     import torch
 
@@ -169,7 +173,7 @@ def epoch_torch(
     model = TwoTowers(kind=recurrence).to(device)
     optimizer = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE, fused=True)
     times, losses = [], np.zeros(0)
-    for epoch in range(6):
+    for epoch in range(epochs):
         batches = epoch_batches(
             np.asarray(opened.splits["train"]),
             BATCH_SIZE,

@@ -46,7 +46,7 @@ def case(
     Args:
         store: with what the strategy reads.
         runs: trained together.
-        epochs: 3 at least.
+        epochs: 2 at least.
         strategy: file; operations are counted of HM3's own alone.
         num_devices: to use; all without it.
         placement: of the features.

@@ -93,7 +93,7 @@ def miniature(folder: Path) -> Setting:
         runs=(1,),
         late_runs=(1,),
         variant_runs=(1,),
-        epochs=3,
+        epochs=2,
         strategies=("rnn_meanPoolProc",),
         all_strategies=False,
         product=128,

@@ -152,15 +152,16 @@ def _training(record: Record) -> str:
     )
     grid = predicted_grid_seconds(record)
     measured = [row["seconds"] for row in rows_of(record, GRID)]
+    said = []
     if grid is not None:
-        text += (
-            f"\n\nThe genMuseums part of the published grid ({GRID_STRATEGIES} "
+        said.append(
+            f"The genMuseums part of the published grid ({GRID_STRATEGIES} "
             f"strategies, {GRID_RUNS} runs each, {GRID_EPOCHS} epochs) would take "
             f"{grid:.0f} s, were all strategies as large as the largest."
         )
     if measured:
-        text += f" It took {measured[-1]:.0f} s."
-    return text
+        said.append(f"The published grid took {measured[-1]:.0f} s.")
+    return "\n\n".join(filter(None, [text, " ".join(said)]))
 
 
 def _recurrence(record: Record) -> str:

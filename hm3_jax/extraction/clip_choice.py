@@ -33,6 +33,10 @@ _WEIGHTS_FILES = (
 _WEIGHTS_SUFFIXES = {".safetensors", ".bin", ".pt", ".pth"}
 
 
+# What a tag of open_clip's says about pictures.
+_PICTURE_SETTINGS = ("mean", "std", "interpolation", "resize_mode")
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class ClipChoice:
     """A CLIP model as a user names it.
@@ -150,7 +154,29 @@ def resolve(choice: ClipChoice) -> ResolvedClip:
             f"expected pretrained weights for {model}: a file, a folder or one of the "
             f"tags {tags}; found {pretrained!r}"
         )
-    return ResolvedClip(model, model, config, {}, path.name, path, tagged=False)
+    return ResolvedClip(
+        model, model, config, _trained_on(model), path.name, path, tagged=False
+    )
+
+
+def _trained_on(model: str) -> Mapping[str, Any]:
+    """What all published weights of an architecture take pictures as; else nothing.
+
+    Those of SigLIP, for one, take other pictures than CLIP's, and open_clip gives a
+    model whose weights are a file CLIP's.
+    """
+    import open_clip
+
+    known = [
+        open_clip.get_pretrained_cfg(model, tag)
+        for tag in open_clip.list_pretrained_tags_by_model(model)
+    ]
+    return {
+        name: known[0][name]
+        for name in _PICTURE_SETTINGS
+        if known
+        and all(name in tag and tag[name] == known[0].get(name) for tag in known)
+    }
 
 
 def _from_tag(

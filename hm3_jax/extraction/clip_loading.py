@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from hm3_jax.extraction.clip_choice import ResolvedClip, with_activation
 from hm3_jax.extraction.errors import first_line
 from hm3_jax.extraction.weights import Weights, read_weights
+from hm3_jax.files.extras import how_to_install
 
 if TYPE_CHECKING:
     import torch
@@ -54,11 +55,26 @@ def build(resolved: ResolvedClip) -> Any:
 
 
 def tokenizer_of(resolved: ResolvedClip) -> Any:
-    """The model's tokenizer, of open_clip's kind."""
+    """The model's tokenizer, of open_clip's kind.
+
+    Raises:
+        FileNotFoundError: If its files are not there and cannot be downloaded.
+    """
     import open_clip
 
     with _open_clip_quiet():
-        return open_clip.get_tokenizer(resolved.source)
+        try:
+            return open_clip.get_tokenizer(resolved.source)
+        except (OSError, ValueError) as error:
+            foreign = _foreign_tokenizer(resolved)
+            if foreign is None:
+                raise
+            raise FileNotFoundError(
+                f"{resolved.source}: expected the tokenizer {foreign}, found "
+                f"{type(error).__name__}: {first_line(error)} (without a network, name "
+                "a folder that has open_clip_config.json, the weights and the "
+                "tokenizer's files)"
+            ) from None
 
 
 def pick_device(name: str) -> torch.device:
@@ -106,13 +122,18 @@ def pick_precision(name: str, device: torch.device) -> str:
     return name
 
 
-def _check_tokenizer(resolved: ResolvedClip) -> None:
+def _foreign_tokenizer(resolved: ResolvedClip) -> str | None:
+    """Name of the tokenizer where it is Hugging Face's; None for CLIP's own."""
     text = resolved.config["text_cfg"]
-    foreign = text.get("hf_tokenizer_name") or text.get("hf_model_name")
+    return text.get("hf_tokenizer_name") or text.get("hf_model_name") or None
+
+
+def _check_tokenizer(resolved: ResolvedClip) -> None:
+    foreign = _foreign_tokenizer(resolved)
     if foreign and importlib.util.find_spec("transformers") is None:
         raise ModuleNotFoundError(
             f"the model {resolved.name} reads texts with Hugging Face's {foreign}: "
-            "pip install transformers sentencepiece",
+            f"{how_to_install('extraction')}",
             name="transformers",
         )
 

@@ -1,4 +1,4 @@
-"""The choices with which published features were extracted."""
+"""Choices by name: those of published features, and models of later years."""
 
 from __future__ import annotations
 
@@ -33,5 +33,8 @@ PRESETS = {
     # CLIP4Clip at 1 frame a second; it meant to take their mean.
     "hm3": Preset(ClipChoice("ViT-B-32-quickgelu", "openai")),
     "museums3k": Preset(ClipChoice("ViT-B-32", "laion2b_s34b_b79k")),
+    # Newer models of the size of ViT-B/16, with features of 768 floats.
+    "siglip": Preset(ClipChoice("ViT-B-16-SigLIP", "webli")),
+    "siglip2": Preset(ClipChoice("ViT-B-16-SigLIP2", "webli")),
 }
 """Presets by the name that `--preset` takes."""

@@ -51,13 +51,11 @@ class ClipTokenizer:
 
         Returns:
             (n, context_length) int64 tokens, padded after the end token; (n,) int64,
-            how many tokens of each piece were cut off (0 for tokenizers other than
-            CLIP's own, which do not say).
+            how many tokens of each piece were cut off (0 where a tokenizer other than
+            CLIP's own and Hugging Face's does not say).
         """
         if not self.own:
-            texts = [piece.text for piece in pieces]
-            tokens = np.asarray(self._tokenizer(texts), np.int64)
-            return tokens, np.zeros(len(pieces), np.int64)
+            return self._foreign_pieces([piece.text for piece in pieces])
         tokens = np.zeros((len(pieces), self.context_length), np.int64)
         cut = np.zeros(len(pieces), np.int64)
         room = self.context_length - 2
@@ -68,6 +66,21 @@ class ClipTokenizer:
                 cut[number] = max(len(encoded) - room, 0)
                 row = self.frame(encoded[:room])
             tokens[number, : len(row)] = row
+        return tokens, cut
+
+    def _foreign_pieces(
+        self, texts: list[str]
+    ) -> tuple[Int[np.ndarray, "n context"], Int[np.ndarray, "n"]]:
+        """`pieces` of another tokenizer than CLIP's own."""
+        cut = np.zeros(len(texts), np.int64)
+        if not texts:
+            return np.zeros((0, self.context_length), np.int64), cut
+        tokens = np.asarray(self._tokenizer(texts), np.int64)
+        inside = getattr(self._tokenizer, "tokenizer", None)
+        if inside is not None:
+            cleaned = [self._tokenizer.clean_fn(text) for text in texts]
+            whole = inside(cleaned, verbose=False)["input_ids"]
+            cut += [max(len(row) - self.context_length, 0) for row in whole]
         return tokens, cut
 
     def encode(self, text: str) -> list[int]:

@@ -444,7 +444,7 @@ def test_tokenizers_of_others_say_what_they_need(tmp_path, monkeypatch, model):
     )
     message = refusal(model, str(tmp_path / "weights.pt"), ModuleNotFoundError)
     assert message.startswith(f"the model {model} reads texts with Hugging Face's")
-    assert "pip install transformers" in message
+    assert "bash launch/setup.sh core extraction" in message
 
 
 def test_inputs_of_another_shape_are_refused(tmp_path, quick):

@@ -25,4 +25,16 @@ def test_presets_are_the_published_choices(name, model, weights, quick):
     config = open_clip.get_model_config(model)
     assert config and config["embed_dim"] == 512
     assert config.get("quick_gelu", False) is quick
-    assert len(PRESETS) == 2
+
+
+@pytest.mark.parametrize("name", ["siglip", "siglip2"])
+def test_presets_of_siglip_are_known_to_open_clip(name):
+    open_clip = pytest.importorskip("open_clip", reason="needs open_clip")
+    clip = PRESETS[name].clip
+    tag = open_clip.get_pretrained_cfg(clip.model, clip.pretrained)
+    assert (tag["mean"], tag["resize_mode"]) == ((0.5, 0.5, 0.5), "squash")
+    config = open_clip.get_model_config(clip.model)
+    assert config and config["embed_dim"] == 768
+    text = config["text_cfg"]
+    assert text["context_length"] == 64
+    assert text["pool_type"] == "last" and text["no_causal_mask"]

@@ -74,20 +74,25 @@ def _first_line(error: Exception) -> str:
 
 @contextlib.contextmanager
 def _silent_orbax() -> Iterator[None]:
-    """Keeps what is raised anyway from being logged too, with pages of traceback."""
+    """Keeps what is raised anyway from being logged too, with pages of traceback.
+
+    After Ctrl-C for good: Orbax's threads go on until the process ends.
+    """
 
     def keep(record: logging.LogRecord) -> bool:
         unawaited = record.name == "asyncio" and "never retrieved" in record.msg
         return not unawaited and "orbax" not in record.pathname
 
     logs = [logging.getLogger(name) for name in ("absl", "asyncio")]
-    for log in logs:
-        log.addFilter(keep)
-    try:
-        yield
-    finally:
+    with contextlib.ExitStack() as undo:
         for log in logs:
-            log.removeFilter(keep)
+            log.addFilter(keep)
+            undo.callback(log.removeFilter, keep)
+        try:
+            yield
+        except KeyboardInterrupt:
+            undo.pop_all()
+            raise
 
 
 def same_bits(found: Any, wanted: Any) -> bool:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import errno
+import logging
 import os
 import shutil
 import subprocess
@@ -398,3 +399,27 @@ def test_intact_facts_of_another_form_are_named(copy, text):
     with pytest.raises(ValueError, match="/4/meta.json: expected .*, found ") as raised:
         checkpoint.load(copy, "last", 4)
     assert "\n" not in str(raised.value)
+
+
+def test_what_orbax_says_after_ctrl_c_is_not_shown(caplog):
+    """Its threads go on writing, into a folder that is removed."""
+    absl = logging.getLogger("absl")
+    before = list(absl.filters)
+
+    def complain() -> int:
+        where = "/site-packages/orbax/checkpoint/future.py"
+        said = logging.LogRecord("absl", logging.ERROR, where, 1, "failed", (), None)
+        absl.handle(said)
+        return len(caplog.records)
+
+    with arrays._silent_orbax():
+        assert complain() == 0
+    assert absl.filters == before
+    asyncio_filters = list(logging.getLogger("asyncio").filters)
+    try:
+        with pytest.raises(KeyboardInterrupt), arrays._silent_orbax():
+            raise KeyboardInterrupt
+        assert complain() == 0
+    finally:
+        absl.filters[:] = before
+        logging.getLogger("asyncio").filters[:] = asyncio_filters

@@ -42,6 +42,7 @@ _OPERATIONS = frozenset(
     "open os.listdir os.mkdir os.remove os.rename os.rmdir os.scandir os.link "
     "os.truncate shutil.rmtree shutil.move".split()
 )
+_HEARD = {signal.SIGINT, signal.SIGTERM}
 # Seconds after which a command hangs.
 LIMIT = 300.0
 
@@ -121,10 +122,13 @@ def run(
     start = time.perf_counter()
     logs = [folder.parent / f"{folder.name}.{kind}" for kind in ("out", "err")]
     reader, writer = os.pipe()
+    # Until it is the command, a blow is none of the command's.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _HEARD)
     child = os.fork()
     if child == 0:
         os.close(reader)
         _become(module, flags, folder, logs, writer, blow)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _HEARD)
     os.close(writer)
     status, hung, struck = _wait(child, start, blow)
     seconds = time.perf_counter() - start
@@ -184,6 +188,7 @@ def _become(
             os.dup2(descriptor, number)
         sys.argv = [module, *flags]
         count = _counted(folder, blow)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _HEARD)
         code = _code_of(module)
         threading._shutdown()  # type: ignore[attr-defined]
         atexit._run_exitfuncs()

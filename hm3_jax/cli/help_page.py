@@ -16,7 +16,11 @@ _VALUES = (
     (flags.ListParser, "A,B,..."),
 )
 _COMMON = (
-    ("--flagfile=FILE", "Read flags from FILE, one a line; # starts a comment."),
+    (
+        "--flagfile=FILE",
+        "Read flags from FILE, one a line, or from one that comes with hm3_jax, such as "
+        "stl; # starts a comment.",
+    ),
     ("--debug", "Show tracebacks and the libraries' log lines."),
     ("--help, --helpfull", "Show this page; show the libraries' flags as well."),
 )

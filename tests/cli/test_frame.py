@@ -310,7 +310,8 @@ Flags:
 
 Every entry:
   --flagfile=FILE
-      Read flags from FILE, one a line; # starts a comment.
+      Read flags from FILE, one a line, or from one that comes with hm3_jax,
+      such as stl; # starts a comment.
   --debug
       Show tracebacks and the libraries' log lines.
   --help, --helpfull

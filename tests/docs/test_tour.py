@@ -1,5 +1,6 @@
 """The tour runs, and shows what is stored in it."""
 
+import ast
 import re
 import subprocess
 from collections.abc import Callable
@@ -7,6 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+import hm3_jax
+from tests.test_imports import imported_names
 
 nbformat = pytest.importorskip("nbformat")
 for _needed in ("nbclient", "matplotlib", "sklearn"):
@@ -39,6 +43,24 @@ def test_the_tour_runs_and_shows_what_is_stored(
     assert len(by_hand) == 5
     for ours, theirs in by_hand:
         assert float(ours) == pytest.approx(float(theirs), abs=0.011)
+
+
+def test_the_tour_takes_what_the_package_offers(repository: Path) -> None:
+    tour = nbformat.read(repository / "docs" / "tour.ipynb", as_version=4)
+    code = "\n".join(
+        "" if line.startswith("%") else line
+        for cell in tour.cells
+        if cell.cell_type == "code"
+        for line in cell.source.splitlines()
+    )
+    imported = {
+        name
+        for name, _ in imported_names(ast.parse(code), "tour")
+        if name.startswith("hm3_jax")
+    }
+    assert imported == {"hm3_jax"}
+    used = set(re.findall(r"\bhm3_jax\.(\w+)", code))
+    assert len(used) > 10 and used <= set(hm3_jax.__all__)
 
 
 @pytest.mark.parametrize(

@@ -18,8 +18,8 @@ _VALUES = (
 _COMMON = (
     (
         "--flagfile=FILE",
-        "Read flags from FILE, one a line, or from one that comes with hm3_jax, such as "
-        "stl; # starts a comment.",
+        "Read flags from FILE, one a line, or from one that comes with hm3_jax, such "
+        "as stl; # starts a comment.",
     ),
     ("--debug", "Show tracebacks and the libraries' log lines."),
     ("--help, --helpfull", "Show this page; show the libraries' flags as well."),

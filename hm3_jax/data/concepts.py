@@ -256,7 +256,9 @@ class ConceptEncoder:
         concept = self._concept(word)
         if concept is not None:
             return self._concepts[concept]
-        return np.float32(FILLER) * self._filler(f"filler/{word}")
+        # Both forms of the article are one word.
+        key = "a" if word == "an" else word
+        return np.float32(FILLER) * self._filler(f"filler/{key}")
 
 
 def unit(rows: Float[np.ndarray, "rows size"]) -> Float[np.ndarray, "rows size"]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -32,6 +33,7 @@ _ORDINALS = (
     "first second third fourth fifth sixth seventh eighth ninth tenth eleventh "
     "twelfth".split()
 )
+_BEFORE_A_VOWEL = re.compile(r"\ba(?= [aeiou])")
 _NUMBERS = "no one two three four five six seven eight nine ten eleven twelve".split()
 
 # The second of two slots of one group gets a 2 in the templates.
@@ -69,7 +71,7 @@ def describe(
                     ordinal=_word(_ORDINALS, number)
                 )
             text.append(f"{lead} {about.format(**named)}.")
-    return text
+    return [_BEFORE_A_VOWEL.sub("an", sentence) for sentence in text]
 
 
 def _word(words: Sequence[str], number: int) -> str:

@@ -87,6 +87,8 @@ def test_case_order_punctuation_and_plurals_do_not_matter(encoder):
     )
     np.testing.assert_allclose(variants[1], variants[0], atol=1e-5)
     np.testing.assert_allclose(variants[2], variants[0], atol=1e-5)
+    one, other = encoder.encode(["an angel stands", "a angel stands"])
+    np.testing.assert_array_equal(one, other)
 
 
 def test_a_sentence_is_encoded_the_same_in_any_company(encoder):

@@ -1,5 +1,6 @@
 import collections
 import dataclasses
+import re
 
 import numpy as np
 import pytest
@@ -92,6 +93,12 @@ def test_sentence_features_are_their_texts_through_the_rebuilt_encoder(store):
     for i in (0, 700, 1499):
         expected = encoder.encode(store.sentence_texts(i)).astype(np.float16)
         np.testing.assert_array_equal(store.sentences[i], expected)
+
+
+def test_articles_are_those_of_english(store):
+    texts = " ".join(text for i in range(100) for text in store.sentence_texts(i))
+    assert re.findall(r"\ba [aeiou]\w+|\ban [^aeiou]\w+", texts) == []
+    assert " an angel" in texts and " a saint" in texts
 
 
 def test_descriptions_go_through_the_rooms_in_order(store):

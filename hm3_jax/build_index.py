@@ -4,11 +4,11 @@ The index is a folder with the vectors, ids, themes and descriptions of the muse
 with the text tower of the model, so that searching takes neither store nor checkpoint.
 --append adds the museums of another store, and --remove drops some; what stays is not
 embedded again. An index is only ever of one model and one text encoder.
---checkpoint=zero-shot takes no training: features are compared as they are.
+--checkpoint=zero-shot needs no training: features are compared as they are.
 
-With --uri the index is copied to Qdrant too, for search --uri: after it was built or
-changed, or as it is where nothing else is asked for. --client writes the small folder
-that a machine needs as --index to search there.
+With --uri the index is also copied to Qdrant, for search --uri: after it was built or
+changed, or as it is if no other flag changes it. --client writes the small folder that
+a machine needs as --index to search there.
 
   python -m hm3_jax.build_index --checkpoint=runs/STL/NAME/try_1 --features=STORE \
     --output=INDEX
@@ -34,7 +34,7 @@ _SPLITS = flags.DEFINE_list(
 _MUSEUMS = path_flags.define_path(
     "museums", None, "Museum list with titles and descriptions of the museums."
 )
-_APPEND = flags.DEFINE_bool("append", False, "Add to the index that is there.")
+_APPEND = flags.DEFINE_bool("append", False, "Add to the existing index.")
 _REMOVE = flags.DEFINE_list("remove", [], "Ids of museums to drop from the index.")
 _VERIFY = flags.DEFINE_bool("verify", False, "Check every byte of the index.")
 _CLIENT = path_flags.define_path(

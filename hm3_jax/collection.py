@@ -38,7 +38,7 @@ _PORT = flags.DEFINE_integer(
     "port", 8080, "Port of the page; 0 takes a free one.", 0, 65535
 )
 _HOST = flags.DEFINE_string(
-    "host", "127.0.0.1", "Address of the page; 0.0.0.0 is every one of this machine."
+    "host", "127.0.0.1", "Address of the page; 0.0.0.0 listens on all of them."
 )
 _NUM_WORKERS = flags.DEFINE_integer(
     "num_workers",

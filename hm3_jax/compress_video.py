@@ -5,8 +5,8 @@
 
 Every file below --input_root gets one of the same name below --output_root: H.264, a
 short side of 224 pixels in the shape that is shown, 3 frames a second, no sound. What
-cannot be compressed is copied as it is and named. Files that are there already are left
-alone, so after an interruption the same command goes on.
+cannot be compressed is copied as it is and named. Existing files are left alone, so
+after an interruption the same command continues.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ Features of another model than the checkpoint was trained on are refused. Where 
 store knows which room a sentence is about, models that compare sentences with items are
 also asked whether they find it: room_R@1.
 
-Several checkpoints, or several splits, have a folder below OUTPUT each, and one table,
+Several checkpoints or splits get a folder each below OUTPUT, and one table,
 OUTPUT/metrics.csv. With --per_query=csv,parquet every query has a row in queries.csv
 or queries.parquet: its rank, its scores, and what it found first. With --queries the
 museums of each split are ranked for descriptions of your own: rankings.jsonl, and

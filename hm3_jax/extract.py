@@ -1,7 +1,7 @@
 r"""Extracts features of museums with a CLIP model: pictures, texts, videos -> store.
 
 Every distinct file and sentence is encoded once. What is finished is kept in
-OUTPUT.extraction, so a run that was stopped goes on with the same command. What cannot
+OUTPUT.extraction, so after an interruption the same command continues. What cannot
 be read is skipped and listed in OUTPUT/extraction_report.json. The same command on a
 finished store fills in what was skipped and takes what was added to the list.
 
@@ -16,7 +16,7 @@ command makes the store:
       --num_shards=4 --shard_index=$SLURM_ARRAY_TASK_ID
   python -m hm3_jax.extract --museums=museums.jsonl --output=STORE --preset=hm3 --merge
 
-launch/extract.slurm submits such an array and what follows it. On a Ray cluster:
+launch/extract.slurm submits both for you. On a Ray cluster:
 
   python -m hm3_jax.extract --museums=museums.jsonl --output=STORE --preset=hm3 \
       --engine=ray --ray_address=HOST:6379

@@ -2,9 +2,9 @@ r"""Tables and figures of finished runs, beside the published results.
 
 Reads every run folder below --runs (as train and sweep write them) and writes
 OUTPUT/report.html (one page with everything), report.md, tables/ (Markdown, LaTeX, CSV)
-and figures/ (PDF, SVG, PNG, and the data drawn as CSV). What is unfinished, failed or
-damaged is named in one line and averaged in nowhere. A report that is there is
-replaced.
+and figures/ (PDF, SVG, PNG, and the data drawn as CSV). Runs that are unfinished,
+failed or damaged are named in one line and left out of all averages. An existing report
+is replaced.
 
   python -m hm3_jax.report --runs=runs --output=report \
     --compare=STL/NAME,CN_TC_2nd_w_0.05/NAME

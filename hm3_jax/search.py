@@ -5,7 +5,8 @@ match. In an index of late interaction that is, for each sentence, the view, pai
 video that answers it, with their cosine; in one of HM3's models (whose score is the
 cosine of two vectors) the sentences and rooms, with how much smaller the score would be
 without them. Where museums have descriptions, they are also found by words; --match
-chooses. If nothing fits well, that is said. --json prints all of it for programs.
+chooses. If nothing fits well, the command says so. --json prints everything for
+programs.
 
 --picture searches with a picture, in an index of late interaction whose features are
 CLIP's; --like searches with a museum of the index in place of a text.
@@ -31,10 +32,14 @@ from hm3_jax.retrieval.server.collection import Match, Query
 _INDEX = path_flags.define_path(
     "index", None, "Index made by build_index.", required=True
 )
-_QUERY = flags.DEFINE_string("query", None, "What to see, in one or more sentences.")
+_QUERY = flags.DEFINE_string(
+    "query", None, "What the museum should show, in one or more sentences."
+)
 _QUERY_FILE = path_flags.define_path("query_file", None, "File with the query.")
-_PICTURE = path_flags.define_path("picture", None, "Picture to find the like of.")
-_LIKE = flags.DEFINE_string("like", None, "Id of a museum to find similar ones of.")
+_PICTURE = path_flags.define_path(
+    "picture", None, "Picture to find similar museums for."
+)
+_LIKE = flags.DEFINE_string("like", None, "Id of a museum to find similar ones for.")
 _TOP_K = flags.DEFINE_integer("top_k", 10, "How many museums to find.")
 _THEME = flags.DEFINE_string("theme", None, "Search in this theme only.")
 _MATCH = flags.DEFINE_enum(

@@ -3,12 +3,12 @@ r"""Serves an index as a web page and an HTTP API.
 The page searches by text, by words, with a picture, by theme and by likeness, shows
 what answers each sentence, and a map of the collection; --museums gives it titles,
 descriptions and pictures. The API is described at /openapi.json, figures for Prometheus
-are at /metrics. SIGTERM and Ctrl-C stop the server once it has answered what it was
-asked.
+are at /metrics. SIGTERM and Ctrl-C stop the server once it has answered pending
+requests.
 
-Whoever reaches the address can search: it is this machine's own unless --host says
-otherwise. Requests have to name localhost, --host or one of --allowed_hosts as their
-host, so that pages of other sites cannot read what the server says.
+Anyone who can reach the address can search: by default, only this machine. Requests
+have to name localhost, --host or one of --allowed_hosts as their host, so that pages of
+other sites cannot read what the server says.
 
 With --uri, Qdrant has the museums, to which build_index --uri has copied them.
 
@@ -30,7 +30,9 @@ _PORT = flags.DEFINE_integer(
     "port", 8080, "Port to listen on; 0 takes a free one.", 0, 65535
 )
 _HOST = flags.DEFINE_string(
-    "host", "127.0.0.1", "Address to listen on; 0.0.0.0 is every one of this machine."
+    "host",
+    "127.0.0.1",
+    "Address to listen on; 0.0.0.0 listens on all of this machine's addresses.",
 )
 _MUSEUMS = path_flags.define_path(
     "museums", None, "Museum list with titles, descriptions and pictures."

@@ -1,9 +1,9 @@
-"""Makes up a museum set with themes, to try things on and to measure with.
+"""Generates a museum set with themes, for trying things out and for measurements.
 
   python -m hm3_jax.synthesize --output=STORE --museums=2000
 
 The features come from a small space of concepts that words and pictures share; the
-descriptions are English sentences about these concepts. The store says of itself that
+descriptions are English sentences about these concepts. The store's manifest says that
 it is synthetic. The same flags give the same bytes on the same machine.
 """
 

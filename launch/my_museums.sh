@@ -30,6 +30,6 @@ calling="$PWD"
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 bash launch/setup.sh core extraction serving
 python="$PWD/.venv/bin/python"
-# Paths among the flags are those of whoever calls.
+# Paths among the flags are relative to the caller's folder.
 cd "$calling"
 exec "$python" -m hm3_jax.collection --input="$folder" "$@"

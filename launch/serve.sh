@@ -28,6 +28,6 @@ if [ ! -e "$index/manifest.json" ]; then
 fi
 bash launch/setup.sh core serving
 python="$PWD/.venv/bin/python"
-# Paths among the flags are those of whoever calls.
+# Paths among the flags are relative to the caller's folder.
 cd "$calling"
 exec "$python" -m hm3_jax.serve --index="$index" "$@"

@@ -151,7 +151,7 @@ class WorkFolder:
         if record is None or hashlib.sha256(text).hexdigest() != record["plan_sha256"]:
             raise ValueError(
                 f"{self.path / _PLAN}: expected the bytes that were written, found "
-                "others; remove the folder to begin anew"
+                "others; remove the folder to start again"
             )
         return Plan.from_json(text, self.path / _PLAN)
 

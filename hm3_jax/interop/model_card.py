@@ -241,6 +241,6 @@ def _limits(config: TowersConfig, facts: SharedFacts) -> str:
     if isinstance(config.museum, ConvConfig) and facts.cnn1d_masking == "time":
         limits.append(
             "Its 1-D CNN leaves padded steps out, where the published release zeroes "
-            "channels: loaded there, it embeds museums otherwise than tested here."
+            "channels: loaded there, it gives other embeddings than those tested here."
         )
     return "\n".join(f"* {limit}" for limit in limits)

@@ -154,7 +154,7 @@ def _notes(
         notes.append(f"The same settings again, not shown here: {', '.join(again)}.")
     if apart:
         notes.append(
-            f"Trained otherwise than published, so not shown here: {'; '.join(apart)}."
+            f"Not trained as published, so not shown here: {'; '.join(apart)}."
         )
     return notes
 

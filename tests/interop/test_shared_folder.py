@@ -235,7 +235,7 @@ def test_the_card_says_what_the_run_reached(folder):
         "| note | a\\|b |",
         "Weights after 25 epochs.",
         "The convolution masks time.",
-        "loaded there, it embeds museums otherwise than tested here.",
+        "loaded there, it gives other embeddings than those tested here.",
         "python -m hm3_jax.evaluate --checkpoint=FOLDER \\",
     ):
         assert line in text, line

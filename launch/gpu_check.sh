@@ -2,10 +2,11 @@
 # Measures everything that is to be known of a GPU: equality with the published numbers,
 # speed beside PyTorch, search, extraction, memory, several GPUs.
 #
-#   bash launch/gpu_check.sh [--minutes=9] [--output=gpu_check] [--miniature]
+#   bash launch/gpu_check.sh [--minutes=9] [--output=gpu_check] [--work=DIR] [--miniature]
 #
 #   --minutes    that there are; what matters most comes first
-#   --output     gets results.json and results.md, number by number, and logs
+#   --output     gets results.json and results.md, number by number
+#   --work       gets generated data and logs; OUTPUT without it
 #   --miniature  everything as small as it can be, on a CPU: a rehearsal
 #
 # Takes .venv where JAX is in it, else a python3 that has JAX, and else makes .venv,

@@ -1,12 +1,12 @@
 """Says and measures everything of a GPU: `bash launch/gpu_check.sh` runs this.
 
-python -m benchmarks.gpu [--minutes=9] [--output=gpu_check] [--miniature]
+python -m benchmarks.gpu [--minutes=9] [--output=gpu_check] [--work=DIR] [--miniature]
 
 Writes OUTPUT/results.json and OUTPUT/results.md, with every number as soon as it is
 there, so that a run that is cut says what it knows. Stages come in order of worth and
 share the minutes; a step that fails, hangs or asks for what is not installed is
-recorded with the reason, and the next one begins. Generated data stay in OUTPUT/data
-for another run. --miniature does the same as small as it can be, on a CPU; --stages
+recorded with the reason, and the next one begins. Generated data stay in WORK/data for
+another run, and what processes printed in WORK/logs. --miniature does the same as small as it can be, on a CPU; --stages
 does some of it.
 """
 
@@ -38,6 +38,9 @@ def main() -> int:
     )
     parser.add_argument("--minutes", type=float, default=9)
     parser.add_argument("--output", type=Path, default=Path("gpu_check"))
+    parser.add_argument(
+        "--work", type=Path, help="folder of generated data and logs; OUTPUT without it"
+    )
     parser.add_argument("--miniature", action="store_true", help="a rehearsal on a CPU")
     parser.add_argument("--stages", help="some of them alone, with commas")
     given = parser.parse_args()
@@ -47,23 +50,24 @@ def main() -> int:
         parser.error(f"--minutes: expected more than 0, found {given.minutes}")
     stages = _chosen(given.stages, parser)
     output = given.output.resolve()
-    data = output / "data"
+    work = (given.work or output).resolve()
+    data, logs = work / "data", work / "logs"
     setting = miniature(data) if given.miniature else Setting(data)
     results = Results(output, miniature=given.miniature, minutes=given.minutes)
-    (output / "logs").mkdir(exist_ok=True)
-    data.mkdir(exist_ok=True)
+    for folder in (data, logs):
+        folder.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "benchmarks.gpu.data", setting.to_text()]
-    with (output / "logs" / "data.log").open("wb") as log:
+    with (logs / "data.log").open("wb") as log:
         making = subprocess.Popen(
             command, cwd=REPOSITORY, stdout=log, stderr=log, start_new_session=True
         )
     try:
-        _measure(stages, setting, results, Clock(given.minutes, stages), making, output)
+        _measure(stages, setting, results, Clock(given.minutes, stages), making, logs)
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(making.pid, signal.SIGKILL)
         making.wait()
-    print(f"written to {output / REPORT}")
+    print(f"\n{(output / REPORT).read_text()}\nwritten to {output / REPORT}")
     return 1 if {"failed", "stopped"} & results.states() else 0
 
 
@@ -73,7 +77,7 @@ def _measure(
     results: Results,
     clock: Clock,
     making: subprocess.Popen[bytes],
-    output: Path,
+    logs: Path,
 ) -> None:
     """Carries out stages, all that can be."""
     for stage in stages:
@@ -96,7 +100,7 @@ def _measure(
             results,
             clock,
             environment(stage, setting),
-            output / "logs" / f"{stage.name.replace(' ', '_')}.log",
+            logs / f"{stage.name.replace(' ', '_')}.log",
         )
 
 
@@ -113,7 +117,7 @@ def _not_there(path: Path, making: subprocess.Popen[bytes], clock: Clock) -> str
     """Waits for generated data; why there are none."""
     while not path.exists():
         if making.poll() is not None:
-            return "what it needs could not be generated, see logs/data.log"
+            return "what it needs could not be generated, see data.log"
         if not clock.left:
             return "what it needs was not generated in time"
         time.sleep(0.1)

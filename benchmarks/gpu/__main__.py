@@ -6,8 +6,8 @@ Writes OUTPUT/results.json and OUTPUT/results.md, with every number as soon as i
 there, so that a run that is cut says what it knows. Stages come in order of worth and
 share the minutes; a step that fails, hangs or asks for what is not installed is
 recorded with the reason, and the next one begins. Generated data stay in WORK/data for
-another run, and what processes printed in WORK/logs. --miniature does the same as small as it can be, on a CPU; --stages
-does some of it.
+another run, and what processes printed in WORK/logs. --miniature does the same as small
+as it can be, on a CPU; --stages does some of it.
 """
 
 from __future__ import annotations

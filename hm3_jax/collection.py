@@ -7,7 +7,7 @@ and what is said about a museum into its description.txt; all three are optional
 
 The command lists the museums, reads their pictures and texts with a CLIP model, makes
 an index, which takes no training, and serves the page until it is stopped. Its last
-line is the page's address. What is finished stays in OUTPUT: the same command goes on
+line is the page's address. What is finished stays in OUTPUT: the same command continues
 where it was stopped, and takes what was added, removed or repaired since. What it
 leaves out, and why, is in OUTPUT/left_out.txt.
 

@@ -68,7 +68,7 @@ def main() -> None:
     )
     manifest = synthesize(_OUTPUT.value, config)
     seconds = time.perf_counter() - start
-    print(f"{_OUTPUT.value}: {summary_line(manifest)}; made up in {seconds:.1f} s")
+    print(f"{_OUTPUT.value}: {summary_line(manifest)}; generated in {seconds:.1f} s")
 
 
 if __name__ == "__main__":

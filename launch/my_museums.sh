@@ -6,7 +6,7 @@
 #   FOLDER  a folder for each museum, in it a folder for each room, in these pictures
 #   FLAG    further flags of hm3_jax.collection, for example --port=8081 or --noserve
 #
-# What it makes lies beside FOLDER, in FOLDER.collection. The same command goes on where
+# What it makes lies beside FOLDER, in FOLDER.collection. The same command continues where
 # it was stopped, and takes what has come to FOLDER since. Installs what it needs into
 # .venv.
 set -euo pipefail

@@ -101,7 +101,7 @@ def _write(asked: Conversion, folder: Path, saved: Checkpoint) -> str | None:
     ):
         warnings.warn(
             f"{asked.source}: this 1-D CNN masks time; the published release masks "
-            "channels and will embed the same museums otherwise",
+            "channels and will give other embeddings of the same museums",
             stacklevel=2,
         )
     return where

@@ -74,7 +74,7 @@ def carry_out(
                 trackers=order.trackers,
             )
     except StoppedError as stopped:
-        print(f"{stopped}; --resume goes on from there")
+        print(f"{stopped}; --resume continues from there")
         return 0
     if failed:
         print(f"{counted(len(failed), 'run')} failed: {', '.join(failed)}")

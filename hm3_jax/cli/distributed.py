@@ -229,7 +229,7 @@ class _Company:
         time.sleep(_TO_END_ANYWAY if number > 0 else 2 * _TO_END_ANYWAY)
         print(
             f"error: process {number} of {count} stops: another process has ended or "
-            "cannot be reached; --resume goes on from what is saved "
+            "cannot be reached; --resume continues from what is saved "
             f"({str(error).splitlines()[0]})",
             file=sys.stderr,
             flush=True,

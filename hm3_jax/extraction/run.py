@@ -237,7 +237,9 @@ def _said_what_is_kept(work: WorkFolder, say: Say) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        say(f"what is finished is in {work.path}; the same command goes on from there")
+        say(
+            f"what is finished is in {work.path}; the same command continues from there"
+        )
         raise
 
 

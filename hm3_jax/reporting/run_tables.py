@@ -75,7 +75,7 @@ def all_runs(
     notes = [MARKS_NOTE]
     if any(not run.complete for run in runs):
         notes.append(
-            "Tries that are not finished count nowhere: "
+            "Unfinished tries are not counted: "
             + "; ".join(f"{run.name}: {run.state}" for run in runs if run.state)
             + "."
         )

@@ -145,6 +145,6 @@ class _Thread:
         last.start()
         last.join(_TO_ABANDON)
         warnings.warn(
-            f"--log={self._tracker.name} is switched off, training goes on: {why}",
+            f"--log={self._tracker.name} is switched off, training continues: {why}",
             stacklevel=2,
         )

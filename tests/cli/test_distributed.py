@@ -47,7 +47,7 @@ frame.run(main)
 """
 GONE = (
     "error: process 0 of 2 stops: another process has ended or cannot be reached; "
-    "--resume goes on from what is saved"
+    "--resume continues from what is saved"
 )
 
 

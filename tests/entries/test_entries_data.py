@@ -63,7 +63,7 @@ def test_synthesize_makes_the_store_of_its_flags(run_module, tmp_path, synthetic
     )
     assert re.fullmatch(
         r"made/store: synthetic \(synthetic\): 20 museums \(14 train, 2 val, 4 test\), "
-        r"\d+ themes, .* MB of float16; made up in [\d.]+ s\n",
+        r"\d+ themes, .* MB of float16; generated in [\d.]+ s\n",
         output,
     )
     for file in synthetic.iterdir():

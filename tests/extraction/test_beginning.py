@@ -150,6 +150,6 @@ def test_the_command_stops_at_an_error_of_the_kernel(
     assert result.returncode == 1
     (line,) = result.stderr.splitlines()
     assert "/mem: Input/output error" in line
-    assert "the same command goes on from there" in result.stdout
+    assert "the same command continues from there" in result.stdout
     assert not (tmp_path / "store").exists()
     assert WorkFolder(tmp_path / "store").record() is not None

@@ -82,7 +82,8 @@ def test_a_command_that_is_interrupted_says_how_to_go_on(
     said, complaint = interrupted.communicate(timeout=60)
     assert (interrupted.returncode, complaint) == (130, "interrupted\n")
     assert said.endswith(
-        "what is finished is in store.extraction; the same command goes on from there\n"
+        "what is finished is in store.extraction; "
+        "the same command continues from there\n"
     )
     assert not (tmp_path / "store").exists()
     again = subprocess.run(

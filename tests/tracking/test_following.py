@@ -99,7 +99,7 @@ def test_one_that_fails_is_switched_off_with_one_warning(tmp_path, at, error):
                 time.sleep(0.01)
     (warning,) = caught
     why = "OSError: [Errno 28] No space left" if error is fail else "SystemExit: 3"
-    text = "--log=noting is switched off, training goes on: " + why
+    text = "--log=noting is switched off, training continues: " + why
     assert str(warning.message).startswith(text)
     everything = [*EVERYTHING * 3, "close"]
     assert failing.heard == everything[: everything.index(at) + 1]

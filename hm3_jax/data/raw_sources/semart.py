@@ -56,7 +56,7 @@ def read_semart(folder: Path, *, root: Path | None = None) -> RawSet:
         for artwork in artworks
     )
     notes.append(
-        "SemArt has no museums: each painting is made one of a single room, themed by "
+        "SemArt has no museums: each painting becomes one with one room, themed by "
         f"its {_THEME}"
     )
     return RawSet(input_root.path, museums, artworks, tuple(notes))

@@ -113,7 +113,7 @@ class GracefulStop:
             saved = self.saved or "what was saved before"
             line = (
                 f"stopped by {name} after {self._grace:g} s of grace; {saved} is "
-                "whole, --resume goes on from there\n"
+                "whole, --resume continues from there\n"
             )
             # Not print: another thread may hold what print would wait for.
             os.write(sys.stderr.fileno(), line.encode())

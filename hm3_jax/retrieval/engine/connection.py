@@ -167,7 +167,7 @@ def _open_folder(folder: str) -> Any:
             raise
         raise ConnectionError(
             f"{folder}: another process has this folder open, and Qdrant's embedded "
-            "mode serves one at a time; several take a server"
+            "mode serves one at a time; use a server for several"
         ) from None
     except (ValueError, KeyError, TypeError, sqlite3.Error) as error:
         raise ValueError(

@@ -65,7 +65,7 @@ def test_paintings_become_artworks_and_museums(tmp_path):
     ]
     assert raw.notes == (
         "left out, because they have no text: 1 (3.jpg)",
-        "SemArt has no museums: each painting is made one of a single room, themed by "
+        "SemArt has no museums: each painting becomes one with one room, themed by "
         "its TYPE",
     )
 

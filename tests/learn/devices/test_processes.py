@@ -21,7 +21,7 @@ from tests.processes import Said, Together, together
 STRATEGIES = {config.file_stem: config for config in (small.FLAT, small.BY_ROOM)}
 SETTINGS: dict[str, Any] = {"seed": 7, "batch_size": small.BATCH, "lr": 0.01}
 EPOCHS = 16
-GONE = "another process has ended or cannot be reached; --resume goes on from what is"
+GONE = "another process has ended or cannot be reached; --resume continues from what is"
 
 
 class Runs:

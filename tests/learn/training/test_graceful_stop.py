@@ -50,7 +50,7 @@ def test_what_does_not_end_in_time_is_ended(repository, number):
     name = signal.Signals(number).name
     assert said == (
         f"stopped by {name} after 0.5 s of grace; epoch 7 in runs/a is whole, "
-        "--resume goes on from there\n"
+        "--resume continues from there\n"
     )
 
 

@@ -132,7 +132,7 @@ def test_a_listener_that_fails_changes_nothing(store, folder, tmp_path, at):
         failing = Listening(fails_at=at)
         found = small.train(store, tmp_path / "run", trackers=[failing])
     (warning,) = caught
-    why = "training goes on: ConnectionError: the other side is gone"
+    why = "training continues: ConnectionError: the other side is gone"
     assert str(warning.message) == f"--log=listening is switched off, {why}"
     assert small.results(found) == small.results(folder)
 

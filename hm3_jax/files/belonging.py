@@ -91,7 +91,10 @@ def _epoch(slot: str, meta: Mapping[str, Any]) -> Any:
     progress = _object(meta.get("progress"))
     if slot == "best":
         return progress.get("best_epoch")
-    return None if progress.get("ended") else progress.get("epoch")
+    epochs = _object(meta.get("settings")).get("epochs")
+    # One that had ended was saved along with others that went on.
+    ended = progress.get("ended") or progress.get("epoch") == epochs
+    return None if ended else progress.get("epoch")
 
 
 def _object(value: Any) -> Mapping[str, Any]:

@@ -26,6 +26,7 @@ from hm3_jax.learn.evaluation.saved_model import (
 from hm3_jax.learn.saved.checkpoint import Checkpoint
 from hm3_jax.objective.metric_table import MAIN_KEYS
 from hm3_jax.objective.room_recall import KEY as ROOM_RECALL
+from hm3_jax.objective.sample_size import small_split_notes
 from hm3_jax.reporting.by_length import lines_by_length, write_by_length
 from hm3_jax.reporting.by_theme import (
     lines_by_theme,
@@ -117,6 +118,10 @@ def evaluate_all(
             if len(names) * len(splits) == 1:
                 lines += _metric_lines(evaluation.tested.metrics)
             lines += _room_lines(evaluation)
+            notes = small_split_notes(
+                evaluation.split, len(evaluation.ids), evaluation.tested.metrics
+            )
+            lines += [f"note: {note}" for note in notes]
             lines += _write(evaluation, store, settings, folder)
             if settings.query_sentences:
                 lines += _write_by_length(name, evaluation, store, settings, folder)

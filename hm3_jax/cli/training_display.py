@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from hm3_jax.nn.strategy import StrategyConfig
+from hm3_jax.objective.sample_size import small_split_notes
 
 if TYPE_CHECKING:
     from hm3_jax.learn.saved.run_folder import TryResult
@@ -96,7 +97,10 @@ def pace_of(report: EpochReport) -> str:
 
 
 def summary_of_test(results: Sequence[TryResult]) -> list[str]:
-    """Lines with the means over tries of what matters most, one a direction."""
+    """Lines with the means over tries of what matters most, one a direction.
+
+    And notes, where few museums were tested.
+    """
     lines = []
     for direction, what in (("t2s", "text to museum"), ("s2t", "museum to text")):
         means = {
@@ -107,4 +111,11 @@ def summary_of_test(results: Sequence[TryResult]) -> list[str]:
         }
         shown = "  ".join(f"{name} {value:.1f}" for name, value in means.items())
         lines.append(f"{what}: {shown}")
+    recalls = {
+        name: statistics.fmean(r.tested.metrics[name] for r in results)
+        for name in results[0].tested.metrics
+        if name.startswith("t2s_R@")
+    }
+    museums = len(results[0].tested.museums)
+    lines += [f"note: {note}" for note in small_split_notes("test", museums, recalls)]
     return lines

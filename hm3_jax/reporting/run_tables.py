@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from hm3_jax.objective.metric_table import KEYS, label_of
+from hm3_jax.objective.sample_size import small_split_notes
 from hm3_jax.reporting.bootstrap import Interval
 from hm3_jax.reporting.published import said
 from hm3_jax.reporting.records import DataSet, Run
@@ -72,7 +73,7 @@ def all_runs(
         )
         for number, run in enumerate(runs)
     ]
-    notes = [MARKS_NOTE]
+    notes = [MARKS_NOTE, *_few_notes(finished, tests, columns, metrics)]
     if any(not run.complete for run in runs):
         notes.append(
             "Unfinished tries are not counted: "
@@ -114,6 +115,25 @@ def settings_table(data: DataSet, runs: Sequence[Run], name: str) -> Table:
 def every_metric(data: DataSet, runs: Sequence[Run], name: str) -> Table:
     """All metrics of every run, for a CSV file."""
     return all_runs(data, runs, {}, name, KEYS)
+
+
+def _few_notes(
+    runs: Sequence[Run],
+    tests: Mapping[Run, TestedRun],
+    columns: Sequence[Mapping[Run, Cell]],
+    metrics: Sequence[str],
+) -> list[str]:
+    """What to know of the best run's recalls where few museums were tested."""
+    sizes = {len(tests[run].ids) for run in runs if run in tests}
+    if len(sizes) != 1:
+        return []
+    best = {
+        metric: max(values)
+        for metric, cells in zip(metrics, columns, strict=True)
+        if (values := [cell.value for cell in cells.values() if cell.value is not None])
+    }
+    notes = small_split_notes("The test", sizes.pop(), best)
+    return [f"{note}." for note in notes]
 
 
 def _tries(run: Run) -> str:

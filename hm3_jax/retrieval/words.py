@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
+from hm3_jax.files.words import telling_words
+
 _TOKENS = "tokenize='porter unicode61 remove_diacritics 2'"
 # A word that so many museums have, and more than half of them, tells none from others.
 _COMMON = 20
@@ -261,8 +263,10 @@ class Words:
                 "FROM temp.tokens JOIN temp.texts ON texts.rowid = tokens.doc"
             ).fetchall()
         says = {number for number, _ in tokens}
+        telling = {number for number, common in tokens if not common}
+        telling -= {i for i, part in enumerate(parts) if not telling_words(part)}
         # Where all are common, they are all there is to go by.
-        chosen = {number for number, common in tokens if not common} or says
+        chosen = telling or says
         return [part for i, part in enumerate(parts) if i in chosen][:_MOST_WORDS]
 
     @contextlib.contextmanager

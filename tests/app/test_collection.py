@@ -13,12 +13,10 @@ from hm3_jax.data.store import open_store
 from hm3_jax.extraction.clip_choice import ClipChoice
 from hm3_jax.extraction.presets import Preset
 from hm3_jax.retrieval.index import open_index
+from tests.app.own_museums import MUSEUMS, write_museum, write_museums
 from tests.extraction.museum_folder import write_picture
 
 pytest.importorskip("open_clip", reason="needs open_clip")
-
-MUSEUMS = 12
-SAID = "A hall with a marble floor. The light is warm."
 
 
 @pytest.fixture(scope="module")
@@ -28,22 +26,10 @@ def clip_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_folder(tmp_path_factory.mktemp("clip"), QUICK, random_clip(QUICK))
 
 
-def write_museum(folder: Path, number: int) -> None:
-    """A museum of one room without a folder, or of two that have names."""
-    rooms = [folder / "Calm", folder / "Storm"] if number % 2 else [folder]
-    for place, room in enumerate(rooms):
-        for view in range(2):
-            write_picture(room / f"view {view}.jpg", 100 * number + 10 * place + view)
-    if number % 3:
-        (folder / "description.txt").write_text(f"{SAID} Museum {number}.\n")
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Twelve museums, a third of them without a description; not to be changed."""
-    top = tmp_path_factory.mktemp("museums")
-    for number in range(MUSEUMS):
-        write_museum(top / f"museum {number}", number)
+    top = write_museums(tmp_path_factory.mktemp("museums"))
     (top / "museum 1" / "Calm" / "view 0.jpg").write_bytes(b"no picture")
     (top / "museum 3" / "Storm" / "scan.xyz").write_bytes(b"")
     return top

@@ -11,7 +11,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, ConsoleMessage, Page, Position, Route, expect
 
 from benchmarks.screenshot import take
-from hm3_jax.retrieval.server.collection import Answer, Map, Query, Theme
+from hm3_jax.retrieval.server.collection import Answer, Map, Museum, Query, Theme
 from hm3_jax.retrieval.server.pictures import Hung, Pictures
 from tests.retrieval.browsing import chromium, find_chromium
 from tests.retrieval.proxying import proxied
@@ -180,7 +180,7 @@ def test_each_sentence_stands_beside_the_picture_that_answers_it(
     expect(lines.nth(0)).to_contain_text("harbourRoom 1, view 1 – 0.50")
     expect(lines.nth(1)).to_contain_text("stormRoom 1, The <b>Dot</b> – 0.40")
     expect(lines.nth(2)).to_contain_text("kingRoom 3, view 1 – 0.30")
-    small = lines.nth(1).get_by_role("img", name="The <b>Dot</b>, Room 1")
+    small = lines.nth(1).get_by_role("img", name="The <b>Dot</b> of Room 1")
     assert small.evaluate("image => image.decode().then(() => image.naturalWidth)")
     with page.expect_popup() as original:
         small.click()
@@ -589,3 +589,56 @@ def test_the_picture_for_the_readme(url: str, tmp_path: Path) -> None:
     picture = (tmp_path / "page.png").read_bytes()
     assert picture.startswith(b"\x89PNG")
     assert len(picture) < 300_000
+
+
+class PlainCollection(WordCollection):
+    """Of one theme, with rooms that have names; an engine found what may not be all."""
+
+    @property
+    def themes(self) -> list[Theme]:
+        return [Theme("no theme", len(self.ids))]
+
+    def answer(self, query: Query) -> Answer | ValueError:
+        found = super().answer(query)
+        if isinstance(found, ValueError):
+            return found
+        hits = [
+            dataclasses.replace(
+                hit, theme="no theme", room_titles=("Calm", None, "Storm")
+            )
+            for hit in found.hits
+        ]
+        notes = ["“the” may say nothing."]
+        return dataclasses.replace(found, hits=hits, exact=False, notes=notes)
+
+    def museum(self, museum: str) -> Museum:
+        found = super().museum(museum)
+        rooms = [
+            dataclasses.replace(room, title=title)
+            for room, title in zip(found.rooms, ("Calm", None, "Storm"), strict=True)
+        ]
+        return dataclasses.replace(found, theme="no theme", rooms=rooms)
+
+    def map(self, most: int) -> Map:
+        places = WordCollection(len(self.ids)).map(most)
+        return dataclasses.replace(places, themes=[0] * len(places.ids))
+
+
+def test_names_of_rooms_and_what_is_not_sure_are_shown(visit: Visit) -> None:
+    with served(PlainCollection()) as url:
+        page = visit.page
+        visit.go(f"{url}/?query=harbour. storm")
+        expect(page.get_by_role("status")).to_have_text(
+            "12 museums, best match first, approximate: some that match better may be "
+            "missing"
+        )
+        expect(page.locator(".note")).to_have_text("“the” may say nothing.")
+        why = page.locator(".card").first.locator(".why")
+        expect(why).to_contain_text("Why it matched")
+        expect(why).to_contain_text("Room 2 +0.30Calm +0.10")
+        # A theme that all have tells nothing.
+        expect(page.get_by_text("no theme")).to_have_count(0)
+        expect(page.get_by_role("radio")).to_have_count(0)
+        page.locator(".card h3 a").first.click()
+        expect(page.locator(".room h3")).to_have_text(["Calm", "Room 2", "Storm"])
+        expect(page.get_by_text("Similar museums are close together.")).to_be_visible()

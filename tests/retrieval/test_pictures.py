@@ -18,6 +18,7 @@ from hm3_jax.retrieval.server.pictures import (
     PictureFile,
     Pictures,
     media_type,
+    video_type,
 )
 from hm3_jax.retrieval.server.thumbnails import Thumbnails, make_thumbnail
 from tests.retrieval.serving import WordCollection, served
@@ -72,7 +73,7 @@ def test_what_answers_has_its_picture(tmp_path: Path) -> None:
     assert shown(1, "views", 1) == ("2", None)
     assert shown(1, "images", 0) == ("1", "The Dot")
     assert shown(1, "images", 1) == ("3", None)
-    # Without a picture: videos, and what the list does not have.
+    # Without a picture: what the list does not have.
     for missing in (
         (1, "videos", 0),
         (1, "views", 2),
@@ -80,6 +81,53 @@ def test_what_answers_has_its_picture(tmp_path: Path) -> None:
         (2, "views", 0),
     ):
         assert shown(*missing) == (None, None)
+
+
+MP4, AVIF = b"\0\0\0\x18ftypisom", b"\0\0\0\x18ftypavif"
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        (MP4, "video/mp4"),
+        (b"\x1a\x45\xdf\xa3", "video/webm"),
+        (b"OggS", "video/ogg"),
+        (AVIF, None),
+        (b"RIFF\0\0\0\0AVI ", None),
+        (PNG, None),
+        (b"<html>", None),
+    ],
+)
+def test_videos_are_told_by_their_first_bytes(
+    content: bytes, found: str | None
+) -> None:
+    assert video_type(content) == found
+
+
+def test_videos_are_sent_as_such_and_in_parts(tmp_path: Path) -> None:
+    (tmp_path / "clip.mp4").write_bytes(MP4 + bytes(100))
+    (tmp_path / "page.mp4").write_text("<html>")
+    room = [Hung("clip.mp4", "video", "The Waves"), Hung("page.mp4", "video")]
+    room += [Hung("clip.mp4", "view"), Hung("good.png", "view")]
+    (tmp_path / "good.png").write_bytes(PNG)
+    pictures = Pictures(tmp_path, lambda museum: [room], lambda name: tmp_path / name)
+    hit = pictures.add_to_hit(Hit("museum-00", "", "", 0.5, 0, 0, [], []))
+    # A video does not stand for a museum.
+    assert str(hit.picture).endswith("number=2")
+    with (
+        served(WordCollection(), pictures) as url,
+        httpx.Client(base_url=url) as client,
+    ):
+        shown = client.get("/api/museums/museum-00").json()["rooms"][0]["pictures"]
+        assert [item["kind"] for item in shown[:2]] == ["video", "video"]
+        assert [item["thumbnail"] for item in shown[:2]] == [None, None]
+        part = client.get(shown[0]["url"], headers={"Range": "bytes=4-11"})
+        assert (part.status_code, part.content) == (206, b"ftypisom")
+        assert part.headers["content-type"] == "video/mp4"
+        # What is no video, a video in the place of a picture, a small video.
+        small = shown[0]["url"].replace("picture", "thumbnail")
+        for address in (shown[1]["url"], shown[2]["url"], small):
+            assert client.get(address).status_code == 404
 
 
 def test_pictures_come_from_inside_the_collection_only(hung: Pictures) -> None:

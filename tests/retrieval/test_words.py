@@ -37,7 +37,9 @@ def test_stems_without_diacritics_titles_and_ids(words: Words) -> None:
     assert words.find("lemon", 9) == [4]
     assert words.find("m-2", 9) == [2]
     assert set(words.find("harbours angel", 9)) == {0, 1, 3}
-    assert words.find("an echo of that is in the room", 9) == [4, 3]
+    # Most have a room, and the small words of English say nothing.
+    assert words.find("an angel of that is in the room", 9) == [1, 0]
+    assert words.find("an echo of that is in the room", 9) == []
     assert words.find("nothing", 9) == []
 
 

@@ -20,7 +20,7 @@ export function roomName(titles, number) {
 /** One sentence beside the picture that answers it, where there are `pictures`. */
 function line(answer, text, theme, pictures, titles) {
   const room = roomName(titles, answer.room);
-  const name = `${itemName(answer)}, ${room}`;
+  const name = `${itemName(answer)} of ${room}`;
   const instead = () => doors(1, new Set([0]), theme);
   const small = answer.picture
     ? make("a", { href: answer.picture, target: "_blank", rel: "noopener" },

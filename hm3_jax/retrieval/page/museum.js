@@ -6,6 +6,7 @@ import { themeName } from "./cards.js";
 import { count, inside, make } from "./dom.js";
 import { doors, picture, video } from "./pictures.js";
 
+const NAMES = { view: "View", painting: "Painting", video: "Video" };
 const KINDS = { views: "view", images: "painting", videos: "video" };
 
 /** Sentences that a room answers, by the address of the picture that does; "" for others. */
@@ -28,17 +29,19 @@ function roomPart(room, number, theme, found) {
   const what = Object.entries(KINDS)
     .filter(([kind]) => room.counts[kind])
     .map(([kind, one]) => count(room.counts[kind], one));
-  const shown = room.pictures.map((item, i) => {
-    const text = item.title ?? `${item.kind} ${i + 1}, ${name}`;
-    const gone = () => make("p", { class: "gone" }, `${text} cannot be shown`);
-    const original = { href: item.url, target: "_blank", rel: "noopener" };
+  const met = { view: 0, painting: 0, video: 0 };
+  const shown = room.pictures.map((item) => {
+    met[item.kind] += 1;
+    const text = item.title ?? `${NAMES[item.kind]} ${met[item.kind]} of ${name}`;
+    const gone = () => make("p", { class: "gone" },
+      item.kind === "video" ? `${text} does not play in this browser` : `${text} cannot be shown`);
     return make(
       "figure",
       { class: answering.has(item.url) ? `${item.kind} answering` : item.kind },
       item.kind === "video"
-        ? video(item.url, text, () => make("p", { class: "gone" },
-          make("a", { ...original, download: true }, `${text} does not play here`)))
-        : make("a", original, picture(item.thumbnail, text, gone)),
+        ? video(item.url, text, gone)
+        : make("a", { href: item.url, target: "_blank", rel: "noopener" },
+          picture(item.thumbnail, text, gone)),
       item.title ? make("figcaption", { dir: "auto" }, item.title) : null,
       quotes(answering.get(item.url)),
     );

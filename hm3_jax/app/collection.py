@@ -116,7 +116,11 @@ def make_collection(settings: CollectionSettings, say: Say = print) -> None:
             )
         write_museum_files(output / LIST, raw.museums, replace=True)
         say(raw.summary())
-    with _step("2/3 reading pictures, videos and texts, by CLIP", say):
+    with _step(
+        "2/3 reading pictures, videos and texts by CLIP, whose weights are downloaded "
+        "the first time",
+        say,
+    ):
         manifest = _extract(settings, say)
     with _step("3/3 making the index", say):
         report = read_object(output / STORE / REPORT)

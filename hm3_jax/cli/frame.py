@@ -219,6 +219,8 @@ def _quieten_libraries() -> None:
     """Hides what libraries log and warn about; errors and our own warnings stay."""
     for name in _NOISY_LOGGERS:
         logging.getLogger(name).setLevel(logging.ERROR)
+    # Its own setting is made when it is imported.
+    os.environ.setdefault("HF_HUB_VERBOSITY", "error")
     # The compiled part of JAX reads this at its first log line; "1", JAX's own
     # setting, still shows warnings.
     if os.environ.get("TF_CPP_MIN_LOG_LEVEL", "1") == "1":

@@ -223,7 +223,8 @@ def _from_hub(model: str) -> ResolvedClip:
 def _not_downloaded(what: str, error: Exception) -> str:
     return (
         f"{what}: expected to download the weights, found {type(error).__name__}: "
-        f"{first_line(error)} (without a network, name a file or folder that has them)"
+        f"{first_line(error)} (without a network, --pretrained names a file or folder "
+        "that has them)"
     )
 
 

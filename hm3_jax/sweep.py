@@ -27,6 +27,7 @@ from absl import flags
 from hm3_jax.cli import distributed, frame, path_flags, training_flags
 from hm3_jax.cli.sweep_points import from_files, from_grid, from_list
 from hm3_jax.cli.training_display import Wording, pace_of, summary_of_test
+from hm3_jax.files.words import counted
 from hm3_jax.nn.strategy import StrategyConfig
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ def _epoch(report: EpochReport) -> str:
 
     recall = [metrics["t2s_R@10"] for metrics in report.val_metrics]
     return (
-        f"  epoch {report.epoch:3d}/{report.epochs}  {len(report.runs)} runs"
+        f"  epoch {report.epoch:3d}/{report.epochs}  {counted(len(report.runs), 'run')}"
         f"  loss {spread(report.train_loss, 4)}  val R@10 {spread(recall, 1)}"
         f"  {pace_of(report)}"
     )

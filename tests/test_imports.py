@@ -33,7 +33,7 @@ LAYERS: dict[str, dict[str, set[str]]] = {
         "report": {"cli", "files", "reporting"},
         "search": {"app", "cli", "files", "learn.devices", "retrieval"},
         "serve": {"app", "cli", "learn.devices", "retrieval"},
-        "sweep": {"app", "cli", "learn.saved", "learn.training", "nn"},
+        "sweep": {"app", "cli", "files", "learn.saved", "learn.training", "nn"},
         "synthesize": {"cli", "data"},
         "train": {"app", "cli", "files", "learn.saved", "learn.training", "nn"},
     },

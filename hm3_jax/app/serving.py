@@ -107,7 +107,7 @@ def serve(settings: ServeSettings) -> None:
         if settings.museums is not None:
             listed = read_museum_files(settings.museums, root=settings.input_root)
             pictures = listed_pictures(opened.museums, listed, settings.index)
-            _warn_of_missing(pictures, listed)
+            warn_of_missing(pictures, listed)
         encoder = QueryEncoder.of_index(
             opened.head, pretrained=settings.pretrained, device=settings.device
         )
@@ -220,8 +220,13 @@ def listed_pictures(museums: Holder, listed: MuseumFiles, where: Path) -> Pictur
     )
 
 
-def _warn_of_missing(pictures: Pictures, listed: MuseumFiles) -> None:
-    """Says which pictures cannot be shown; looks for some of them, evenly spread."""
+def warn_of_missing(pictures: Pictures, listed: MuseumFiles) -> None:
+    """Warns of pictures that cannot be shown; looks for some of them, evenly spread.
+
+    Args:
+        pictures: Those of the list.
+        listed: The list.
+    """
     every = [
         (museum.id, room, number, hung.reference)
         for museum in listed.museums
@@ -238,16 +243,21 @@ def _warn_of_missing(pictures: Pictures, listed: MuseumFiles) -> None:
             unshown.append(reference)
         except FileNotFoundError:
             gone.append(reference)
-    for names, what in (
-        (gone, f"not found below {listed.root}, where --input_root says they are"),
-        (unshown, "in formats that browsers do not show"),
-    ):
-        if names:
-            warnings.warn(
-                f"of {counted(len(rows), 'picture')} of the museum list, {len(names)} "
-                f"are {what}, such as {names[0]}",
-                stacklevel=2,
-            )
+    of = f"of {counted(len(rows), 'picture')} of the museum list, "
+    if gone:
+        verb = "is" if len(gone) == 1 else "are"
+        warnings.warn(
+            f"{of}{len(gone)} {verb} not found below {listed.root}, such as {gone[0]}: "
+            "--input_root names the folder that the list's paths begin in",
+            stacklevel=2,
+        )
+    if unshown:
+        what = "is in a format" if len(unshown) == 1 else "are in formats"
+        warnings.warn(
+            f"{of}{len(unshown)} {what} that browsers do not show, such as "
+            f"{unshown[0]}",
+            stacklevel=2,
+        )
 
 
 def _pictures(museum: RawMuseum, listed: MuseumFiles) -> list[list[Hung]]:

@@ -219,7 +219,7 @@ def test_weights_that_cannot_be_downloaded(monkeypatch, know_tag):
     assert (
         "Small tag: expected to download the weights, found OSError: no ne" in message
     )
-    assert "name a file or folder" in message
+    assert "--pretrained names a file or folder" in message
 
 
 def test_models_of_the_hub(tmp_path, monkeypatch, quick):

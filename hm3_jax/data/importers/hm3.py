@@ -24,6 +24,7 @@ from hm3_jax.data.importers.museum_list import MuseumList
 from hm3_jax.data.museum import ARTWORK_KINDS, ArtworkTable, MuseumRecord, RoomRecord
 from hm3_jax.data.store_format import FeatureFacts
 from hm3_jax.files.json_files import read_object
+from hm3_jax.files.words import counted
 from hm3_jax.interop.torch_files import load_tensors
 
 VIDEO_POOLINGS = ("mean", "first_frame")
@@ -120,7 +121,7 @@ def read_hm3(
     _check_museums(museum_list, sentences, rooms, entries)
     listed = sum(map(len, museum_list.splits.values()))
     if len(rooms) > listed:
-        notes.append(f"{len(rooms) - listed} museums left out: they are in no split")
+        notes.append(f"{counted(len(rooms) - listed, 'museum')} left out: in no split")
     texts, about = museum_list.sentences, museum_list.sentence_rooms
     if entries["sentences"].split_strategy == _WINDOWS:
         given = {"texts": texts is not None, "rooms": bool(about)}

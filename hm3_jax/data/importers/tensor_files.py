@@ -14,6 +14,7 @@ import numpy as np
 
 from hm3_jax.data.importers.common import ImportedSet, ModelFacts, refuse_duplicates
 from hm3_jax.data.museum import SPLITS, MuseumRecord, RoomRecord
+from hm3_jax.files.words import counted
 from hm3_jax.interop.torch_files import load_tensors
 
 
@@ -60,7 +61,7 @@ def read_tensor_files(
     notes = []
     if len(listed) < len(files):
         notes.append(
-            f"{len(files) - len(listed)} museums left out: they are in no split"
+            f"{counted(len(files) - len(listed), 'museum')} left out: in no split"
         )
     return ImportedSet(
         dataset_name=dataset_name,

@@ -97,7 +97,7 @@ def test_features_of_a_museum_in_no_split_are_left_out_with_a_note(source, impor
     source.museums["splits"]["train"].remove("m2_TYPE_genre")
     store, notes = import_set(source)
     assert "m2_TYPE_genre" not in store.ids
-    assert notes == ("1 museums left out: they are in no split",)
+    assert notes == ("1 museum left out: in no split",)
 
 
 def test_texts_and_rooms_are_left_out_where_features_are_windows(source, import_set):

@@ -86,7 +86,7 @@ def test_museums_in_no_split_are_noted(folder, tmp_path):
     write_indices(folder / "indices_museum_dataset.pkl", {"train": [1]})
     store, result = imported(folder, tmp_path / "store")
     assert store.ids == ("Museum10-1.unity",)
-    assert result.notes == ("3 museums left out: they are in no split",)
+    assert result.notes == ("3 museums left out: in no split",)
 
 
 IMAGES = "open_clip_features_museums3k/images"

@@ -59,7 +59,7 @@ def test_museums_are_those_of_the_published_features(data):
         ),
     ]
     assert raw.notes == (
-        "1 museums left out: they are in no split",
+        "1 museum left out: in no split",
         f"files of no use here: 1 ({data}/shots/lo/room 9/a.txt)",
     )
 

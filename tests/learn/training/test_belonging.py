@@ -128,6 +128,9 @@ def test_what_differs_is_named(tmp_path, of_meta, complaint):
     where = tmp_path / "checkpoints" / "best" / "4"
     # One that says nothing may be any; a setting of another version is not compared.
     check_belongs(where, {"settings": {"new": 1}, "progress": None, "run": None})
+    # Nor is the epoch of a try that had ended, in earlier versions.
+    ended = {"settings": {"epochs": 3}, "progress": {"epoch": 3, "ended": False}}
+    check_belongs(where.parents[1] / "last" / "4", ended)
     with pytest.raises(
         ValueError, match=f"best/4: expected the checkpoint {complaint}"
     ):

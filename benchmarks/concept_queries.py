@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Int
 
 from hm3_jax.data.concepts import THEMES, ConceptSpace
 from hm3_jax.data.store import FeatureStore
@@ -15,8 +15,8 @@ from hm3_jax.data.synthetic_plan import Plan, SyntheticConfig, make_plan
 FIRST = 10
 """Museums of a ranking that are looked at."""
 
-Search = Callable[[Float[np.ndarray, "sentences size"]], Float[np.ndarray, " museums"]]
-"""Scores of all museums for the features of a query's sentences."""
+Search = Callable[[str], Int[np.ndarray, " found"]]
+"""The first ten museums that a text finds, best first, by their place in the split."""
 
 # One sentence each, in the words of somebody who looks for something. No other word in
 # them names a concept.
@@ -85,19 +85,17 @@ def concept_queries(
 
 
 def precision_of_first(
-    queries: Sequence[ConceptQuery], features: Sequence[np.ndarray], search: Search
+    queries: Sequence[ConceptQuery], search: Search
 ) -> dict[str, Any]:
     """Precision of the first ten, and what chance reaches, by kind and over all.
 
     Args:
         queries: what is asked, and which museums show it.
-        features: of each query's sentences.
-        search: scores museums; of equal scores the first museum's is the best.
+        search: finds museums.
     """
     by_kind: dict[str, list[tuple[float, float]]] = {}
-    for query, rows in zip(queries, features, strict=True):
-        first = np.argsort(-search(rows), kind="stable")[:FIRST]
-        found = query.relevant[first].mean(), query.relevant.mean()
+    for query in queries:
+        found = query.relevant[search(query.text)].mean(), query.relevant.mean()
         for kind in (query.kind, "pairs" if "+" in query.kind else "single", "all"):
             by_kind.setdefault(kind, []).append(found)
     return {

@@ -17,85 +17,51 @@ Without --features, the demo's thousand museums are generated first; without
 import argparse
 import json
 import tempfile
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Int
 
-from benchmarks.concept_queries import (
-    FIRST,
-    ConceptQuery,
-    concept_queries,
-    precision_of_first,
-)
+from benchmarks.concept_queries import FIRST, concept_queries, precision_of_first
+from hm3_jax.app.index_building import embed_store
 from hm3_jax.app.models import load_checkpoint
-from hm3_jax.app.query_encoder import describer, encoder_facts
+from hm3_jax.app.query_encoder import QueryEncoder
 from hm3_jax.data.open_features import open_features
 from hm3_jax.data.store import FeatureStore
 from hm3_jax.data.synthetic import synthesize
 from hm3_jax.data.synthetic_plan import SyntheticConfig
-from hm3_jax.learn.batches.features import load_features
-from hm3_jax.learn.evaluation.embed_museums import embed_items, embed_museums
 from hm3_jax.learn.evaluation.sentence_rooms import sentence_room_recall
-from hm3_jax.learn.evaluation.text_tower import InteractionTower, QueryTower
-from hm3_jax.learn.model import Model
-from hm3_jax.nn.strategy import hm3_strategy
-from hm3_jax.objective.late_interaction import scores_of
-from hm3_jax.objective.similarity import COSINE
+from hm3_jax.learn.evaluation.text_tower import InteractionTower
+from hm3_jax.learn.saved.checkpoint import Checkpoint
+from hm3_jax.retrieval.families import exact_search
+from hm3_jax.retrieval.item_museums import ItemMuseums
 
 _DEMO = SyntheticConfig(museums=1000, seed=1)
 
 
-def measured(
-    model: Model,
-    store: FeatureStore,
-    museums: Int[np.ndarray, " museums"],
-    queries: Sequence[ConceptQuery],
-    features: Sequence[np.ndarray],
-) -> dict[str, Any]:
-    """What one model reaches."""
-    held = load_features(store, model.config)
-    if not model.spec.compares_parts:
-        vectors, _ = embed_museums(model, held, museums)
-        params = jax.tree.map(np.asarray, dict(model.params["text"]))
-        tower = QueryTower(hm3_strategy(model.config).text, params)
-        shown = COSINE.prepare(vectors, {})
-        return precision_of_first(
-            queries, features, lambda rows: COSINE.block(tower([rows]), shown, {})[0]
-        )
-    embedded = embed_items(model, held, museums)
-    interaction = InteractionTower(model)
+def measured(saved: Checkpoint, store: FeatureStore, split: str) -> dict[str, Any]:
+    """What one model reaches on a split."""
+    museums = np.asarray(store.splits[split])
+    held = embed_store(saved, store, [split]).museums
+    encoder, found = QueryEncoder.of_store(saved, store), exact_search(held)
 
-    def search(rows: np.ndarray) -> np.ndarray:
-        (query,) = interaction([rows])
-        return scores_of(
-            query, embedded, interaction.sharpness, interaction.theme_weight
-        )
+    def search(text: str) -> Int[np.ndarray, " found"]:
+        (hits,) = found.search(encoder([text]), FIRST)
+        return hits.rows
 
-    found: dict[str, Any] = precision_of_first(queries, features, search)
-    rooms = sentence_room_recall(store, museums, interaction, embedded)
-    if rooms is not None:
-        found["room_R@1"] = {
-            "sentences": rooms.sentences,
-            "recall": rooms.recall / 100,
-            "chance": rooms.chance / 100,
-        }
-    return found
-
-
-def features_of(
-    queries: Sequence[ConceptQuery], store: FeatureStore
-) -> list[Float[np.ndarray, "sentences size"]]:
-    """Features of queries, made and rounded as those of the store's sentences."""
-    facts: Mapping[str, Any] = encoder_facts(store)
-    describe = describer(facts, pretrained=None, device="auto")
-    return [
-        describe(query.text)[1].astype(facts["dtype"]).astype(np.float32)
-        for query in queries
-    ]
+    queries = concept_queries(store, museums, least=FIRST)
+    figures: dict[str, Any] = precision_of_first(queries, search)
+    if isinstance(held, ItemMuseums):
+        tower = InteractionTower(saved.model)
+        rooms = sentence_room_recall(store, museums, tower, held.embedded)
+        if rooms is not None:
+            figures["room_R@1"] = {
+                "sentences": rooms.sentences,
+                "recall": rooms.recall / 100,
+                "chance": rooms.chance / 100,
+            }
+    return figures
 
 
 def main() -> None:
@@ -110,12 +76,8 @@ def main() -> None:
             args.features = str(Path(folder) / "store")
             synthesize(args.features, _DEMO)
         store = open_features(args.features)
-        museums = np.asarray(store.splits[args.split])
-        queries = concept_queries(store, museums, least=FIRST)
-        features = features_of(queries, store)
         for name in args.checkpoint.split(","):
-            model = load_checkpoint(name, store).model
-            found = measured(model, store, museums, queries, features)
+            found = measured(load_checkpoint(name, store), store, args.split)
             print(json.dumps({"checkpoint": name, **found}))
 
 

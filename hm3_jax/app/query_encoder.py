@@ -12,6 +12,7 @@ from flax.traverse_util import unflatten_dict
 from jaxtyping import Float
 from safetensors.numpy import load
 
+from hm3_jax.app.query_terms import TermEncoder
 from hm3_jax.data.concepts import MODEL as CONCEPTS
 from hm3_jax.data.concepts import ConceptEncoder
 from hm3_jax.data.store import FeatureStore
@@ -73,6 +74,9 @@ class QueryEncoder:
         """
         self._describe, self._tower = describe, tower
         self._dtype = np.dtype(dtype)
+        self._terms = None
+        if isinstance(tower, InteractionTower):
+            self._terms = TermEncoder(lambda text: self._described(text)[1], tower)
 
     @classmethod
     def of_index(
@@ -143,10 +147,14 @@ class QueryEncoder:
                 encoder.
         """
         described = [self._described(text) for text in texts]
-        if isinstance(self._tower, InteractionTower):
+        if self._terms is not None:
             embedded = self._tower([features for _, features, _ in described])
             return [
-                EmbeddedQuery(tuple(sentences), vectors, notes=tuple(notes))
+                EmbeddedQuery(
+                    tuple(sentences),
+                    self._terms.added(vectors, sentences),
+                    notes=tuple(notes),
+                )
                 for (sentences, _, notes), vectors in zip(
                     described, embedded, strict=True
                 )

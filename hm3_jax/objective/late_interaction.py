@@ -23,6 +23,19 @@ from jaxtyping import Float, Int, UInt8
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
+class Terms:
+    """The words of a sentence, each embedded by itself.
+
+    Attributes:
+        vectors: of length 1.
+        weights: how much each says of what the sentence says; they sum to 1.
+    """
+
+    vectors: Float[np.ndarray, "terms d"]
+    weights: Float[np.ndarray, " terms"]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class QueryVectors:
     """What somebody typed, embedded.
 
@@ -31,12 +44,15 @@ class QueryVectors:
         weights: of the sentences; they sum to 1.
         vector: of the query as a whole; of size 0 for models without.
         themes: log probability of each theme that the model knows; maybe of none.
+        terms: of each sentence, to be looked for in one room
+            (`hm3_jax.retrieval.terms`); empty where sentences are looked for as such.
     """
 
     sentences: Float[np.ndarray, "sentences d"]
     weights: Float[np.ndarray, " sentences"]
     vector: Float[np.ndarray, " g"]
     themes: Float[np.ndarray, " themes"]
+    terms: Sequence[Terms] = ()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -7,6 +7,7 @@ from hm3_jax.retrieval.index_format import Layout
 from hm3_jax.retrieval.item_museums import ItemMuseums
 from hm3_jax.retrieval.item_search import ItemSearch
 from hm3_jax.retrieval.museums import KnownMuseums, Museums, of_one_vector
+from hm3_jax.retrieval.terms import TermSearch
 
 FAMILIES: dict[Layout, type[KnownMuseums]] = {
     family.layout: family for family in (Museums, ItemMuseums)
@@ -15,7 +16,7 @@ FAMILIES: dict[Layout, type[KnownMuseums]] = {
 
 
 def exact_search(museums: KnownMuseums) -> Search:
-    """The exact search on the processor."""
+    """The exact search on the processor; of many vectors, with a look at terms."""
     if isinstance(museums, ItemMuseums):
-        return ItemSearch(museums)
+        return TermSearch(ItemSearch(museums), museums)
     return ExactSearch(of_one_vector(museums, "museums"))

@@ -132,7 +132,7 @@ class ItemMuseums(KnownMuseums):
 
     def query_like(self, row: int) -> QueryVectors:
         """Every item of the museum, or 64 spread over them, asks for its like."""
-        items = self._items(row)
+        items = self.items_of(row)
         if len(items) > _MOST_ASKING:
             items = items[np.linspace(0, len(items) - 1, _MOST_ASKING).astype(int)]
         return QueryVectors(
@@ -149,7 +149,7 @@ class ItemMuseums(KnownMuseums):
 
         Equal museums have equal bits, whatever else is searched.
         """
-        items = self._items(row).astype(np.float64)
+        items = self.items_of(row).astype(np.float64)
         return query.sentences.astype(np.float64) @ items.T
 
     @property
@@ -226,7 +226,8 @@ class ItemMuseums(KnownMuseums):
                     f"museum {self.ids[int(bad.argmax())]!r}"
                 )
 
-    def _items(self, row: int) -> Float16[np.ndarray, "items d"]:
+    def items_of(self, row: int) -> Float16[np.ndarray, "items d"]:
+        """Vectors of a museum's items."""
         first, last = self.embedded.offsets[row : row + 2].tolist()
         if self.stored is None:
             return self.embedded.items[first:last]

@@ -77,7 +77,8 @@ class Hit:
         title: Its name for people.
         theme: Its theme.
         score: How well pictures match: the cosine of the query's vector and the
-            museum's, or what late interaction has in its place.
+            museum's, or what late interaction has in its place, with what it adds that
+            one room shows all words of a sentence.
         x: Place on the map of the collection, -1 to 1 from left to right.
         y: Place on the map, -1 to 1 from bottom to top.
         sentences: What each sentence of the query adds to the score: the score would

@@ -79,9 +79,10 @@ def draw(points: Sequence[Point], folder: Path) -> None:
     handles: dict[str, Any] = {}
     for axis, (length, title) in zip(axes[0], _SHOWN.items(), strict=True):
         handles["without training"] = axis.axhline(none[length], color="#888888")
+        measured = [point for point in some if point[length] is not None]
         (handles["late interaction"],) = axis.plot(
-            [point["museums"] for point in some],
-            [point[length] for point in some],
+            [point["museums"] for point in measured],
+            [point[length] for point in measured],
             marker="o",
             color=COLOURS[0],
         )

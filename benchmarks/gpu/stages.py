@@ -132,6 +132,8 @@ def environment(stage: Stage, setting: Setting) -> Mapping[str, str]:
         flags += ["--xla_cpu_use_fusion_emitters=false"]
         flags += [TWO_DEVICES] if stage.for_several else []
         variables |= {
+            # Threads that wait for each other spin, which tells on a busy machine.
+            "OMP_NUM_THREADS": "1",
             "JAX_COMPILATION_CACHE_DIR": str(setting.folder / "programs"),
             "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
             "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",

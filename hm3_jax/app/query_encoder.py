@@ -159,6 +159,7 @@ class QueryEncoder:
                     described, embedded, strict=True
                 )
             ]
+        assert isinstance(self._tower, QueryTower)
         inputs: list[np.ndarray] = []
         for _, features, _ in described:
             inputs.append(features)

@@ -59,9 +59,11 @@ def main() -> int:
         # Compiled programs are only read from now on: a kill may fall into a write.
         os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "1e9"
         lane = _Lane(commands.world.path, folder, asked.seed)
-        _soak(asked, commands, lane, tally)
-        lane.close()
-        loader.close()
+        try:
+            _soak(asked, commands, lane, tally)
+        finally:
+            lane.close()
+            loader.close()
     except KeyboardInterrupt:
         for ending in (signal.SIGINT, signal.SIGTERM):
             signal.signal(ending, signal.SIG_IGN)

@@ -188,7 +188,6 @@ def _become(
             os.dup2(descriptor, number)
         sys.argv = [module, *flags]
         count = _counted(folder, blow)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _HEARD)
         code = _code_of(module)
         threading._shutdown()  # type: ignore[attr-defined]
         atexit._run_exitfuncs()
@@ -202,12 +201,16 @@ def _become(
 
 def _code_of(module: str) -> int:
     try:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _HEARD)
         runpy.run_module(f"hm3_jax.{module}", run_name="__main__", alter_sys=True)
     except SystemExit as end:
         if end.code is None or isinstance(end.code, int):
             return end.code or 0
         print(end.code, file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        # Commands turn it into a line once they run: this one was still being loaded.
+        return 130
     except BaseException:
         traceback.print_exc()
         return 1

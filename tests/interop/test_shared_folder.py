@@ -213,7 +213,7 @@ def test_nothing_in_a_card_is_more_than_text(tmp_path, params):
         origin = dataclasses.replace(ORIGIN, dataset_name=text, tags=texts)
         facts = dataclasses.replace(FACTS, origin=origin)
         write_shared_files(folder, CONFIG, params, facts, "ann/museums")
-        data = huggingface_hub.ModelCard.load(folder / "README.md").data
+        data: Any = huggingface_hub.ModelCard.load(folder / "README.md").data
         assert [tag for tag in texts if tag not in data.tags] == []
         assert {of.dataset_type for of in data.eval_results} == {text}
 

@@ -6,6 +6,7 @@ of their own; both are separate downloads.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -105,8 +106,8 @@ def _rooms(
                 f"for {len(hung[kind])}"
             )
     return tuple(
-        RawRoom(
-            views=tuple(root.relative(file) for file in files),
+        dataclasses.replace(
+            RawRoom(views=tuple(root.relative(file) for file in files)),
             **{kind: tuple(hung[kind][number]) for kind in kinds},
         )
         for number, files in enumerate(screenshots)

@@ -75,7 +75,7 @@ def test_rooms_of_texts_are_known_where_each_room_has_its_own(
 ):
     plan = plan_of(tmp_path, MUSEUM | {"description": description})
     assert plan.museums[0].text_rooms == wanted
-    assert Plan.from_json(plan.to_json(), tmp_path / "plan.json") == plan
+    assert Plan.from_json(plan.to_json().encode(), tmp_path / "plan.json") == plan
 
 
 def test_windows_reach_over_rooms(tmp_path):
@@ -128,5 +128,5 @@ def test_a_link_out_of_the_input_root_is_refused(tmp_path):
 def test_a_plan_comes_back_from_json(tmp_path, tokens):
     plan = plan_of(tmp_path, MUSEUM)
     plan = dataclasses.replace(plan, texts=(TextPiece("\u2028é", tokens), *plan.texts))
-    assert Plan.from_json(plan.to_json(), tmp_path / "plan.json") == plan
+    assert Plan.from_json(plan.to_json().encode(), tmp_path / "plan.json") == plan
     assert json.loads(plan.to_json())["pictures"] == list(plan.pictures)

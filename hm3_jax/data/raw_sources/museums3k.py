@@ -22,6 +22,7 @@ from hm3_jax.data.raw_sources.common import (
     listing,
     only_complete,
 )
+from hm3_jax.files.words import counted
 from hm3_jax.interop.torch_files import load_tensors
 
 
@@ -68,7 +69,7 @@ def read_museums3k_raw(
     kept, notes = only_complete(museums())
     unlisted = len(files) - sum(map(len, splits.values()))
     if unlisted:
-        notes.append(f"{unlisted} museums left out: they are in no split")
+        notes.append(f"{counted(unlisted, 'museum')} left out: in no split")
     return RawSet(input_root.path, kept, notes=(*notes, *left_out.notes()))
 
 

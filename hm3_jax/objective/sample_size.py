@@ -28,8 +28,8 @@ def recall_interval(percent: float, queries: int) -> tuple[float, float]:
     Returns:
         Its ends, in percent.
 
-    >>> [round(end) for end in recall_interval(50, 2)]
-    [9, 91]
+    >>> tuple(round(end) for end in recall_interval(50, 2))
+    (9, 91)
     """
     share, spread = percent / 100, _Z**2 / queries
     middle = share + spread / 2

@@ -117,7 +117,7 @@ def test_an_index_is_built_grown_and_searched(folder, store, run_module, tmp_pat
     arguments = ["--output=index", "--append", "--splits=train", "--verify"]
     shown = succeed(run_module("hm3_jax.build_index", *build, *arguments))
     assert "70 museums embedded; index has 100 museums of" in shown
-    assert shown.endswith("index: all 100 museums are as they were written\n")
+    assert shown.endswith("index: everything about 100 museums is as it was written\n")
     dropped = [store.ids[0], store.ids[99]]
     arguments = ["--output=index", f"--remove={','.join(dropped)}"]
     assert "2 museums removed; index has 98" in succeed(

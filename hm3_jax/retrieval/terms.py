@@ -50,22 +50,25 @@ class TermSearch:
         found = self._search.search(queries, most, themes, theme_weights)
         return [
             self._ordered(query, hits, top_k)
-            if _has_terms(query)
+            if len(hits.rows) and _has_terms(query)
             else Hits(hits.scores[:top_k], hits.rows[:top_k], hits.exact)
             for query, hits in zip(queries, found, strict=True)
         ]
 
     def _ordered(self, query: QueryVectors, hits: Hits, top_k: int) -> Hits:
         rooms = _rooms(self._museums, hits.rows)
-        usual = self._usual
-        total = np.zeros(len(hits.rows))
+        vectors = np.concatenate([terms.vectors for terms in query.terms])
+        known = self._usual.best(vectors)
+        deviations = (rooms.best(vectors) - known.mean(axis=1, keepdims=True)) / (
+            np.maximum(known.std(axis=1, keepdims=True), 1e-9)
+        )
+        total, first = np.zeros(len(hits.rows)), 0
         for terms, weight in zip(query.terms, query.weights, strict=True):
-            if len(terms.weights):
-                known = usual.best(terms.vectors)
-                deviations = (
-                    rooms.best(terms.vectors) - known.mean(axis=1, keepdims=True)
-                ) / np.maximum(known.std(axis=1, keepdims=True), 1e-9)
-                total += weight * rooms.of_museums(all_of(deviations, terms.weights))
+            last = first + len(terms.weights)
+            if last > first:
+                shown = all_of(deviations[first:last], terms.weights)
+                total += weight * rooms.of_museums(shown)
+            first = last
         scores = hits.scores + _WEIGHT * self._spread(query) * total
         order = np.lexsort((hits.rows, -scores))[:top_k]
         return Hits(scores[order], hits.rows[order], hits.exact)

@@ -113,6 +113,8 @@ def test_queries_without_terms_are_answered_as_before():
     assert len(again.rows) == 7
     (candidates,) = ItemSearch(museums).search([other], CANDIDATES)
     assert set(again.rows.tolist()) <= set(candidates.rows.tolist())
+    (none,) = search.search([with_terms(other, 0)], 7, themes=[[]])
+    assert len(none.rows) == 0
 
 
 def test_what_one_room_shows_comes_before_what_is_scattered():

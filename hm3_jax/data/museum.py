@@ -236,7 +236,7 @@ def check_museum(
             f"{here}: expected a split of {', '.join(SPLITS)}, found {museum.split!r}"
         )
     check_name(museum.theme, f"{here}: theme")
-    if museum.sentences.shape != (0, sizes["sentences"]):
+    if np.shape(museum.sentences) != (0, sizes["sentences"]):
         check_features(museum.sentences, sizes["sentences"], f"{here}, sentences")
     texts = museum.sentence_texts
     if texts is not None and len(texts) != len(museum.sentences):

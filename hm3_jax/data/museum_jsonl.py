@@ -171,8 +171,12 @@ def write_museum_files(
         FileExistsError: If `folder` exists and is not to be replaced.
         ValueError: If `read_museum_files` would refuse the list.
     """
-    there = whole_or_as_before if replace else whole_or_absent
-    with there(folder) as partial:
+    there = (
+        whole_or_as_before(folder)
+        if replace
+        else whole_or_absent(folder, "a museum list")
+    )
+    with there as partial:
         lines = [json.dumps(artwork_to_json(a), ensure_ascii=False) for a in artworks]
         if lines:
             write_lines(partial / ARTWORKS, lines)

@@ -203,6 +203,7 @@ def test_whoever_uses_features_has_them_checked(repository):
         if "open_store(" in file.read_text().replace("def open_store(", "")
     }
     assert callers == {
+        "hm3_jax/app/library.py",  # after it was written
         "hm3_jax/data/open_features.py",  # checks
         "hm3_jax/extraction/former.py",  # checks
         "hm3_jax/extraction/run_facts.py",  # reads the manifest alone

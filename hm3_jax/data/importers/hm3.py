@@ -281,6 +281,10 @@ def _museums(
                     )
             if texts is not None and museum not in texts:
                 raise ValueError(f"{here}: expected sentences, found none")
+            if len(sentences[museum]) == 0:
+                raise ValueError(
+                    f"{here}, sentences: expected at least one row, found none"
+                )
             yield MuseumRecord(
                 id=museum,
                 split=split,

@@ -143,11 +143,17 @@ def _museums(
                     f"{file.views}: museum {file.name!r}: expected {per_room} views "
                     f"for each room, found {len(views)} views in all"
                 )
+            sentences = load_matrix(file.sentences)
+            if len(sentences) == 0:
+                raise ValueError(
+                    f"{file.sentences}: museum {file.name!r}: expected at least one "
+                    "sentence, found none"
+                )
             yield MuseumRecord(
                 id=file.name,
                 split=split,
                 theme=file.name,
-                sentences=load_matrix(file.sentences),
+                sentences=sentences,
                 rooms=tuple(
                     RoomRecord(views[first : first + per_room])
                     for first in range(0, len(views), per_room)

@@ -31,14 +31,17 @@ PATIENCE = 2
 
 def test_files(folder):
     assert sorted(small.results(folder)) == [
+        "files.json",
         "strategy.json",
         "test_output.json",
         "test_output.npz",
         "try_1/by_length.json",
+        "try_1/files.json",
         "try_1/metrics.jsonl",
         "try_1/run.json",
         "try_1/test_metrics.json",
         "try_2/by_length.json",
+        "try_2/files.json",
         "try_2/metrics.jsonl",
         "try_2/run.json",
         "try_2/test_metrics.json",

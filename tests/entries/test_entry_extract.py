@@ -90,7 +90,12 @@ def test_long_texts_and_windows(extract, tmp_path):
     details = store.feature_facts()["videos"]["details"]
     assert (details["frames_per_second"], details["max_frames"]) == (2.0, 3)
     report = json.loads((tmp_path / "store" / "extraction_report.json").read_text())
-    assert report["museums"] == {"listed": 4, "stored": 4, "left_out": 0}
+    assert report["museums"] == {
+        "listed": 4,
+        "stored": 4,
+        "left_out": 0,
+        "without_text": 0,
+    }
 
 
 @pytest.mark.parametrize(

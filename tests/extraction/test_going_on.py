@@ -161,9 +161,7 @@ def test_a_list_without_the_stores_museums_is_refused(museums, clip_folder, tmp_
     run(museums, tmp_path / "store", clip_folder)
     before = contents(tmp_path / "store")
     write_lines(museums, read_lines(museums)[1:])
-    with pytest.raises(
-        FileExistsError, match=r"1 museums that are not in .*'museum-0'"
-    ):
+    with pytest.raises(FileExistsError, match=r"1 museum not in .*'museum-0'"):
         run(museums, tmp_path / "store", clip_folder)
     assert contents(tmp_path / "store") == before
 

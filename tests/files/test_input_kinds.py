@@ -22,7 +22,7 @@ def test_kinds_are_in_the_order_in_which_strategies_concatenate_them():
 @pytest.mark.parametrize("record", [RoomRecord, RawRoom, PlannedRoom])
 def test_rooms_have_a_field_for_every_kind(record):
     names = [field.name for field in dataclasses.fields(record)]
-    assert names == list(ROOM_KINDS)
+    assert [name for name in names if name in KINDS] == list(ROOM_KINDS)
 
 
 def test_stores_have_a_field_for_every_kind():

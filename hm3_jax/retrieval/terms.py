@@ -20,7 +20,7 @@ from hm3_jax.objective.late_interaction import QueryVectors
 from hm3_jax.retrieval.exact import Hits, Search
 from hm3_jax.retrieval.item_museums import ItemMuseums
 
-CANDIDATES = 64
+CANDIDATES = 40
 """Museums, the best by their scores, that are looked at again."""
 
 # Chosen on generated museums of another seed, see docs/search.md: how hard the minimum

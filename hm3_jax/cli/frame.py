@@ -86,7 +86,7 @@ def run(main: Callable[[], int | None], *, ends_at_once: bool = False) -> NoRetu
         interrupts.end_at_once()  # whoever asks twice does not want to wait
         code = report(error)
     except Exception as error:
-        code = report(error)
+        code = report(KeyboardInterrupt() if interrupts.heard() else error)
     sys.exit(code)
 
 

@@ -9,12 +9,15 @@ import contextlib
 import os
 import signal
 import sys
+import threading
 from types import FrameType
 from typing import Any
 
 EXIT_CODE = 130
 # Until an interrupt that was lost is raised again; the callback has ended by then.
 _AGAIN_SECONDS = 0.05
+
+_heard = threading.Event()
 
 
 def end_at_once() -> None:
@@ -36,7 +39,12 @@ def raise_until_seen() -> None:
             hook(unraisable)
 
     sys.unraisablehook = lost
-    _handle(signal.default_int_handler)
+    _handle(_raise)
+
+
+def heard() -> bool:
+    """Whether Ctrl-C has come: a library may have lost it, and failed because of it."""
+    return _heard.is_set()
 
 
 def _handle(handler: Any) -> None:
@@ -44,6 +52,11 @@ def _handle(handler: Any) -> None:
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
         for number in (signal.SIGINT, signal.SIGALRM):
             signal.signal(number, handler)
+
+
+def _raise(number: int, frame: FrameType | None) -> None:
+    _heard.set()
+    signal.default_int_handler(number, frame)
 
 
 def _end(number: int, frame: FrameType | None) -> None:

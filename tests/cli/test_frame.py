@@ -197,6 +197,18 @@ def test_signals(start: Start, number: signal.Signals, code: int, line: bytes) -
         assert process.stderr.read() == line
 
 
+def test_an_error_of_a_library_that_lost_ctrl_c_is_an_interrupt(fault: Run) -> None:
+    done = fault("""
+import os, signal
+try:
+    os.kill(os.getpid(), signal.SIGINT)
+except BaseException:
+    loaded = None
+loaded.keys()
+""")
+    assert (done.returncode, done.stderr) == (130, "interrupted\n")
+
+
 # A callback that is interrupted; Python goes on as if nothing had happened.
 _LOST = {
     "garbage collection": """

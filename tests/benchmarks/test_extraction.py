@@ -43,6 +43,7 @@ def test_both_sides_do_all_the_work(small, clip, tmp_path, hung_in, distinct):
     assert all(result["seconds"] > 0 for result in found.values())
 
 
+@pytest.mark.thorough
 def test_a_measurement_is_a_process(small, clip, tmp_path, repository: Path):
     museums = extraction_museums.write_museums(tmp_path / "m", 1)
     done = subprocess.run(

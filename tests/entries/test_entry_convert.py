@@ -75,6 +75,7 @@ def convert(run_module, source: Path | str, output: str, **forms: str):
     )
 
 
+@pytest.mark.thorough
 def test_a_published_checkpoint_gives_the_published_embeddings(run_module, tmp_path):
     published = golden_folder(tmp_path / "published")
     golden_store(tmp_path / "store")

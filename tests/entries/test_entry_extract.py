@@ -73,6 +73,7 @@ def test_shards_are_merged(extract, tmp_path):
     assert open_store(tmp_path / "store").dataset_name.startswith("museums")
 
 
+@pytest.mark.thorough
 def test_long_texts_and_windows(extract, tmp_path):
     succeed(
         extract(

@@ -211,6 +211,7 @@ def test_a_museum_is_not_like_itself(index, ask):
     assert answer["sentences"] == []
 
 
+@pytest.mark.thorough
 def test_an_engine_gives_the_same_answer(folder, ask, run_module, tmp_path):
     pytest.importorskip(
         "qdrant_client", reason="needs qdrant-client, of the extra qdrant"

@@ -43,6 +43,7 @@ def test_training(stem, loss):
     same_training(stem, loss)
 
 
+@pytest.mark.thorough
 def test_training_with_loops_of_static_length(monkeypatch):
     monkeypatch.setitem(packing.UNROLLED, "cpu", 2)
     same_training(*TRAININGS[-1])

@@ -294,6 +294,7 @@ def cut(features: Features, spans: np.ndarray) -> Features:
     return dataclasses.replace(features, sentences=RaggedColumn(table, new))
 
 
+@pytest.mark.thorough
 def test_spans_are_descriptions_cut_by_hand(features, initial, batches):
     sentences = MuseumSizes.of(features).sentences
     both = [

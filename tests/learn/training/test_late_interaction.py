@@ -66,6 +66,7 @@ def trained(store, tmp_path_factory):
     return small.train(store, tmp_path_factory.mktemp("runs") / "run", CONFIG, **HOW)
 
 
+@pytest.mark.thorough
 def test_training_makes_queries_of_every_length_better(store, trained):
     saved = checkpoint.load_model(trained / "try_1")
     config = saved.model.config
@@ -112,6 +113,7 @@ def test_an_interruption_changes_nothing(store, trained, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore:.*no museum of split train has the themes")
+@pytest.mark.thorough
 def test_the_triplet_loss_is_as_theme_aware_as_for_other_strategies(store, tmp_path):
     how = {**HOW, "loss": "triplet", "temperature": None, "epochs": 2}
     themed = {

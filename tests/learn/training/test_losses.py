@@ -30,6 +30,7 @@ SETTINGS = TrainSettings(
 CHANGES = dataclasses.asdict(SETTINGS)
 
 
+@pytest.mark.thorough
 def test_a_temperature_is_trained_saved_and_gone_on_with(store, tmp_path):
     whole = small.train(store, tmp_path / "whole", **CHANGES)
     saved = checkpoint.load_model(whole / "try_1")

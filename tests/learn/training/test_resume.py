@@ -60,6 +60,7 @@ def test_nor_does_one_before_anything_was_saved(store, folder, tmp_path):
     same(found, folder)
 
 
+@pytest.mark.thorough
 def test_nor_does_one_where_descriptions_are_partial(store, tmp_path):
     """Each epoch draws others; val is scored on whole ones."""
     how: dict[str, Any] = {"epochs": 3, "partial_descriptions": 0.7}

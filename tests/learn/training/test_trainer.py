@@ -66,6 +66,7 @@ def test_metrics_of_every_epoch_are_logged(folder, attempt):
     assert len(set(losses)) == 5 and np.isfinite(losses).all() and np.min(losses) > 0
 
 
+@pytest.mark.thorough
 def test_an_epoch_is_given_its_own_rate_weight_and_order(
     store, features, counts, tmp_path
 ):
@@ -210,6 +211,7 @@ def test_another_seed_gives_other_numbers(store, folder, tmp_path):
     assert small.log(other, 1)[0]["train_loss"] != small.log(folder, 1)[0]["train_loss"]
 
 
+@pytest.mark.thorough
 def test_tries_one_after_the_other_are_tries_at_once(store, tmp_path):
     runs = [
         small.train(

@@ -8,7 +8,7 @@ embedded again. An index is only ever of one model and one text encoder.
 
 With --uri the index is also copied to Qdrant, for search --uri: after it was built or
 changed, or as it is if no other flag changes it. --client writes the small folder that
-a machine needs as --index to search there.
+a machine needs as --index to search there; write it again after each change.
 
   python -m hm3_jax.build_index --checkpoint=runs/STL/NAME/try_1 --features=STORE \
     --output=INDEX
@@ -40,8 +40,8 @@ _VERIFY = flags.DEFINE_bool("verify", False, "Check every byte of the index.")
 _CLIENT = path_flags.define_path(
     "client",
     None,
-    "Folder to write with what a machine needs to search by --uri: manifest and text "
-    "tower, no museums.",
+    "Folder to write with what a machine needs to search by --uri: manifest, text "
+    "tower and the words of descriptions, no museums.",
 )
 flags.adopt_module_key_flags(engine_flags)
 flags.adopt_module_key_flags(precision_flag)

@@ -4,12 +4,13 @@ r"""Converts models between our checkpoints, the published release's, and shared
 |---|---|
 | orbax | a try_K folder of a run, or what this command writes |
 | pytorch | what the release's save_pretrained writes |
-| shared | the release's files, hm3_jax.json (features, settings, metrics), model card |
+| shared | strategy, weights, hm3_jax.json (features, settings, metrics), model card |
 
 The release's folder has config.json with model.safetensors or pytorch_model.bin, which
-is read weights-only; a model card is a README.md. The input may be on the Hugging Face
-hub: --input=hub:USER/NAME[@REVISION]. --push_to_hub uploads what --to=shared writes; if
-that fails, no folder is left, and the same command can be run again.
+is read weights-only; a model card is a README.md. The release has no late interaction:
+such models are orbax or shared. The input may be on the Hugging Face hub:
+--input=hub:USER/NAME[@REVISION]. --push_to_hub uploads what --to=shared writes; if that
+fails, no folder is left, and the same command can be run again.
 
   python -m hm3_jax.convert --from=pytorch --to=orbax --input=RELEASE_FOLDER \
     --output=DIR

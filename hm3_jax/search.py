@@ -12,7 +12,7 @@ programs.
 CLIP's; --like searches with a museum of the index in place of a text.
 
 --uri searches in Qdrant, to which build_index --uri has copied the index: --index then
-needs no more than what build_index --client has written.
+needs no more than what build_index --client has written, and the answers are the same.
 
   python -m hm3_jax.search --index=INDEX --top_k=5 \
     --query="A baroque museum. In the first room, an angel stands before a harbour."

@@ -117,6 +117,7 @@ LAYERS: dict[str, dict[str, set[str]]] = {
         "interop": {
             "files",
             "interop.torch_files",
+            "nn.interaction_strategy",
             "nn.strategy",
             "nn.strategy_json",
             "objective.metric_table",

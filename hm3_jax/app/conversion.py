@@ -14,7 +14,7 @@ from hm3_jax.interop import hub
 from hm3_jax.interop.release_folder import write_release_folder
 from hm3_jax.learn.saved import checkpoint
 from hm3_jax.learn.saved.checkpoint import Checkpoint
-from hm3_jax.nn.strategy import ConvConfig, Masking, TowersConfig, hm3_strategy
+from hm3_jax.nn.strategy import ConvConfig, Masking, TowersConfig
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,8 +47,9 @@ def convert(asked: Conversion) -> list[str]:
     Raises:
         FileExistsError: The output is there.
         FileNotFoundError: There is no model, or a file of it is missing.
-        ValueError: The model is damaged or of a newer format, the forms are the same,
-            or the hub does not let the user read or write.
+        ValueError: The model is damaged or of a newer format, or the published release
+            does not have it; the forms are the same; or the hub does not let the user
+            read or write.
         ConnectionError: The hub failed.
         ModuleNotFoundError: The hub's library is needed and not installed.
     """
@@ -90,7 +91,13 @@ def _write(asked: Conversion, folder: Path, saved: Checkpoint) -> str | None:
                 checkpoint.save(partial, "best", kept)
             return None
         case "pytorch":
-            write_release_folder(asked.output, hm3_strategy(model.config), model.params)
+            if not isinstance(model.config, TowersConfig):
+                raise ValueError(
+                    f"{asked.source}: expected one of HM3's strategies, which are all "
+                    f"that the published release has, found {model.config.name}: "
+                    "--to=shared writes a folder that holds it"
+                )
+            write_release_folder(asked.output, model.config, model.params)
         case "shared":
             where = share(saved, folder, asked.output, asked.push)
     config = model.config

@@ -8,7 +8,11 @@ from typing import cast
 from hm3_jax.app.model_names import ZERO_SHOT
 from hm3_jax.data.store import FeatureStore
 from hm3_jax.interop import hub
-from hm3_jax.interop.release_folder import CONFIG_FILE, read_release_folder
+from hm3_jax.interop.release_folder import (
+    CONFIG_FILE,
+    WEIGHT_FILES,
+    read_release_folder,
+)
 from hm3_jax.interop.shared_facts import FACTS_FILE
 from hm3_jax.interop.shared_folder import read_shared_folder
 from hm3_jax.learn.model import Model
@@ -82,7 +86,8 @@ def load_shared(folder: Path) -> Checkpoint:
     """Loads a folder made to share.
 
     Raises:
-        ValueError: It names a masking that there is not; else as `read_shared_folder`.
+        ValueError: It names a masking that there is not, or its weights do not fit its
+            strategy; else as `read_shared_folder`.
         FileNotFoundError: As `read_shared_folder`.
     """
     config, params, facts = read_shared_folder(folder)
@@ -91,6 +96,10 @@ def load_shared(folder: Path) -> Checkpoint:
     except ValueError as error:
         raise ValueError(f"{folder / FACTS_FILE}: {error}") from None
     model = Model(config, params, facts.feature_facts)
+    try:
+        model.stacked()  # checks that parameters fit
+    except ValueError as error:
+        raise ValueError(f"{folder / WEIGHT_FILES[0]}: {error}") from None
     return Checkpoint(model, epoch=facts.epoch, settings=facts.settings)
 
 

@@ -17,7 +17,8 @@ from hm3_jax.retrieval.engine.opening import opened
 from hm3_jax.retrieval.exact import Search
 from hm3_jax.retrieval.families import exact_search
 from hm3_jax.retrieval.held import Holder, row_of
-from hm3_jax.retrieval.index import Index, IndexHead
+from hm3_jax.retrieval.index import IndexHead
+from hm3_jax.retrieval.loaded import load_index, load_words
 from hm3_jax.retrieval.museums import KnownMuseums
 from hm3_jax.retrieval.query_text import (
     check_match,
@@ -51,7 +52,7 @@ def opened_index(
     engine: Engine | None,
     exact: Callable[[KnownMuseums], Search],
     *,
-    load: Callable[[Index], Index] = lambda index: index,
+    in_memory: bool = False,
 ) -> Iterator[OpenedIndex]:
     """Opens an index, while the context lasts.
 
@@ -59,7 +60,7 @@ def opened_index(
         path: The index's folder; with `engine`, only its head is read.
         engine: Where it was copied to, to search there; None to search its own files.
         exact: Makes the search of its own files.
-        load: What becomes of an index of its own files once it is open.
+        in_memory: Whether to hold in memory what is read from files.
 
     Raises:
         FileNotFoundError: If there is no index, or a file of it is missing.
@@ -68,10 +69,14 @@ def opened_index(
         ModuleNotFoundError: If what the engine takes is not installed.
     """
     if engine is None:
-        index = load(index_files.open_index(path))
+        index = index_files.open_index(path)
+        if in_memory:
+            index = load_index(index)
         yield OpenedIndex(index, index, exact(index.museums))
         return
     head = index_files.open_head(path)
+    if in_memory:
+        head = load_words(head)
     with opened(head, engine) as published:
         yield OpenedIndex(head, published.museums, published.search)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import jax
 import numpy as np
@@ -12,7 +12,7 @@ from flax.traverse_util import unflatten_dict
 from jaxtyping import Float
 from safetensors.numpy import load
 
-from hm3_jax.app.query_terms import TermEncoder
+from hm3_jax.app.query_terms import EmbedWords, TermEncoder
 from hm3_jax.data.concepts import MODEL as CONCEPTS
 from hm3_jax.data.concepts import ConceptEncoder
 from hm3_jax.data.store import FeatureStore
@@ -40,6 +40,20 @@ Describe = Callable[
 """Cuts a text into sentences; these, their features, and what to know of them."""
 
 
+class Describer(Protocol):
+    """What makes features of texts, and of single words."""
+
+    def __call__(
+        self, text: str
+    ) -> tuple[list[str], Float[np.ndarray, "sentences size"], list[str]]:
+        """See `Describe`."""
+        ...
+
+    def words(self, words: Sequence[str]) -> list[Float[np.ndarray, " size"] | None]:
+        """See `EmbedWords`."""
+        ...
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class EmbeddedQuery:
     """An embedded query.
@@ -63,7 +77,11 @@ class QueryEncoder:
     """Embeds queries as descriptions were embedded when the model was trained."""
 
     def __init__(
-        self, describe: Describe, tower: QueryTower | InteractionTower, dtype: str
+        self,
+        describe: Describe,
+        tower: QueryTower | InteractionTower,
+        dtype: str,
+        words: EmbedWords | None = None,
     ):
         """Joins the parts.
 
@@ -71,12 +89,14 @@ class QueryEncoder:
             describe: Cuts texts and makes features.
             tower: Makes vectors of features.
             dtype: What features are rounded to, as in the store of the museums.
+            words: Makes features of words, for the terms of queries of late
+                interaction; None to leave queries without.
         """
         self._describe, self._tower = describe, tower
         self._dtype = np.dtype(dtype)
         self._terms = None
-        if isinstance(tower, InteractionTower):
-            self._terms = TermEncoder(lambda text: self._described(text)[1], tower)
+        if words is not None and isinstance(tower, InteractionTower):
+            self._terms = TermEncoder(words, tower, dtype)
 
     @classmethod
     def of_index(
@@ -97,11 +117,8 @@ class QueryEncoder:
             ModuleNotFoundError: If the encoder takes PyTorch, which is not installed.
         """
         encoder = index.manifest.facts.encoder
-        return cls(
-            describer(encoder, pretrained=pretrained, device=device),
-            tower_of(index),
-            encoder["dtype"],
-        )
+        describe = describer(encoder, pretrained=pretrained, device=device)
+        return cls(describe, tower_of(index), encoder["dtype"], describe.words)
 
     @classmethod
     def of_store(
@@ -127,7 +144,8 @@ class QueryEncoder:
         """
         encoder = encoder_facts(store)
         describe = describer(encoder, pretrained=pretrained, device=device)
-        return cls(describe, tower_of_model(saved.model), encoder["dtype"])
+        tower = tower_of_model(saved.model)
+        return cls(describe, tower, encoder["dtype"], describe.words)
 
     def __call__(self, texts: Sequence[str]) -> list[QueryVectors]:
         """Embedded texts, without what `encode` says of them; raises as `encode`."""
@@ -147,19 +165,18 @@ class QueryEncoder:
                 encoder.
         """
         described = [self._described(text) for text in texts]
-        if self._terms is not None:
+        if isinstance(self._tower, InteractionTower):
             embedded = self._tower([features for _, features, _ in described])
             return [
                 EmbeddedQuery(
                     tuple(sentences),
-                    self._terms.added(vectors, sentences),
+                    self._terms.added(vectors, sentences) if self._terms else vectors,
                     notes=tuple(notes),
                 )
                 for (sentences, _, notes), vectors in zip(
                     described, embedded, strict=True
                 )
             ]
-        assert isinstance(self._tower, QueryTower)
         inputs: list[np.ndarray] = []
         for _, features, _ in described:
             inputs.append(features)
@@ -241,7 +258,7 @@ def encoder_facts(store: FeatureStore) -> dict[str, Any]:
 
 def describer(
     encoder: Mapping[str, Any], *, pretrained: str | None, device: str
-) -> Describe:
+) -> Describer:
     """Loads what makes features of texts as it made those of a store's descriptions.
 
     Args:
@@ -261,7 +278,7 @@ def describer(
                 f"pretrained weights {pretrained!r} are for real features, found those "
                 "of generated museums"
             )
-        return _by_concepts(ConceptEncoder.from_facts(facts))
+        return _ConceptDescriber(ConceptEncoder.from_facts(facts))
     # PyTorch only where it is needed.
     from hm3_jax.extraction.query_features import describer_for
 
@@ -270,20 +287,28 @@ def describer(
     )
 
 
-def _by_concepts(encoder: ConceptEncoder) -> Describe:
-    (nothing,) = encoder.encode([""])
+class _ConceptDescriber:
+    """Makes features of texts about generated museums."""
 
-    def describe(text: str) -> tuple[list[str], np.ndarray, list[str]]:
+    def __init__(self, encoder: ConceptEncoder):
+        self._encoder = encoder
+        (self._nothing,) = encoder.encode([""])
+
+    def __call__(
+        self, text: str
+    ) -> tuple[list[str], Float[np.ndarray, "sentences size"], list[str]]:
         sentences = cut_at_marks(text)
-        features = encoder.encode(sentences)
-        said = (features != nothing).any(axis=1)
+        features = self._encoder.encode(sentences)
+        said = (features != self._nothing).any(axis=1)
         if not said.any():
             raise ValueError(
                 "expected English words, which is all that the encoder of generated "
                 f"museums knows, found none in {text[:40]!r}"
             )
         kept = [s for s, has in zip(sentences, said, strict=True) if has]
-        notes = [unknown_note(s) for s in kept if not encoder.knows(s)]
+        notes = [unknown_note(s) for s in kept if not self._encoder.knows(s)]
         return kept, features[said], notes
 
-    return describe
+    def words(self, words: Sequence[str]) -> list[Float[np.ndarray, " size"] | None]:
+        features = self._encoder.encode(words)
+        return [row if (row != self._nothing).any() else None for row in features]

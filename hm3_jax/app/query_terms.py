@@ -15,8 +15,12 @@ from hm3_jax.objective.late_interaction import QueryVectors, Terms
 MOST_SENTENCES = 4
 """Longer queries are descriptions, and say enough without this."""
 
-# Words of a sentence that are looked for, and words that are remembered.
-_MOST_WORDS, _REMEMBERED = 24, 10_000
+EmbedWords = Callable[[Sequence[str]], list[Float[np.ndarray, " size"] | None]]
+"""Features of words, each encoded by itself; None for one that says nothing."""
+
+# Words of a sentence that are looked for, their letters at most, and words that are
+# remembered.
+_MOST_WORDS, _LONGEST, _REMEMBERED = 24, 40, 10_000
 # Words of one call, which is compiled for few sizes.
 _TOGETHER = 8
 _WORD = re.compile(r"[^\W_]+(?:[-'’][^\W_]+)*")
@@ -25,19 +29,15 @@ _WORD = re.compile(r"[^\W_]+(?:[-'’][^\W_]+)*")
 class TermEncoder:
     """Embeds words as sentences of their own."""
 
-    def __init__(
-        self,
-        features: Callable[[str], Float[np.ndarray, "sentences size"]],
-        tower: InteractionTower,
-    ):
+    def __init__(self, features: EmbedWords, tower: InteractionTower, dtype: str):
         """Joins the parts.
 
         Args:
-            features: Of a text, rounded as a store rounds them; ValueError where it
-                says nothing.
+            features: Of words.
             tower: Makes vectors of features.
+            dtype: What features are rounded to, as in the store of the museums.
         """
-        self._features, self._tower = features, tower
+        self._features, self._tower, self._dtype = features, tower, np.dtype(dtype)
         self._known: dict[str, Float[np.ndarray, "d"] | None] = {}
 
     def added(self, query: QueryVectors, sentences: Sequence[str]) -> QueryVectors:
@@ -75,25 +75,28 @@ class TermEncoder:
 
     def _embed(self, words: Sequence[str]) -> None:
         """Makes words known, all at once."""
-        if len(self._known) > _REMEMBERED:
+        asked = list(dict.fromkeys(words))
+        new = [word for word in asked if word not in self._known]
+        if len(self._known) + len(new) > _REMEMBERED:
             self._known.clear()
-        new = [word for word in dict.fromkeys(words) if word not in self._known]
-        features = {word: self._of_word(word) for word in new}
+            new = asked
+        if not new:
+            return
+        features = zip(new, self._features(new), strict=True)
         self._known.update(dict.fromkeys(new))
-        said = [(word, rows) for word, rows in features.items() if rows is not None]
+        said = [(word, self._rounded(row)) for word, row in features if row is not None]
         for first in range(0, len(said), _TOGETHER):
             some = said[first : first + _TOGETHER]
-            embedded = self._tower([rows for _, rows in some])
+            embedded = self._tower([row[None] for _, row in some])
             for (word, _), query in zip(some, embedded, strict=True):
                 self._known[word] = query.sentences[0]
 
-    def _of_word(self, word: str) -> Float[np.ndarray, "one size"] | None:
-        try:
-            return self._features(word)[:1]
-        except ValueError:
-            return None  # It says nothing to the encoder.
+    def _rounded(self, row: Float[np.ndarray, " size"]) -> Float[np.ndarray, " size"]:
+        return row.astype(self._dtype).astype(np.float32)
 
 
 def _words(sentence: str) -> list[str]:
+    """Words that are looked for; none where one alone says all that there is."""
     words = (found.group().lower() for found in _WORD.finditer(sentence))
-    return list(dict.fromkeys(words))[:_MOST_WORDS]
+    known = dict.fromkeys(word for word in words if len(word) <= _LONGEST)
+    return list(known)[:_MOST_WORDS] if len(known) > 1 else []

@@ -23,7 +23,6 @@ from hm3_jax.retrieval.engine.connection import Engine
 from hm3_jax.retrieval.exact import Search
 from hm3_jax.retrieval.held import Holder
 from hm3_jax.retrieval.index import IndexHead
-from hm3_jax.retrieval.loaded import load_index
 from hm3_jax.retrieval.on_device import search_of
 from hm3_jax.retrieval.query_text import check_match
 from hm3_jax.retrieval.server.collection import Match, Query, spread
@@ -99,7 +98,7 @@ def serve(settings: ServeSettings) -> None:
     # The address before the models, which take seconds: it may be a wrong one.
     with (
         opened_index(
-            settings.index, settings.engine, search_of, load=load_index
+            settings.index, settings.engine, search_of, in_memory=True
         ) as opened,
         listen(settings.host, settings.port) as listening,
     ):

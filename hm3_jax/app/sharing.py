@@ -19,7 +19,6 @@ from hm3_jax.interop import hub
 from hm3_jax.interop.shared_facts import Origin, SharedFacts, Tries
 from hm3_jax.interop.shared_folder import write_shared_files
 from hm3_jax.learn.saved.checkpoint import Checkpoint
-from hm3_jax.nn.strategy import hm3_strategy
 from hm3_jax.reporting.read_tries import FoundTry, read_experiment, read_try
 
 _TRY = re.compile(r"try_([1-9]\d*)")
@@ -62,7 +61,6 @@ def share(
         ModuleNotFoundError: As `hub.push`.
     """
     model = saved.model
-    config = hm3_strategy(model.config)
     facts = SharedFacts(
         cnn1d_masking=model.config.cnn1d_masking,
         epoch=saved.epoch,
@@ -73,7 +71,7 @@ def share(
     )
     name = None if push is None else push.name
     with whole_or_absent(output, "a shared model") as partial:
-        write_shared_files(partial, config, model.params, facts, name)
+        write_shared_files(partial, model.config, model.params, facts, name)
         if push is None:
             return None
         return hub.push(partial, push.name, private=push.private)

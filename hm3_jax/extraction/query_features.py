@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +26,9 @@ _SHOWN = 40
 
 Described = tuple[list[str], Float[np.ndarray, "pieces d"], list[str]]
 """Pieces of a text, their features (float32), and what to know of how it was read."""
-Describe = Callable[[str], Described]
-"""Cuts a text into pieces and makes features of them."""
+
+# Words that are encoded together.
+_TOGETHER = 8
 
 
 def describer_for(
@@ -36,7 +37,7 @@ def describer_for(
     language: str = "en",
     pretrained: str | None = None,
     device: str = "auto",
-) -> Describe:
+) -> ClipDescriber:
     """Loads what turns a text into the features that a store would have of it.
 
     Args:
@@ -56,15 +57,46 @@ def describer_for(
         details.get("text_stride"),
         language,
     )
-    clip = _clip(facts, pretrained, device)
+    return ClipDescriber(_clip(facts, pretrained, device), split)
 
-    def describe(text: str) -> Described:
-        pieces = split.pieces(text, clip.tokenize)
+
+class ClipDescriber:
+    """Makes features of texts, and of single words."""
+
+    def __init__(self, clip: ClipModel, split: TextSplit):
+        """Takes a model, and how texts are cut for it."""
+        self._clip, self._split = clip, split
+
+    def __call__(self, text: str) -> Described:
+        """Cuts a text into pieces and makes features of them."""
+        clip = self._clip
+        pieces = self._split.pieces(text, clip.tokenize)
         tokens, longer = clip.tokenize.pieces(pieces)
         said = [piece.text for piece in pieces]
         return said, clip.encode_tokens(tokens), _notes(clip, said, longer.tolist())
 
-    return describe
+    def words(self, words: Sequence[str]) -> list[Float[np.ndarray, " d"] | None]:
+        """Features of words, each by itself; None for one that shows nothing.
+
+        A word has the same bits whatever it comes with: the model is run on as many at
+        a time, of as many tokens each.
+        """
+        clip = self._clip
+        first = [self._split.pieces(word, clip.tokenize)[:1] for word in words]
+        shown = [number for number, pieces in enumerate(first) if pieces]
+        features: list[Float[np.ndarray, " d"] | None] = [None] * len(words)
+        if not shown:
+            return features
+        tokens, _ = clip.tokenize.pieces([first[number][0] for number in shown])
+        lengths = clip.text_lengths(tokens)
+        for length in np.unique(lengths):
+            alike = np.flatnonzero(lengths == length)
+            for start in range(0, len(alike), _TOGETHER):
+                some = alike[start : start + _TOGETHER]
+                rows = clip.encode_tokens(tokens[np.resize(some, _TOGETHER)])
+                for place, row in zip(some, rows, strict=False):
+                    features[shown[place]] = row
+        return features
 
 
 def _notes(clip: ClipModel, said: Sequence[str], longer: Sequence[int]) -> list[str]:

@@ -10,6 +10,12 @@ from jaxtyping import Int
 
 from hm3_jax.extraction.texts import TextPiece
 
+# Words whose tokens CLIP's own tokenizer remembers; by itself it would forget none.
+_REMEMBERED = 50_000
+# Letters, or other signs, that it takes as one word. The time that it takes grows with
+# their square; longer runs, which no language has, are taken as several words.
+_LONGEST_RUN = 200
+
 
 class ClipTokenizer:
     """A model's tokenizer, with numpy instead of PyTorch; can be pickled.
@@ -22,9 +28,14 @@ class ClipTokenizer:
 
     def __init__(self, tokenizer: Any):
         """Wraps what `open_clip.get_tokenizer` returned."""
+        import regex
         from open_clip.tokenizer import SimpleTokenizer
 
         self._tokenizer = tokenizer
+        self._long_run = regex.compile(
+            rf"\p{{L}}{{{_LONGEST_RUN}}}(?=\p{{L}})|"
+            rf"[^\s\p{{L}}\p{{N}}]{{{_LONGEST_RUN}}}(?=[^\s\p{{L}}\p{{N}}])"
+        )
         self.context_length: int = tokenizer.context_length
         self.own = (
             isinstance(tokenizer, SimpleTokenizer) and tokenizer.reduction_fn is None
@@ -94,7 +105,12 @@ class ClipTokenizer:
                 "expected a model with CLIP's own tokenizer for cutting texts by "
                 f"tokens, found one with {type(self._tokenizer).__name__}"
             )
-        return self._tokenizer.encode(text)
+        tokens = self._tokenizer.encode(self._long_run.sub(r"\g<0> ", text))
+        if len(self._tokenizer.cache) > _REMEMBERED:
+            # What it begins with, and cannot find out: that these are not spelt out.
+            special = map(self._tokenizer.decoder.get, self._tokenizer.all_special_ids)
+            self._tokenizer.cache = {token: token for token in special}
+        return tokens
 
     def knows(self, word: str) -> bool:
         """Whether a word is one token; True for tokenizers that do not say.

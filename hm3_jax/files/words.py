@@ -13,6 +13,8 @@ _FUNCTION_WORDS = frozenset(
     ).split()
 )
 _WORD = re.compile(r"\w+")
+# Characters by which a note names a sentence.
+_SHOWN = 80
 
 
 def telling_words(text: str) -> list[str]:
@@ -27,7 +29,8 @@ def telling_words(text: str) -> list[str]:
 
 def unknown_note(sentence: str) -> str:
     """What is said of a sentence without a word that an encoder knows."""
-    return f"“{sentence}” may say nothing: the encoder knows no word of it."
+    shown = sentence if len(sentence) <= _SHOWN else f"{sentence[:_SHOWN]}…"
+    return f"“{shown}” may say nothing: the encoder knows no word of it."
 
 
 def counted(number: int, noun: str) -> str:

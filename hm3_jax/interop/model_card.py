@@ -8,11 +8,13 @@ from typing import Any
 import yaml
 
 from hm3_jax.interop.shared_facts import Origin, SharedFacts, Tries
+from hm3_jax.nn.interaction_strategy import LateInteractionConfig
 from hm3_jax.nn.strategy import (
     ConvConfig,
     MuseumConfig,
     PoolConfig,
     RecurrentConfig,
+    StrategyConfig,
     TowersConfig,
 )
 from hm3_jax.objective.metric_table import BY_KEY
@@ -32,7 +34,7 @@ _DIRECTIONS = {"t2s": "museums for a description", "s2t": "descriptions for a mu
 _TAGS = ("museums", "text-to-museum-retrieval", "cross-modal-retrieval", "hm3", "jax")
 
 
-def model_card(config: TowersConfig, facts: SharedFacts, name: str | None) -> str:
+def model_card(config: StrategyConfig, facts: SharedFacts, name: str | None) -> str:
     """Writes the card of a model.
 
     Args:
@@ -51,13 +53,13 @@ def model_card(config: TowersConfig, facts: SharedFacts, name: str | None) -> st
         "## Features it needs\n\n" + _features(config, facts),
         "## Training\n\n" + _training(facts),
         "## Test\n\n" + _test(facts.origin),
-        "## How to use it\n\n" + _usage(name),
+        "## How to use it\n\n" + _usage(config, name),
         "## Limits\n\n" + _limits(config, facts),
     ]
     return "\n\n".join(sections) + "\n"
 
 
-def _front_matter(config: TowersConfig, facts: SharedFacts, title: str) -> str:
+def _front_matter(config: StrategyConfig, facts: SharedFacts, title: str) -> str:
     origin = facts.origin
     tags = dict.fromkeys([*_TAGS, *(origin.tags if origin else ()), config.name])
     matter: dict[str, Any] = {
@@ -93,7 +95,46 @@ def _data_set(origin: Origin) -> str:
     return origin.dataset_name + kinds.get(origin.dataset_kind, "")
 
 
-def _what_it_is(config: TowersConfig, facts: SharedFacts) -> str:
+def _what_it_is(config: StrategyConfig, facts: SharedFacts) -> str:
+    match config:
+        case TowersConfig():
+            parts = _two_towers(config, facts)
+        case LateInteractionConfig():
+            parts = _late_interaction(config)
+        case _:
+            raise TypeError(f"a model card knows nothing of {type(config).__name__}")
+    trained = f" Weights after {facts.epoch} epochs." if facts.epoch else ""
+    return f"{parts} Inputs: sentences, {', '.join(config.uses)}.{trained}"
+
+
+def _late_interaction(config: LateInteractionConfig) -> str:
+    more = []
+    if config.context:
+        more.append("an item's vector depends on its room and museum")
+    if config.order:
+        more.append(
+            "sentences of complete descriptions look first in rooms at the same "
+            "relative place"
+        )
+    if config.sizes:
+        more.append("the length of a complete description hints at the museum's size")
+    if config.themes:
+        more.append(
+            f"it tells {config.themes} themes apart, and how much a shared theme "
+            "counts is chosen when searching"
+        )
+    return (
+        "Encoders that make a vector of "
+        f"{config.embedding_size} numbers of every sentence of a description and of "
+        "every item (view, painting, clip) of a virtual museum. A museum is found by "
+        "the mean, over sentences, of the soft maximum of a sentence's cosines with "
+        "the museum's items (late interaction). The model is of the package hm3_jax."
+        "\n\n"
+        f"Strategy `{config.file_stem}`{': ' if more else ''}{'; '.join(more)}."
+    )
+
+
+def _two_towers(config: TowersConfig, facts: SharedFacts) -> str:
     scene = f"all items of all rooms by {_part(config.museum)}"
     if config.room is not None:
         scene = (
@@ -103,7 +144,6 @@ def _what_it_is(config: TowersConfig, facts: SharedFacts) -> str:
     masking = ""
     if isinstance(config.museum, ConvConfig):
         masking = f" The convolution masks {facts.cnn1d_masking}."
-    trained = f" Weights after {facts.epoch} epochs." if facts.epoch else ""
     return (
         "A pair of encoders that puts descriptions of virtual museums and the museums "
         f"into one space of {config.text.hidden_size} numbers, so that a museum is "
@@ -112,8 +152,7 @@ def _what_it_is(config: TowersConfig, facts: SharedFacts) -> str:
         "Museums via Theme-aware Contrastive Loss Function* (ICMR 2025) and is of the "
         "package hm3_jax.\n\n"
         f"Strategy `{config.file_stem}`: sentences by {_part(config.text)}, "
-        f"{scene}.{masking} Inputs: sentences, "
-        f"{', '.join(config.uses)}.{trained}"
+        f"{scene}.{masking}"
     )
 
 
@@ -128,7 +167,7 @@ def _part(part: MuseumConfig) -> str:
             return f"a 1-D CNN (kernel {part.kernel_size}) of {part.channels}"
 
 
-def _features(config: TowersConfig, facts: SharedFacts) -> str:
+def _features(config: StrategyConfig, facts: SharedFacts) -> str:
     if facts.feature_facts is None:
         return (
             "Which model its features have to come from is not recorded; their sizes "
@@ -208,7 +247,14 @@ def _numbers(key: str, metrics: Mapping[str, float], tries: Tries | None) -> str
     return f"{shown} | {tries.mean[key]:.1f} ({tries.std[key]:.1f})"
 
 
-def _usage(name: str | None) -> str:
+def _usage(config: StrategyConfig, name: str | None) -> str:
+    form = (
+        "`config.json` and `model.safetensors` are in the form of the published "
+        "PyTorch release, whose `from_pretrained` takes this folder as well."
+        if isinstance(config, TowersConfig)
+        else "The names in `model.safetensors` are those of hm3_jax; the published "
+        "PyTorch release has no such model."
+    )
     where = f"hub:{name}" if name else "FOLDER"
     said = "" if name else "FOLDER is this folder. "
     return (
@@ -219,13 +265,11 @@ def _usage(name: str | None) -> str:
         f"python -m hm3_jax.build_index --checkpoint={where} \\\n"
         "  --features=STORE --output=INDEX\n"
         "python -m hm3_jax.search --index=INDEX --query=TEXT\n"
-        "```\n\n"
-        "`config.json` and `model.safetensors` are in the form of the published "
-        "PyTorch release, whose `from_pretrained` takes this folder as well."
+        f"```\n\n{form}"
     )
 
 
-def _limits(config: TowersConfig, facts: SharedFacts) -> str:
+def _limits(config: StrategyConfig, facts: SharedFacts) -> str:
     limits = [
         "It reads features, not pictures or texts: those of another model than named "
         "above give vectors without meaning.",
@@ -238,7 +282,11 @@ def _limits(config: TowersConfig, facts: SharedFacts) -> str:
             "It was trained on generated features, which serve to try things on; it "
             "knows nothing of real pictures or texts."
         )
-    if isinstance(config.museum, ConvConfig) and facts.cnn1d_masking == "time":
+    if (
+        isinstance(config, TowersConfig)
+        and isinstance(config.museum, ConvConfig)
+        and facts.cnn1d_masking == "time"
+    ):
         limits.append(
             "Its 1-D CNN leaves padded steps out, where the published release zeroes "
             "channels: loaded there, it gives other embeddings than those tested here."

@@ -17,7 +17,7 @@ from hm3_jax.files.file_list import FILE_LIST, list_of, listed_damage
 from hm3_jax.files.json_files import read_json
 from hm3_jax.files.lines import write_text
 from hm3_jax.interop import torch_files, torch_weights
-from hm3_jax.nn.strategy import TowersConfig, hm3_strategy
+from hm3_jax.nn.strategy import StrategyConfig, TowersConfig
 from hm3_jax.nn.strategy_json import parse_strategy, strategy_text
 
 CONFIG_FILE = "config.json"
@@ -47,12 +47,14 @@ def _read_config(path: Path) -> TowersConfig:
     value = read_json(path)
     if isinstance(value, dict):
         value = {k: v for k, v in value.items() if k not in _HUGGING_FACE_KEYS}
-    try:
-        return hm3_strategy(parse_strategy(value, path))
-    except ValueError as error:
+    config = parse_strategy(value, path)
+    if not isinstance(config, TowersConfig):
         raise ValueError(
-            str(error) if str(path) in str(error) else f"{path}: {error}"
-        ) from None
+            f"{path}: expected one of HM3's strategies, found {config.name}, which the "
+            "published release does not have (--from=shared reads a folder that was "
+            "made to share it)"
+        )
+    return config
 
 
 def _weight_file(folder: Path) -> Path:
@@ -110,24 +112,27 @@ def write_release_folder(
         FileExistsError: `folder` exists.
         ValueError: The parameters do not fit the strategy.
     """
+    state = torch_weights.to_torch(params, config)
     with whole_or_absent(Path(folder), "a checkpoint") as partial:
-        write_release_files(partial, config, params)
+        write_model_files(partial, config, state)
 
 
-def write_release_files(
-    folder: Path, config: TowersConfig, params: Mapping[str, Any]
+def write_model_files(
+    folder: Path, config: StrategyConfig, weights: Mapping[str, np.ndarray]
 ) -> None:
     """Writes `config.json`, `model.safetensors` and their `files.json` into a folder.
 
-    Raises:
-        ValueError: The parameters do not fit the strategy.
+    Args:
+        folder: Where to write.
+        config: The strategy.
+        weights: Arrays by the names that they are to have.
     """
     # Imported here, as only converting needs it.
     from safetensors.numpy import save
 
-    state: dict[str, np.ndarray] = torch_weights.to_torch(params, config)
-    # `transformers` refuses a safetensors file without this mark.
-    data = save(state, metadata={"format": "pt"})
+    # `transformers` refuses a safetensors file without such a mark.
+    form = "pt" if isinstance(config, TowersConfig) else "hm3_jax"
+    data = save(dict(weights), metadata={"format": form})
     # Not by `save_file`, whose files only their owner may read.
     with naming(folder / WEIGHT_FILES[0]):
         (folder / WEIGHT_FILES[0]).write_bytes(data)

@@ -1,7 +1,8 @@
-"""Folders to share: the release's files, what it has no place for, and a model card.
+"""Folders to share: strategy, weights, what the release has no place for, model card.
 
-`config.json` and `model.safetensors` are as the published release writes them, so it
-loads the folder too. `hm3_jax.json` has the rest, and `README.md` says it to people.
+`config.json` and `model.safetensors` are as the published release writes them, where it
+has the strategy, so that it loads the folder too; weights of other strategies have our
+own names. `hm3_jax.json` has the rest, and `README.md` says it to people.
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ from typing import Any
 from hm3_jax.files.facts import check_sizes, file_facts
 from hm3_jax.files.lines import write_text
 from hm3_jax.interop.model_card import model_card
+from hm3_jax.interop.own_weights import from_names, to_names
 from hm3_jax.interop.release_folder import (
     CONFIG_FILE,
     WEIGHT_FILES,
     read_release_folder,
-    write_release_files,
+    write_model_files,
 )
 from hm3_jax.interop.shared_facts import (
     FACTS_FILE,
@@ -25,7 +27,10 @@ from hm3_jax.interop.shared_facts import (
     facts_text,
     read_facts,
 )
-from hm3_jax.nn.strategy import TowersConfig
+from hm3_jax.interop.torch_files import load_state_dict
+from hm3_jax.interop.torch_weights import to_torch
+from hm3_jax.nn.strategy import StrategyConfig, TowersConfig
+from hm3_jax.nn.strategy_json import load_strategy
 
 _CARD = "README.md"
 # The card is for people to change.
@@ -34,7 +39,7 @@ _CHECKED = (CONFIG_FILE, WEIGHT_FILES[0])
 
 def write_shared_files(
     folder: Path,
-    config: TowersConfig,
+    config: StrategyConfig,
     params: Mapping[str, Any],
     facts: SharedFacts,
     name: str | None = None,
@@ -44,14 +49,16 @@ def write_shared_files(
     Args:
         folder: An empty folder.
         config: The strategy.
-        params: The parameters as `torch_weights.from_torch` gives them.
+        params: The parameters: a nested dictionary of arrays.
         facts: All else that there is to say.
         name: USER/NAME that it will have on the hub, for the card; None if unknown.
 
     Raises:
-        ValueError: The parameters do not fit the strategy.
+        ValueError: The parameters do not fit a strategy of the release.
     """
-    write_release_files(folder, config, params)
+    of_release = isinstance(config, TowersConfig)
+    weights = to_torch(params, config) if of_release else to_names(params)
+    write_model_files(folder, config, weights)
     files = {name: file_facts(folder / name) for name in _CHECKED}
     write_text(folder / FACTS_FILE, facts_text(facts, files))
     write_text(folder / _CARD, model_card(config, facts, name))
@@ -59,11 +66,12 @@ def write_shared_files(
 
 def read_shared_folder(
     folder: Path,
-) -> tuple[TowersConfig, dict[str, Any], SharedFacts]:
+) -> tuple[StrategyConfig, dict[str, Any], SharedFacts]:
     """Reads a folder that `write_shared_files` filled.
 
     Returns:
-        Strategy, parameters as `torch_weights.from_torch` gives them, and the rest.
+        Strategy, parameters and the rest. Only those of strategies of the release are
+        known to fit it.
 
     Raises:
         FileNotFoundError: A file is missing.
@@ -80,5 +88,14 @@ def read_shared_folder(
                 f"{folder / name}: damaged, or not the file that {FACTS_FILE} was "
                 "written with: its checksum differs"
             )
-    config, params = read_release_folder(folder)
-    return config, params, facts
+    config = load_strategy(folder / CONFIG_FILE)
+    if isinstance(config, TowersConfig):
+        return *read_release_folder(folder), facts
+    weights = folder / WEIGHT_FILES[0]
+    try:
+        return config, from_names(load_state_dict(weights)), facts
+    except ValueError as error:
+        said = str(error)
+        raise ValueError(
+            said if str(weights) in said else f"{weights}: {said}"
+        ) from None

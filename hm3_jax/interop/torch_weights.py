@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from hm3_jax.interop.own_weights import to_names
 from hm3_jax.nn.strategy import (
     ConvConfig,
     MuseumConfig,
@@ -193,16 +194,6 @@ def from_torch(state: Mapping[str, np.ndarray], config: TowersConfig) -> dict[st
     return params
 
 
-def _flatten(params: Mapping[str, Any], prefix: str = "") -> dict[str, np.ndarray]:
-    flat = {}
-    for key, value in params.items():
-        if isinstance(value, Mapping):
-            flat |= _flatten(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = np.asarray(value)
-    return flat
-
-
 def to_torch(params: Mapping[str, Any], config: TowersConfig) -> dict[str, np.ndarray]:
     """Turns our parameters into a torch state of the release.
 
@@ -219,7 +210,7 @@ def to_torch(params: Mapping[str, Any], config: TowersConfig) -> dict[str, np.nd
             named, with what was expected and what was found.
     """
     leaves = _leaves(config)
-    found = _flatten(params)
+    found = to_names(params)
     expected = {leaf.path: leaf.shape for leaf in leaves if leaf.path is not None}
     _check("parameters", config, found, expected, {})
 

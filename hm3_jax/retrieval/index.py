@@ -41,7 +41,7 @@ _Opened = TypeVar("_Opened")
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class IndexHead:
-    """What it takes to embed queries for an index.
+    """What a machine needs of an index that an engine searches.
 
     Attributes:
         path: The index's folder.
@@ -54,6 +54,7 @@ class IndexHead:
     path: Path
     manifest: IndexManifest
     files: Mapping[str, bytes]
+    words: Words | None = dataclasses.field(default=None, kw_only=True)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -69,7 +70,6 @@ class Index(IndexHead):
 
     museums: KnownMuseums
     map: Float[np.ndarray, "museums 2"]
-    words: Words | None = None
 
     def __len__(self) -> int:
         """Number of museums."""
@@ -134,7 +134,7 @@ def open_index(path: str | os.PathLike[str]) -> Index:
 
 
 def open_head(path: str | os.PathLike[str]) -> IndexHead:
-    """Opens what an index has for embedding queries; the rest may be missing.
+    """Opens what an index has for queries: a model and words; the rest may be missing.
 
     Args:
         path: The index's folder, or one that `write_head` has made.
@@ -185,16 +185,18 @@ def _opened(path: Path, open_: Callable[[Path, IndexManifest], _Opened]) -> _Ope
 
 def _open_head(path: Path, manifest: IndexManifest) -> IndexHead:
     folder = path / manifest.generation
-    check_sizes(folder, {name: manifest.files[name] for name in manifest.query_files})
-    for name in manifest.query_files:
-        check_content(folder / name, manifest.files[name])
+    check_sizes(folder, {name: manifest.files[name] for name in manifest.head_files})
+    for name in manifest.head_files:
+        facts = manifest.files[name]
+        if name != WORDS or facts.bytes <= _CHECKED_BYTES:
+            check_content(folder / name, facts)
     files = {name: (folder / name).read_bytes() for name in manifest.query_files}
-    return IndexHead(path, manifest, files)
+    return IndexHead(path, manifest, files, words=_words(folder, manifest))
 
 
 def _open(path: Path, manifest: IndexManifest) -> Index:
     folder = path / manifest.generation
-    own = set(manifest.files).difference(manifest.query_files)
+    own = set(manifest.files).difference(manifest.head_files)
     if folder.is_dir() and not any((folder / name).exists() for name in own):
         raise FileNotFoundError(
             f"{path}: expected an index with its museums, found what it takes to "

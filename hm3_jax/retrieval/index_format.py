@@ -202,6 +202,12 @@ class IndexManifest:
         return [name for name in self.files if name not in known]
 
     @property
+    def head_files(self) -> list[str]:
+        """Names of the files that a machine needs that searches by an engine."""
+        words = [WORDS] if WORDS in self.files else []
+        return [*self.query_files, *words]
+
+    @property
     def checksum(self) -> str:
         """SHA-256 of all that the manifest says, and so of all that is in the index."""
         return checksum_of(dataclasses.asdict(self))

@@ -22,6 +22,7 @@ from hm3_jax.retrieval.generation import Parts, write_generation
 from hm3_jax.retrieval.index import (
     Index,
     IndexHead,
+    check_content,
     open_index,
     read_manifest,
     verify_index,
@@ -29,6 +30,7 @@ from hm3_jax.retrieval.index import (
 from hm3_jax.retrieval.index_format import (
     MANIFEST,
     MUSEUM_IDS,
+    WORDS,
     IndexFacts,
     IndexManifest,
 )
@@ -74,6 +76,8 @@ def write_head(path: Path, head: IndexHead) -> None:
 
     Raises:
         FileExistsError: If something else is there.
+        FileNotFoundError: If the index has changed since its head was opened.
+        ValueError: If its words are damaged.
     """
     if path.exists() and not _is_head(path):
         raise FileExistsError(
@@ -84,6 +88,11 @@ def write_head(path: Path, head: IndexHead) -> None:
         generation.mkdir()
         for name, content in head.files.items():
             (generation / name).write_bytes(content)
+        if WORDS in head.manifest.files:
+            # Too large to be held, and so compared as they are now.
+            there = head.path / generation.name / WORDS
+            shutil.copyfile(there, generation / WORDS)
+            check_content(generation / WORDS, head.manifest.files[WORDS])
         write_text(folder / MANIFEST, head.manifest.to_json())
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Float16, Int, Int8, UInt8
 
-from hm3_jax.files.arrays import StoredRows
+from hm3_jax.files.arrays import StoredRows, offsets_of, owned_rows
 from hm3_jax.files.input_kinds import ROOM_KINDS
 from hm3_jax.objective.late_interaction import (
     MuseumVectors,
@@ -232,6 +232,22 @@ class ItemMuseums(KnownMuseums):
         if self.stored is None:
             return self.embedded.items[first:last]
         return self.stored.read(first, last)
+
+    def vectors_of(self, rows: Int[np.ndarray, " museums"]) -> MuseumVectors:
+        """Some museums, in their order."""
+        vectors = self.embedded
+        items = [self.items_of(int(row)) for row in rows]
+        own = owned_rows(np.asarray(vectors.offsets), rows)
+        return MuseumVectors(
+            items=np.concatenate(items),
+            offsets=offsets_of([len(of_museum) for of_museum in items]),
+            rooms=vectors.rooms[own],
+            kinds=vectors.kinds[own],
+            places=vectors.places[own],
+            bias=vectors.bias[rows],
+            vectors=vectors.vectors[rows],
+            themes=vectors.themes[rows],
+        )
 
 
 def item_museums(

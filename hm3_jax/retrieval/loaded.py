@@ -6,18 +6,20 @@ import dataclasses
 import hashlib
 import io
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from jaxtyping import UInt8
 from numpy.lib import format as npy
 
 from hm3_jax.files.facts import FileFacts
-from hm3_jax.retrieval.index import Index, check_content
+from hm3_jax.retrieval.index import Index, IndexHead, check_content
 from hm3_jax.retrieval.index_format import WORDS
 from hm3_jax.retrieval.words import Words
 
 # More than the header of any array here.
 _HEADER_BYTES = 4096
+_Head = TypeVar("_Head", bound=IndexHead)
 
 
 def load_index(index: Index) -> Index:
@@ -44,10 +46,18 @@ def load_index(index: Index) -> Index:
     loaded = museums.of_columns(
         museums.ids, museums.themes, held, index.manifest.facts.model
     )
-    words = index.words and Words.of_bytes(_read(folder / WORDS, files[WORDS]).data)
     return dataclasses.replace(
-        index, museums=loaded.reading_from(folder), map=places, words=words
+        load_words(index), museums=loaded.reading_from(folder), map=places
     )
+
+
+def load_words(head: _Head) -> _Head:
+    """The same with its words in memory; raises as `load_index`."""
+    if head.words is None:
+        return head
+    file = head.path / head.manifest.generation / WORDS
+    content = _read(file, head.manifest.files[WORDS])
+    return dataclasses.replace(head, words=Words.of_bytes(content.data))
 
 
 def _load(file: Path, facts: FileFacts) -> np.ndarray:

@@ -36,6 +36,7 @@ from hm3_jax.retrieval.museums import (
     of_one_vector,
     whole_query,
 )
+from hm3_jax.retrieval.terms import TermSearch
 
 # Candidates beside the hits wanted, which are rounded up to a multiple of this: few
 # programs are compiled, and near equal museums are among the candidates.
@@ -60,7 +61,7 @@ def search_of(museums: KnownMuseums) -> Search:
     if taken > _SHARE * free:
         return exact_search(museums)
     if many:
-        return DeviceItemSearch(museums)
+        return TermSearch(DeviceItemSearch(museums), museums)
     return DeviceSearch(of_one_vector(museums, "museums"))
 
 

@@ -110,7 +110,7 @@ def check_match(match: str, matches: Sequence[str]) -> None:
     if match not in matches:
         raise ValueError(
             f"match: expected pictures, found {match!r}: no words are kept: no "
-            "museum has a description, the index is older, or --uri is searched"
+            "museum has a description, or the index is older"
         )
 
 

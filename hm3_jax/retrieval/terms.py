@@ -11,14 +11,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Collection, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from hm3_jax.objective.late_interaction import QueryVectors
+from hm3_jax.objective.late_interaction import MuseumVectors, QueryVectors
 from hm3_jax.retrieval.exact import Hits, Search
-from hm3_jax.retrieval.item_museums import ItemMuseums
 
 CANDIDATES = 40
 """Museums, the best by their scores, that are looked at again."""
@@ -30,10 +29,27 @@ _HARDNESS, _WEIGHT = 0.5, 4.0
 _SAMPLE = 64
 
 
+class HasItems(Protocol):
+    """Museums of many vectors, wherever they are."""
+
+    @property
+    def sharpness(self) -> float:
+        """Of the soft maximum."""
+        ...
+
+    def __len__(self) -> int:
+        """Number of museums."""
+        ...
+
+    def vectors_of(self, rows: Int[np.ndarray, " museums"]) -> MuseumVectors:
+        """Some museums, in their order, with their items and rooms at least."""
+        ...
+
+
 class TermSearch:
     """A search whose best museums are put in order once more by a query's terms."""
 
-    def __init__(self, search: Search, museums: ItemMuseums):
+    def __init__(self, search: Search, museums: HasItems):
         """Takes the search that finds candidates, and its museums."""
         self._search, self._museums = search, museums
 
@@ -56,7 +72,7 @@ class TermSearch:
         ]
 
     def _ordered(self, query: QueryVectors, hits: Hits, top_k: int) -> Hits:
-        rooms = _rooms(self._museums, hits.rows)
+        rooms = _rooms(self._museums.vectors_of(hits.rows))
         vectors = np.concatenate([terms.vectors for terms in query.terms])
         known = self._usual.best(vectors)
         deviations = (rooms.best(vectors) - known.mean(axis=1, keepdims=True)) / (
@@ -76,7 +92,7 @@ class TermSearch:
     @functools.cached_property
     def _usual(self) -> _Rooms:
         some = np.linspace(0, len(self._museums) - 1, min(_SAMPLE, len(self._museums)))
-        return _rooms(self._museums, np.unique(some.astype(np.int64)))
+        return _rooms(self._museums.vectors_of(np.unique(some.astype(np.int64))))
 
     def _spread(self, query: QueryVectors) -> float:
         """Deviation of a query's scores over the collection, by its items."""
@@ -127,21 +143,17 @@ class _Rooms(NamedTuple):
         return np.maximum.reduceat(values, self.firsts)
 
 
-def _rooms(museums: ItemMuseums, rows: Int[np.ndarray, " museums"]) -> _Rooms:
-    offsets = museums.embedded.offsets
-    bounds = [(int(offsets[row]), int(offsets[row + 1])) for row in rows]
-    owner = np.repeat(np.arange(len(rows)), [last - first for first, last in bounds])
-    rooms = np.concatenate(
-        [museums.embedded.rooms[first:last] for first, last in bounds]
-    ).astype(np.int64)
+def _rooms(museums: MuseumVectors) -> _Rooms:
+    numbers = np.arange(len(museums))
+    owner = np.repeat(numbers, np.diff(museums.offsets))
+    rooms = museums.rooms.astype(np.int64)
     of_room = owner * (rooms.max() + 1) + rooms
     order = np.argsort(of_room, kind="stable")
-    items = np.concatenate([museums.items_of(int(row)) for row in rows])
     starts = np.flatnonzero(np.diff(of_room[order], prepend=-1))
     return _Rooms(
-        items[order].astype(np.float32),
+        museums.items[order].astype(np.float32),
         starts,
-        np.searchsorted(owner[order][starts], np.arange(len(rows))),
+        np.searchsorted(owner[order][starts], numbers),
     )
 
 

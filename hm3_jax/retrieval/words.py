@@ -11,7 +11,14 @@ import contextlib
 import errno
 import sqlite3
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import (
+    Callable,
+    Collection,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -24,6 +31,8 @@ _COMMON = 20
 _MOST_WORDS = 64
 # A museum with less than this share of the best one's BM25 has small words only.
 _LEAST = 0.25
+# Museums of which is asked at a time whether they count.
+_ASKED = 256
 # Around what matches in a text; no text that is searched has them.
 _FIRST, _LAST = "\x02", "\x03"
 _MARKS = {ord(_FIRST): None, ord(_LAST): None}
@@ -155,7 +164,10 @@ class Words:
         return self._database.execute("PRAGMA user_version").fetchone()[0]
 
     def find(
-        self, text: str, most: int, allowed: Callable[[int], bool] = lambda row: True
+        self,
+        text: str,
+        most: int,
+        allowed: Callable[[Sequence[int]], Collection[int]] = set,
     ) -> list[int]:
         """Rows of the museums whose words match a text, best first.
 
@@ -164,7 +176,7 @@ class Words:
         Args:
             text: Anything; no character of it has a meaning of its own.
             most: How many museums at most.
-            allowed: Whether a museum counts.
+            allowed: Which of some museums count; asked for as many as it takes.
 
         Raises:
             RuntimeError: If the index's file is damaged.
@@ -173,20 +185,20 @@ class Words:
         with self._damage_named():
             if not (query := self._query(text)):
                 return []
-            best = None
-            for row, score in self._database.execute(
+            ranked = self._database.execute(
                 "SELECT rowid, -bm25(words) AS score FROM words WHERE words MATCH ? "
                 "ORDER BY score DESC, rowid",
                 [query],
-            ):
-                best = score if best is None else best
-                if score < _LEAST * best:
+            )
+            least = None
+            while len(found) < most and (some := ranked.fetchmany(_ASKED)):
+                least = _LEAST * some[0][1] if least is None else least
+                near = [row for row, score in some if score >= least]
+                counting = allowed(near)
+                found += [row for row in near if row in counting]
+                if len(near) < len(some):
                     break
-                if allowed(row):
-                    found.append(row)
-                    if len(found) == most:
-                        break
-        return found
+        return found[:most]
 
     def passages(
         self, text: str, museums: Mapping[int, Told]

@@ -7,13 +7,17 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save
 
 from hm3_jax.app.conversion import Conversion, Form, convert
 from hm3_jax.app.models import load_checkpoint
+from hm3_jax.files.facts import file_facts
+from hm3_jax.interop.shared_facts import facts_text, read_facts
 from hm3_jax.interop.torch_weights import from_torch
-from hm3_jax.learn.model import Model
+from hm3_jax.learn.model import Model, draw_params, take_run
 from hm3_jax.learn.saved import checkpoint
 from hm3_jax.learn.saved.checkpoint import Checkpoint
+from hm3_jax.nn.interaction_strategy import LateInteractionConfig
 from hm3_jax.nn.strategy import ConvConfig, Masking, hm3_strategy
 from tests import golden_data
 from tests.learn import small
@@ -58,6 +62,22 @@ def to(source: Path, source_form: Form, output: Path, output_form: Form, **more)
     return output
 
 
+def interaction(**settings) -> Checkpoint:
+    """A model of late interaction, as training would end with it."""
+    config = LateInteractionConfig(name="late_interaction_video", size=24, **settings)
+    rng = np.random.default_rng(5)
+    params = jax.tree.map(
+        lambda x: rng.uniform(-0.6, 0.6, x.shape).astype(np.float32),
+        take_run(draw_params(config, jax.random.key(0)[None]), 0),
+    )
+    return Checkpoint(
+        Model(config, params, FACTS),
+        epoch=7,
+        optimizer={"count": np.int32(3)},
+        settings=dataclasses.asdict(small.SETTINGS) | {"try": 2, "lr": 1 / 3},
+    )
+
+
 def same_bits(found: Model, wanted: Model) -> None:
     assert found.config == wanted.config
     bits = [
@@ -90,6 +110,104 @@ def test_there_and_back_every_bit_is_the_same(tmp_path, stem):
         assert (shared / name).read_bytes() == (released / name).read_bytes()
     from_shared = to(shared, "shared", tmp_path / "from_shared", "pytorch")
     assert small.contents(from_shared) == small.contents(released)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"themes": 0},
+        {"themes": 4, "context": True, "theme_weight": 0.2, "sharpness": 7.5},
+        {"themes": 0, "order": 0, "sizes": 0},
+    ],
+)
+def test_late_interaction_comes_back_bit_by_bit(tmp_path, settings):
+    saved = interaction(**settings)
+    checkpoint.save(tmp_path / "ours", "best", saved)
+    shared = to(tmp_path / "ours", "orbax", tmp_path / "shared", "shared")
+    again = to(shared, "shared", tmp_path / "again", "orbax")
+    twice = to(again, "orbax", tmp_path / "twice", "shared")
+    for folder in (shared, again, twice):
+        found = load_checkpoint(folder)
+        same_bits(found.model, saved.model)
+        assert found.model.feature_facts == FACTS
+        assert found.settings == saved.settings
+        assert (found.epoch, found.optimizer, found.progress) == (7, None, None)
+    assert small.contents(twice) == small.contents(shared)
+    held = load_file(shared / "model.safetensors")
+    leaves = jax.tree_util.tree_leaves_with_path(dict(saved.model.params))
+    assert {name: array.tobytes() for name, array in held.items()} == {
+        jax.tree_util.keystr(path, simple=True, separator="."): leaf.tobytes()
+        for path, leaf in leaves
+    }
+
+
+def test_the_release_has_no_late_interaction(tmp_path):
+    checkpoint.save(tmp_path / "ours", "best", interaction(themes=0))
+    with pytest.raises(ValueError, match="found late_interaction_video: --to=shared w"):
+        to(tmp_path / "ours", "orbax", tmp_path / "released", "pytorch")
+    shared = to(tmp_path / "ours", "orbax", tmp_path / "shared", "shared")
+    with pytest.raises(
+        ValueError, match="found late_interaction_video, which .*--from"
+    ):
+        to(shared, "pytorch", tmp_path / "again", "orbax")
+    assert not (tmp_path / "released").exists()
+    assert not (tmp_path / "again").exists()
+
+
+def change_weights(shared: Path, **changed: np.ndarray) -> None:
+    """As somebody would who also mends the checksums."""
+    file = shared / "model.safetensors"
+    file.write_bytes(save({**load_file(file), **changed}))
+    facts, files = read_facts(shared / "hm3_jax.json")
+    files["model.safetensors"] = file_facts(file)
+    (shared / "hm3_jax.json").write_text(facts_text(facts, files))
+
+
+@pytest.mark.parametrize(
+    ("name", "array", "complaint"),
+    [
+        ("scene.views.mean", np.zeros(25, np.float32), "views.mean is expected of sh"),
+        ("scene.views.mean", np.zeros(24, np.float64), "scene.views.mean expected fl"),
+        ("scene.views.mean.x", np.zeros(1, np.float32), "mean is an array already"),
+        ("other", np.zeros(1, np.float32), "other is expected missing, found of shap"),
+    ],
+)
+def test_weights_of_another_model_are_refused(tmp_path, name, array, complaint):
+    checkpoint.save(tmp_path / "ours", "best", interaction(themes=0))
+    shared = to(tmp_path / "ours", "orbax", tmp_path / "shared", "shared")
+    change_weights(shared, **{name: array})
+    with pytest.raises(ValueError, match=complaint) as raised:
+        load_checkpoint(shared)
+    assert str(raised.value).startswith(f"{shared / 'model.safetensors'}: ")
+    assert "\n" not in str(raised.value)
+
+
+def test_damaged_weights_of_late_interaction_are_named(tmp_path):
+    checkpoint.save(tmp_path / "ours", "best", interaction(themes=0))
+    shared = to(tmp_path / "ours", "orbax", tmp_path / "shared", "shared")
+    file = shared / "model.safetensors"
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(ValueError, match="safetensors: damaged, or not the file that"):
+        load_checkpoint(shared)
+
+
+def test_the_card_says_how_late_interaction_compares(tmp_path):
+    saved = interaction(themes=4, context=True)
+    checkpoint.save(tmp_path / "ours", "best", saved)
+    shared = to(tmp_path / "ours", "orbax", tmp_path / "shared", "shared")
+    text = (shared / "README.md").read_text()
+    for line in (
+        "a vector of 24 numbers of every sentence",
+        "Strategy `late_interaction_video`: an item's vector depends on its room",
+        "it tells 4 themes apart",
+        "Inputs: sentences, views, videos. Weights after 7 epochs.",
+        "| views | 24 | ViT-B-32 |",
+        "PyTorch release has no such model.",
+    ):
+        assert line in text, line
+    assert "from_pretrained" not in text and "1-D CNN" not in text
 
 
 @pytest.mark.parametrize("masking", ["time", "channels"])

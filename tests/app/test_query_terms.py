@@ -53,21 +53,53 @@ def test_one_word_and_whole_descriptions_have_no_terms(encoder):
 
 
 def test_a_word_is_encoded_once(encoder):
-    asked = []
-
-    def features(text):
-        asked.append(text)
-        if text == "nothing":
-            raise ValueError("it says nothing")
-        return np.random.default_rng(len(text)).random((2, 64), np.float32)
-
-    tower = encoder._tower
-    assert isinstance(tower, InteractionTower)
-    (query,) = tower([np.ones((2, 64), np.float32)])
-    terms = TermEncoder(features, tower)
+    counting = Counting(encoder)
     sentences = ["one two, nothing", "two three"]
-    first = terms.added(query, sentences)
-    assert asked == ["one", "two", "nothing", "three"]
-    again = terms.added(query, sentences[::-1])
-    assert len(asked) == 4
+    first = counting.added(sentences)
+    assert counting.calls == [["one", "two", "nothing", "three"]]
+    again = counting.added(sentences[::-1])
+    assert len(counting.calls) == 1
     assert len(first.terms) == len(again.terms) == 2
+
+
+class Counting:
+    """A `TermEncoder` that tells which words were encoded, call by call."""
+
+    def __init__(self, encoder: QueryEncoder):
+        assert isinstance(encoder._tower, InteractionTower)
+        self.tower, self.calls = encoder._tower, []
+        self.terms = TermEncoder(self.features, self.tower, "float16")
+
+    def features(self, words):
+        self.calls.append(list(words))
+        rng = np.random.default_rng(0)
+        return [None if w == "nothing" else rng.random(64, np.float32) for w in words]
+
+    def added(self, sentences):
+        (query,) = self.tower([np.ones((len(sentences), 64), np.float32)])
+        return self.terms.added(query, sentences)
+
+
+def test_hostile_queries_make_no_more_work_than_long_ones(encoder):
+    counting = Counting(encoder)
+    for sentence in (
+        " ".join(f"w{i}" for i in range(3000)),
+        "x" * 10_000,
+        f"{'y' * 10_000} {'z' * 9_999}",
+        "🏛🎨 🖼 👩‍🎨",
+        "-'-'" * 2500,
+        "é" * 5000,
+    ):
+        counting.added([sentence] * MOST_SENTENCES)
+    # One call for the words of a query, and no word that nobody would write.
+    assert len(counting.calls) == 1
+    assert len(counting.calls[0]) == 24
+
+
+def test_words_are_not_remembered_for_ever(encoder, monkeypatch):
+    monkeypatch.setattr("hm3_jax.app.query_terms._REMEMBERED", 30)
+    counting = Counting(encoder)
+    for first in range(0, 1000, 10):
+        query = counting.added([" ".join(f"w{i}" for i in range(first, first + 10))])
+        assert len(query.terms) == 1
+        assert len(counting.terms._known) <= 30

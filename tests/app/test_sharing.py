@@ -18,12 +18,15 @@ from hm3_jax.app.index_building import embed_store
 from hm3_jax.app.models import load_checkpoint
 from hm3_jax.app.sharing import origin_of, share
 from hm3_jax.data.store import FeatureStore, open_store
+from hm3_jax.data.synthetic import synthesize
+from hm3_jax.data.synthetic_plan import SyntheticConfig
 from hm3_jax.files.json_files import read_json, write_json
 from hm3_jax.interop.release_folder import write_release_folder
 from hm3_jax.interop.shared_facts import read_facts
 from hm3_jax.learn.saved import checkpoint
 from hm3_jax.nn.strategy import hm3_strategy
 from tests.commands import fail, succeed
+from tests.entries.test_entry_items import save_trained
 from tests.interop import hub_server
 from tests.interop.hub_server import Hub
 from tests.learn import small
@@ -233,6 +236,33 @@ def test_the_hub_does_for_every_checkpoint(hub, trained, store, run_module, tmp_
     )
     jax.tree.map(np.testing.assert_array_equal, kept.model.params, wanted.model.params)
     assert kept.settings == wanted.settings
+
+
+@pytest.mark.thorough
+def test_late_interaction_goes_to_the_hub_and_is_searched_with(
+    hub, run_module, tmp_path
+):
+    config = SyntheticConfig(museums=40, feature_size=32, sentences=6, rooms=2)
+    synthesize(tmp_path / "store", config)
+    save_trained(tmp_path / "trained", open_store(tmp_path / "store"))
+    succeed(run_module("hm3_jax.convert", *push(tmp_path / "trained")))
+    assert hub.models["ann/museums"].files["README.md"].startswith(b"---\n")
+    names = ("hub:ann/museums", str(tmp_path / "trained"))
+    features = "--features=store"
+    arguments = (f"--checkpoint={','.join(names)}", features, "--output=evaluation")
+    succeed(run_module("hm3_jax.evaluate", *arguments))
+    pushed, own = (
+        read_json(tmp_path / "evaluation" / name / "metrics.json")
+        for name in ("museums", "trained")
+    )
+    assert pushed == own
+    answers = []
+    for number, name in enumerate(names):
+        arguments = (f"--checkpoint={name}", features, f"--output=index{number}")
+        succeed(run_module("hm3_jax.build_index", *arguments))
+        asked = (f"--index=index{number}", "--query=A golden angel.", "--json")
+        answers.append(succeed(run_module("hm3_jax.search", *asked)))
+    assert answers[0] == answers[1]
 
 
 def test_what_is_on_the_hub_may_be_something_else(hub, store, run_module):

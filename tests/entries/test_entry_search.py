@@ -226,17 +226,16 @@ def test_an_engine_gives_the_same_answer(folder, ask, run_module, tmp_path):
     assert sorted(path.name for path in client.rglob("*") if path.is_file()) == [
         "manifest.json",
         "text_tower.safetensors",
+        "words.sqlite",
     ]
     for arguments in (
-        [f"--query={QUERY}", "--json", "--theme=portrait", "--match=pictures"],
+        [f"--query={QUERY}", "--json", "--theme=portrait"],
         ["--like=museum00085", "--top_k=3"],
     ):
         wanted = succeed(ask(*arguments))
         assert succeed(ask(*arguments, f"--index={client}", uri)) == wanted
     fail(ask("--like=nobody", f"--index={client}", uri), "the index, found 'nobody'")
     fail(ask("--like=museum00085", f"--index={client}"), "to search them by --uri")
-    words = ask("--query=a king", "--match=words", f"--index={client}", uri)
-    fail(words, "match: expected pictures, found 'words': no words are kept")
 
 
 def test_a_list_gives_titles(folder, store, tmp_path):

@@ -60,3 +60,31 @@ def test_what_the_encoder_does_not_read_is_said(clip, clip_folder, text, note):
     describe = describer_for(facts, pretrained=str(clip_folder), device="cpu")
     _, _, notes = describe(text)
     assert notes == ([] if note is None else [note])
+
+
+def test_words_are_encoded_together_to_the_same_bits(clip, clip_folder, monkeypatch):
+    facts = as_stored(feature_facts(clip.facts(), "sentences"))
+    describe = describer_for(facts, pretrained=str(clip_folder), device="cpu")
+    words = ["harbour", "a", "xyzzy", "\u200b", *(f"q{i}" for i in range(20)), "angel"]
+    features = describe.words(words)
+    assert [word for word, row in zip(words, features, strict=True) if row is None] == [
+        "\u200b"
+    ]
+    for word, row in zip(words, features, strict=True):
+        if row is not None:
+            (wanted,) = describe(word)[1]
+            np.testing.assert_allclose(row, wanted, rtol=0, atol=1e-5)
+            (alone,) = describe.words([word])
+            assert alone is not None
+            np.testing.assert_array_equal(alone, row)
+    # Few calls of the model, whose time hardly depends on how many words it gets.
+    calls = []
+    encode = describe._clip.encode_tokens
+    monkeypatch.setattr(
+        describe._clip, "encode_tokens", lambda rows: calls.append(rows) or encode(rows)
+    )
+    describe.words([f"w{i}" for i in range(96)])
+    lengths = {rows.shape for rows in calls}
+    assert lengths == {(8, clip.context_length)}
+    assert len(calls) <= 96 // 8 + 4
+    assert describe.words([]) == []

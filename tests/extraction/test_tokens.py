@@ -94,3 +94,26 @@ def test_other_tokenizers_take_whole_texts_only():
 def test_tokenizers_that_drop_words_by_chance_are_foreign():
     chance = open_clip.SimpleTokenizer(reduction_mask="simple")
     assert not ClipTokenizer(chance).own
+
+
+def test_long_runs_are_several_words(tokenize):
+    for sign in ("x", "\N{CLASSICAL BUILDING}", "!"):
+        run = sign * 200
+        assert tokenize.encode(run + sign) == [
+            *tokenize.encode(run),
+            *tokenize.encode(sign),
+        ]
+        whole = open_clip.get_tokenizer("ViT-B-32").encode(run)
+        assert tokenize.encode(run) == whole
+
+
+def test_words_are_not_remembered_for_ever(tokenize, monkeypatch):
+    monkeypatch.setattr("hm3_jax.extraction.tokens._REMEMBERED", 50)
+    inner = open_clip.get_tokenizer("ViT-B-32")
+    ours = ClipTokenizer(inner)
+    texts = [f"{sign}harbour<end_of_text>" for sign in "abcdefghijklmnopqrstuvw"] * 5
+    found = [ours.encode(f"{text} zq{number}") for number, text in enumerate(texts)]
+    assert len(inner.cache) <= 50
+    other = open_clip.get_tokenizer("ViT-B-32")
+    wanted = [other.encode(f"{text} zq{number}") for number, text in enumerate(texts)]
+    assert found == wanted

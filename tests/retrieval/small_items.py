@@ -1,8 +1,10 @@
 """Made-up museums of many vectors, and queries of them."""
 
+import dataclasses
+
 import numpy as np
 
-from hm3_jax.objective.late_interaction import MuseumVectors, QueryVectors
+from hm3_jax.objective.late_interaction import MuseumVectors, QueryVectors, Terms
 from hm3_jax.retrieval.exact import unit
 from hm3_jax.retrieval.item_museums import ItemMuseums, item_museums
 from hm3_jax.retrieval.museums import pack_details
@@ -79,3 +81,18 @@ def some_queries(
             )
         )
     return queries
+
+
+def with_terms(query: QueryVectors, seed: int) -> QueryVectors:
+    """The first sentence has none, as one of a single word has."""
+    rng = np.random.default_rng(seed)
+    counts = [0, *rng.integers(2, 5, len(query.sentences) - 1)]
+    return dataclasses.replace(
+        query, terms=tuple(_terms(rng, int(count)) for count in counts)
+    )
+
+
+def _terms(rng: np.random.Generator, count: int) -> Terms:
+    weights = rng.random(count).astype(np.float32)
+    vectors = unit(rng.normal(size=(count, SIZE)))
+    return Terms(vectors, weights / weights.sum())

@@ -32,6 +32,7 @@ from tests.retrieval.small_items import (
     THEME_WEIGHT,
     some_museums,
     some_queries,
+    with_terms,
 )
 
 pytest.importorskip("qdrant_client", reason="needs qdrant-client, of the extra qdrant")
@@ -133,6 +134,32 @@ def test_museums_of_many_vectors_are_found_as_by_the_built_in_search(items, serv
     assert hits.scores[0] == pytest.approx(scores.max(), abs=1e-14)
 
 
+def test_terms_are_looked_for_as_by_the_built_in_search(items, engine):
+    engine = dataclasses.replace(engine, candidates=ITEM_MUSEUMS)
+    queries = [with_terms(query, i) for i, query in enumerate(some_queries(5))]
+    queries.append(items.museums.query_like(7))  # without
+    publish(items, engine)
+    with opened(open_head(items.path), engine) as published:
+        wanted = exact_search(items.museums)
+        assert_same(published.search, wanted, queries, most=ITEM_MUSEUMS)
+    plain = ItemSearch(items.museums).search(queries, 10, THEMES, WEIGHTS)
+    found = wanted.search(queries, 10, THEMES, WEIGHTS)
+    assert plain[0].rows.tolist() != found[0].rows.tolist()
+
+
+def test_what_is_usual_is_asked_for_once(items, server):
+    engine = Engine(server.uri, candidates=ITEM_MUSEUMS)
+    publish(items, engine)
+    asked = [with_terms(query, 0) for query in some_queries(3)]
+    with opened(items, engine) as published:
+        published.search.search(asked[:1], 5)
+        server.calls.clear()
+        published.search.search(asked[1:2], 5)
+        # Museums that are compared, 64 at a time, and the candidates' items once more.
+        calls = [call for call in server.calls if call.endswith("/points")]
+        assert len(calls) <= -(-ITEM_MUSEUMS // 64) + 1
+
+
 @pytest.mark.parametrize(("whole", "log_themes"), [(0, 0), (3, 0), (0, 4)])
 def test_models_may_have_neither_whole_vectors_nor_themes(
     tmp_path, server, whole, log_themes
@@ -203,16 +230,13 @@ def test_a_server_answers_the_same_by_an_engine(index, engine, tmp_path):
     publish(index, engine)
     write_head(tmp_path / "client", open_head(index.path))
     encoder = QueryEncoder.of_index(index)
+    said = "A crimson sentence. Two angels of 17 and 23, and 4."
     asked = [
-        (
-            "/api/search",
-            {
-                "query": "A crimson harbour. Two angels.",
-                "top_k": 7,
-                "match": "pictures",
-            },
-        ),
-        ("/api/search", {"query": "A golden crown.", "match": "pictures"}),
+        ("/api/search", {"query": said, "top_k": 7}),
+        ("/api/search", {"query": said, "match": "pictures"}),
+        ("/api/search", {"query": said, "match": "words"}),
+        ("/api/search", {"query": said, "match": "words", "theme": "portrait"}),
+        ("/api/search", {"query": said, "theme": "portrait"}),
         ("/api/like/museum/8", {"theme": "portrait"}),
         ("/api/museums/museum/8", {}),
         ("/api/map", {}),
@@ -220,7 +244,7 @@ def test_a_server_answers_the_same_by_an_engine(index, engine, tmp_path):
     ]
     answers = []
     for path, where in ((index.path, None), (tmp_path / "client", engine)):
-        with opened_index(path, where, exact_search) as found:
+        with opened_index(path, where, exact_search, in_memory=True) as found:
             collection = open_collection(found.museums, encoder, found.search, None)
             with served(collection) as url, httpx.Client(base_url=url) as client:
                 got = [client.get(path, params=params) for path, params in asked]
@@ -228,11 +252,12 @@ def test_a_server_answers_the_same_by_an_engine(index, engine, tmp_path):
         assert [answer.status_code for answer in got] == [200] * len(asked)
         assert missing.status_code == 404
         answers.append([answer.json() for answer in got])
-    # An engine has no words.
-    assert answers[1][-1].pop("matches") == ["pictures"]
-    answers[0][-1].pop("matches")
     assert answers[0] == answers[1]
+    assert answers[0][-1]["matches"] == ["both", "pictures", "words"]
     assert len(answers[0][0]["hits"]) == 7
+    by_words = [[hit["id"] for hit in answer["hits"]] for answer in answers[0][2:4]]
+    assert sorted(by_words[0]) == ["museum/17", "museum/23", "museum/4"]
+    assert sorted(by_words[1]) == ["museum/17", "museum/23"]
 
 
 def test_a_server_says_that_an_engine_has_gone(index):
@@ -358,7 +383,25 @@ def test_a_head_has_no_museums_and_replaces_itself_only(index, tmp_path):
     write_head(tmp_path / "client", head)
     again = open_head(tmp_path / "client")
     assert (again.manifest, again.files) == (head.manifest, head.files)
+    assert again.words is not None
+    assert again.words.find("17", 9) == [17]
     with pytest.raises(FileNotFoundError, match="found what it takes to search them"):
         open_index(tmp_path / "client")
     with pytest.raises(FileExistsError, match="or one made by --client, found another"):
         write_head(index.path, head)
+    words = tmp_path / "client" / head.manifest.generation / "words.sqlite"
+    for damage, error, complaint in (
+        (lambda: flip(words), ValueError, "damaged: expected SHA-256"),
+        (lambda: words.write_bytes(b"short"), ValueError, "bytes, found 5"),
+        (words.unlink, FileNotFoundError, "expected a file of"),
+    ):
+        damage()
+        with pytest.raises(error, match=complaint) as raised:
+            open_head(tmp_path / "client")
+        assert str(words) in str(raised.value) and "\n" not in str(raised.value)
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)

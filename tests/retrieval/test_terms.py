@@ -12,35 +12,19 @@ from hm3_jax.objective.late_interaction import (
     item_bias,
     scores_of,
 )
+from hm3_jax.retrieval import on_device
+from hm3_jax.retrieval.exact import unit
 from hm3_jax.retrieval.families import exact_search
 from hm3_jax.retrieval.item_search import ItemSearch
 from hm3_jax.retrieval.terms import CANDIDATES, TermSearch
 from tests.retrieval.small_items import (
     SHARPNESS,
+    SIZE,
     THEME_WEIGHT,
     some_museums,
     some_queries,
+    with_terms,
 )
-
-SIZE = 24
-
-
-def unit(rows: np.ndarray) -> np.ndarray:
-    return (rows / np.linalg.norm(rows, axis=-1, keepdims=True)).astype(np.float32)
-
-
-def some_terms(rng: np.random.Generator, count: int) -> Terms:
-    weights = rng.random(count).astype(np.float32)
-    return Terms(unit(rng.normal(size=(count, SIZE))), weights / weights.sum())
-
-
-def with_terms(query: QueryVectors, seed: int) -> QueryVectors:
-    """The first sentence has none, as one of a single word has."""
-    rng = np.random.default_rng(seed)
-    counts = [0, *rng.integers(2, 5, len(query.sentences) - 1)]
-    return dataclasses.replace(
-        query, terms=tuple(some_terms(rng, int(count)) for count in counts)
-    )
 
 
 def best_of_rooms(museums, row, vector):
@@ -117,6 +101,24 @@ def test_queries_without_terms_are_answered_as_before():
     assert len(none.rows) == 0
 
 
+def test_an_accelerator_looks_for_terms_too(monkeypatch):
+    museums = some_museums(60)
+    queries = [with_terms(query, i) for i, query in enumerate(some_queries(3))]
+
+    class Device:
+        platform = "gpu"
+
+        def memory_stats(self):
+            return {"bytes_limit": 2**40}
+
+    monkeypatch.setattr(on_device.jax, "devices", lambda: [Device()])
+    found = on_device.search_of(museums).search(queries, 5)
+    wanted = exact_search(museums).search(queries, 5)
+    for ours, theirs in zip(found, wanted, strict=True):
+        assert ours.rows.tolist() == theirs.rows.tolist()
+        assert ours.scores.tobytes() == theirs.scores.tobytes()
+
+
 def test_what_one_room_shows_comes_before_what_is_scattered():
     """Three museums: gold and an angel apart, much gold, and both in one room."""
     gold, angel, other = np.eye(SIZE)[:3]
@@ -146,7 +148,7 @@ def test_what_one_room_shows_comes_before_what_is_scattered():
         errors=np.full(3, 0.1, np.float32),
     )
     (template,) = some_queries(1)
-    sentence = unit(gold + 0.4 * angel)[None]
+    sentence = unit((gold + 0.4 * angel)[None])
     query = QueryVectors(
         sentence,
         np.ones(1, np.float32),

@@ -9,12 +9,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
+from hm3_jax.objective.late_interaction import MuseumVectors
 from hm3_jax.retrieval.engine.connection import Engine, said_by
 from hm3_jax.retrieval.engine.points import LAYOUT, museums_of
 from hm3_jax.retrieval.engine.publish import collection_name
 from hm3_jax.retrieval.fit import Fit, fit_of
 from hm3_jax.retrieval.held import HeldMuseum
 from hm3_jax.retrieval.index import IndexHead
+from hm3_jax.retrieval.item_museums import ItemMuseums
 from hm3_jax.retrieval.museums import KnownMuseums
 
 # Museums that are asked for at a time.
@@ -46,7 +48,7 @@ class PublishedMuseums:
             ValueError: If it has not, or not all of it, or another version of this
                 program has.
         """
-        self.manifest = head.manifest
+        self.manifest, self.words = head.manifest, head.words
         self._engine, self._client = engine, client
         self._name = collection_name(head.manifest, engine)
         with self._said():
@@ -87,10 +89,6 @@ class PublishedMuseums:
     def fit(self) -> Fit | None:
         """See `Holder`."""
         return fit_of(self.manifest.facts)
-
-    @property
-    def words(self) -> None:
-        """They are in the index's own files only."""
 
     @property
     def museums_by_theme(self) -> Sequence[int]:
@@ -136,6 +134,17 @@ class PublishedMuseums:
     def columns(self, rows: Sequence[int], names: Sequence[str]) -> KnownMuseums:
         """Some museums with some columns only; raises as `some`."""
         return museums_of(self._payloads(rows, names), self.manifest)
+
+    @property
+    def sharpness(self) -> float:
+        """Of the soft maximum, for museums of many vectors."""
+        return self.manifest.facts.model["sharpness"]
+
+    def vectors_of(self, rows: Int[np.ndarray, " museums"]) -> MuseumVectors:
+        """Items and rooms of some museums of many vectors; raises as `some`."""
+        museums = self.columns(rows.tolist(), ("items", "item_rooms"))
+        assert isinstance(museums, ItemMuseums)
+        return museums.embedded
 
     def near(
         self,

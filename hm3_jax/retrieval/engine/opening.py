@@ -13,6 +13,7 @@ from hm3_jax.retrieval.engine.one_vector import EngineSearch
 from hm3_jax.retrieval.exact import Search
 from hm3_jax.retrieval.index import IndexHead
 from hm3_jax.retrieval.index_format import MANY_VECTORS
+from hm3_jax.retrieval.terms import TermSearch
 
 
 class Published(NamedTuple):
@@ -38,10 +39,7 @@ def opened(head: IndexHead, engine: Engine) -> Iterator[Published]:
     """
     with connected(engine) as client:
         museums = PublishedMuseums(head, engine, client)
-        many = head.manifest.layout == MANY_VECTORS
-        search = (
-            EngineItemSearch(museums, engine.candidates)
-            if many
-            else EngineSearch(museums)
-        )
+        search = EngineSearch(museums)
+        if head.manifest.layout == MANY_VECTORS:
+            search = TermSearch(EngineItemSearch(museums, engine.candidates), museums)
         yield Published(museums, search)

@@ -305,9 +305,12 @@ class IndexCollection:
         if query.theme is None:
             return words.find(text, most)
         theme = self._holder.themes.index(query.theme)
-        return words.find(
-            text, most, lambda row: self._holder.some([row])[0].theme == theme
-        )
+
+        def of_theme(rows: Sequence[int]) -> set[int]:
+            museums = self._holder.titles(rows)
+            return {museum.row for museum in museums if museum.theme == theme}
+
+        return words.find(text, most, of_theme)
 
     def _answer(
         self,

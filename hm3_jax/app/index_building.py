@@ -14,7 +14,8 @@ from flax.traverse_util import flatten_dict
 from jaxtyping import Float, Int
 from safetensors.numpy import save
 
-from hm3_jax.app.query_encoder import TEXT_TOWER, WHOLE_MODEL, encoder_facts
+from hm3_jax.app.describers import encoder_facts
+from hm3_jax.app.query_encoder import TEXT_TOWER, WHOLE_MODEL
 from hm3_jax.data.raw_museum import RawMuseum, sentences_of
 from hm3_jax.data.store import FeatureStore
 from hm3_jax.files.input_kinds import ARTWORK_KINDS

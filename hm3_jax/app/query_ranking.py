@@ -12,15 +12,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from hm3_jax.app.describers import Describe, describer, encoder_facts
 from hm3_jax.app.embedding import EmbeddedMuseums, embed_museums, score
-from hm3_jax.app.query_encoder import (
-    Describe,
-    EmbeddedQuery,
-    QueryEncoder,
-    describer,
-    encoder_facts,
-    tower_of_model,
-)
+from hm3_jax.app.query_encoder import EmbeddedQuery, QueryEncoder, tower_of_model
 from hm3_jax.data.store import FeatureStore
 from hm3_jax.files.json_files import json_text
 from hm3_jax.files.lines import text_file, write_text

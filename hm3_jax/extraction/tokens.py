@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +16,10 @@ _REMEMBERED = 50_000
 # Letters, or other signs, that it takes as one word. The time that it takes grows with
 # their square; longer runs, which no language has, are taken as several words.
 _LONGEST_RUN = 200
+_LETTER, _SIGN = r"[^\W\d_]", r"(?:[^\w\s]|_)"
+_LONG_RUN = re.compile(
+    "|".join(f"{one}{{{_LONGEST_RUN}}}(?={one})" for one in (_LETTER, _SIGN))
+)
 
 
 class ClipTokenizer:
@@ -28,14 +33,9 @@ class ClipTokenizer:
 
     def __init__(self, tokenizer: Any):
         """Wraps what `open_clip.get_tokenizer` returned."""
-        import regex
         from open_clip.tokenizer import SimpleTokenizer
 
         self._tokenizer = tokenizer
-        self._long_run = regex.compile(
-            rf"\p{{L}}{{{_LONGEST_RUN}}}(?=\p{{L}})|"
-            rf"[^\s\p{{L}}\p{{N}}]{{{_LONGEST_RUN}}}(?=[^\s\p{{L}}\p{{N}}])"
-        )
         self.context_length: int = tokenizer.context_length
         self.own = (
             isinstance(tokenizer, SimpleTokenizer) and tokenizer.reduction_fn is None
@@ -105,7 +105,7 @@ class ClipTokenizer:
                 "expected a model with CLIP's own tokenizer for cutting texts by "
                 f"tokens, found one with {type(self._tokenizer).__name__}"
             )
-        tokens = self._tokenizer.encode(self._long_run.sub(r"\g<0> ", text))
+        tokens = self._tokenizer.encode(_LONG_RUN.sub(r"\g<0> ", text))
         if len(self._tokenizer.cache) > _REMEMBERED:
             # What it begins with, and cannot find out: that these are not spelt out.
             special = map(self._tokenizer.decoder.get, self._tokenizer.all_special_ids)

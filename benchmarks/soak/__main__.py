@@ -22,6 +22,7 @@ from multiprocessing import Pipe
 from pathlib import Path
 
 from benchmarks.soak import forked
+from benchmarks.soak.coverage import damaged_kinds
 from benchmarks.soak.equality import Loader
 from benchmarks.soak.readers import damage_until_closed
 from benchmarks.soak.tally import GOOD, Record, Tally
@@ -56,6 +57,7 @@ def main() -> int:
         forked.prepare()
         loader = Loader()
         commands = WholeCommands(folder, asked.seed, loader.digest)
+        tally = Tally(damaged_kinds(commands.world.path))
         # Compiled programs are only read from now on: a kill may fall into a write.
         os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "1e9"
         lane = _Lane(commands.world.path, folder, asked.seed)

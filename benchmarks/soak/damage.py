@@ -6,11 +6,16 @@ import dataclasses
 import json
 import os
 import random
+import re
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 KINDS = ("bit flipped", "cut short", "block zeroed", "files swapped", "byte deleted")
 _BLOCK = 512
+# What libraries name by their own counts and checksums.
+_COUNTED = re.compile(r"[0-9a-f]{16,}|\d+")
+_ARRAYS = "arrays"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -26,6 +31,11 @@ class Damage:
     kind: str
     said: str
     before: dict[Path, bytes]
+
+    def files_in(self, artefact: str) -> tuple[str, ...]:
+        """Kinds of the files, each after the name of the artefact."""
+        kinds = sorted({kind_of(path) for path in self.before})
+        return tuple(f"{artefact}: {kind}" for kind in kinds)
 
     @property
     def changes_no_value(self) -> bool:
@@ -45,6 +55,33 @@ class Damage:
             path.write_bytes(data)
 
 
+def kind_of(path: Path) -> str:
+    """What a file is, by its name; arrays of checkpoints are one kind.
+
+    >>> kind_of(Path("checkpoints/last/3/meta.json")), kind_of(Path("part_2.npy"))
+    ('meta.json', 'part_#.npy')
+    """
+    if _ARRAYS in path.parts:
+        return f"{_ARRAYS}/*"
+    return _COUNTED.sub("#", path.name)
+
+
+def files_of(folder: Path, without: str = "") -> list[Path]:
+    """The files below a folder that can be damaged, sorted: those that hold something.
+
+    Args:
+        folder: It.
+        without: Name of folders whose files are left out.
+    """
+    return [
+        path
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+        and path.stat().st_size
+        and without not in path.relative_to(folder).parts
+    ]
+
+
 def damage(
     folder: Path, random: random.Random, *, keep_times: bool, without: str = ""
 ) -> Damage:
@@ -57,10 +94,7 @@ def damage(
             a disk spoils them.
         without: Name of folders whose files are left alone.
     """
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    files = [
-        path for path in files if path.stat().st_size and without not in path.parts
-    ]
+    files = files_of(folder, without)
     while True:
         found = _tried(files, random.choice(KINDS), folder, random)
         if found is None:
@@ -79,9 +113,11 @@ def _tried(
     files: Sequence[Path], kind: str, folder: Path, random: random.Random
 ) -> tuple[str, dict[Path, bytes], str] | None:
     """Words and new bytes for one kind of damage; None where it changes nothing."""
-    # By size as well, so that the large ones are not left alone.
-    weights = None
+    # By kind, so that none is left alone; and by size, as a disk that spoils them does.
     if random.random() < 0.5:
+        kinds = Counter(map(kind_of, files))
+        weights = [1 / kinds[kind_of(path)] for path in files]
+    else:
         weights = [path.stat().st_size for path in files]
     (path,) = random.choices(files, weights)
     name = path.relative_to(folder)

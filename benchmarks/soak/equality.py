@@ -5,15 +5,18 @@
 | arrays of a checkpoint, which Orbax writes under names of its own | their values |
 | `experiment.json` of a run | all but `uid`, `written` and its checksum |
 | `speed.jsonl` of a run | being there |
+| SQLite's files of Qdrant's | their tables |
 | any other | its bytes |
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import multiprocessing
 import os
+import sqlite3
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -26,6 +29,7 @@ _ARRAYS = "arrays"
 _OF_A_CHECKPOINT = {"files.json"}
 _OWN = ("uid", "written", "checksum")
 _TIMES = "speed.jsonl"
+_TABLES = "storage.sqlite"
 
 
 class Loader:
@@ -92,6 +96,8 @@ def difference(wanted: dict[str, str], found: dict[str, str]) -> str:
 def _of_file(path: Path) -> str:
     if path.name == _TIMES:
         return ""
+    if path.name == _TABLES:
+        return _of_tables(path)
     data = path.read_bytes()
     if path.name == "experiment.json":
         try:
@@ -102,6 +108,20 @@ def _of_file(path: Path) -> str:
         except (ValueError, AttributeError):
             pass
     return hashlib.sha256(data).hexdigest()
+
+
+def _of_tables(path: Path) -> str:
+    """A checksum of what is in the tables of a file of SQLite."""
+    found = hashlib.sha256()
+    with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as file:
+        try:
+            tables = file.execute("SELECT name FROM sqlite_schema ORDER BY name")
+            for (table,) in tables.fetchall():
+                rows = file.execute(f'SELECT * FROM "{table}"').fetchall()  # noqa: S608
+                found.update(repr((table, sorted(rows))).encode())
+        except sqlite3.Error as error:
+            return f"cannot be read: {error}"
+    return found.hexdigest()
 
 
 def digest_of_arrays(folder: Path) -> str:

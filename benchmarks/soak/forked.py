@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import gc
 import importlib
+import json
 import os
 import pkgutil
 import runpy
@@ -15,7 +16,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -53,19 +54,27 @@ class Blow:
 
     Attributes:
         signals: Sent one after the other.
-        moment: The operation on files before which they are sent, from 0; or seconds
-            from the start.
+        operation: The operation on files before which they are sent, from 0; None for
+            the start.
+        seconds: How much later.
     """
 
     signals: tuple[signal.Signals, ...]
-    moment: int | float
+    operation: int | None
+    seconds: float = 0.0
+
+    @property
+    def is_own(self) -> bool:
+        """Whether the command sends the first one to itself: nothing is in between."""
+        return self.operation is not None and self.seconds == 0
 
     def __str__(self) -> str:
         """Says what happens in a few words."""
         names = " and ".join(sent.name for sent in self.signals)
-        if isinstance(self.moment, int):
-            return f"{names} before operation {self.moment}"
-        return f"{names} after {self.moment:.2f} s"
+        if self.is_own:
+            return f"{names} before operation {self.operation}"
+        since = "the start" if self.operation is None else f"operation {self.operation}"
+        return f"{names} {self.seconds:.3f} s after {since}"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -77,7 +86,9 @@ class Ended:
         out: What it wrote to stdout.
         err: What it wrote to stderr.
         seconds: How long it took.
-        operations: On files below its folder; 0 if it was killed.
+        operations: When there were operations on files below its folder, seconds from
+            the start; none if it was killed.
+        first_write: Number of the first of them that changes something.
         hung: Whether it had to be ended.
         struck: Whether it got all of a blow's signals.
     """
@@ -86,7 +97,8 @@ class Ended:
     out: str
     err: str
     seconds: float
-    operations: int
+    operations: Sequence[float]
+    first_write: int
     hung: bool
     struck: bool
 
@@ -115,56 +127,109 @@ def prepare() -> None:
     gc.freeze()
 
 
+class Running:
+    """A command that has been started, `python -m hm3_jax.MODULE FLAG ...`."""
+
+    def __init__(
+        self,
+        module: str,
+        flags: Sequence[str],
+        folder: Path,
+        blow: Blow | None = None,
+        name: str = "command",
+    ):
+        """Starts it.
+
+        Args:
+            module: Of the package.
+            flags: Its flags.
+            folder: Where it runs.
+            blow: What it gets while `end` waits for it.
+            name: Of the files beside the folder with what it says.
+        """
+        self._logs = [folder.parent / f"{name}.{kind}" for kind in ("out", "err")]
+        self._operations = folder.parent / f"{name}.operations"
+        self._operations.unlink(missing_ok=True)
+        self._blow = blow
+        self._reader, writer = os.pipe()
+        os.set_blocking(self._reader, False)
+        self._start = time.perf_counter()
+        # Until it is the command, a blow is none of the command's.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _HEARD)
+        self.process = os.fork()
+        if self.process == 0:
+            os.close(self._reader)
+            watch = _Watch(folder, blow, writer, self._start)
+            _become(module, flags, folder, self._logs, watch, self._operations)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _HEARD)
+        os.close(writer)
+
+    @property
+    def out(self) -> str:
+        """What it has written to stdout."""
+        return self._logs[0].read_text(errors="replace")
+
+    def end(self, meanwhile: Callable[[], object] = lambda: None) -> Ended:
+        """Waits for its end, and deals the blow.
+
+        Args:
+            meanwhile: Called again and again until then.
+        """
+        status, hung, struck = self._wait(meanwhile)
+        seconds = time.perf_counter() - self._start
+        os.close(self._reader)
+        operations, first_write = [], 0
+        if self._operations.is_file():
+            first_write, *operations = json.loads(self._operations.read_text())
+        return Ended(
+            code=os.waitstatus_to_exitcode(status),
+            out=self.out,
+            err=self._logs[1].read_text(errors="replace"),
+            seconds=seconds,
+            operations=operations,
+            first_write=first_write,
+            hung=hung,
+            struck=struck,
+        )
+
+    def _wait(self, meanwhile: Callable[[], object]) -> tuple[int, bool, bool]:
+        """Deals what the command does not; status, whether it hung, and got all."""
+        blow = self._blow
+        left = [] if blow is None else list(blow.signals)
+        due = None
+        if blow is not None and blow.is_own:
+            del left[0]  # sent by the command to itself
+        elif blow is not None and blow.operation is None:
+            due = self._start + blow.seconds
+        awaits_mark = due is None and blow is not None and not blow.is_own
+        while True:
+            found, status = os.waitpid(self.process, os.WNOHANG | os.WUNTRACED)
+            now = time.perf_counter()
+            if found and not os.WIFSTOPPED(status):
+                return status, False, not left
+            if awaits_mark and blow is not None and self._is_marked():
+                awaits_mark, due = False, now + blow.seconds
+            if (found and left) or (due is not None and left and now >= due):
+                os.kill(self.process, left.pop(0))
+                due = now + 0.02 if left else None
+            if now - self._start > LIMIT:
+                os.kill(self.process, signal.SIGKILL)
+                return os.waitpid(self.process, 0)[1], True, not left
+            meanwhile()
+            time.sleep(0.002)
+
+    def _is_marked(self) -> bool:
+        try:
+            return bool(os.read(self._reader, 1))
+        except BlockingIOError:
+            return False
+
+
 def run(
     module: str, flags: Sequence[str], folder: Path, blow: Blow | None = None
 ) -> Ended:
-    """Runs `python -m hm3_jax.MODULE FLAG ...` in a folder, and waits for its end."""
-    start = time.perf_counter()
-    logs = [folder.parent / f"{folder.name}.{kind}" for kind in ("out", "err")]
-    reader, writer = os.pipe()
-    # Until it is the command, a blow is none of the command's.
-    signal.pthread_sigmask(signal.SIG_BLOCK, _HEARD)
-    child = os.fork()
-    if child == 0:
-        os.close(reader)
-        _become(module, flags, folder, logs, writer, blow)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _HEARD)
-    os.close(writer)
-    status, hung, struck = _wait(child, start, blow)
-    seconds = time.perf_counter() - start
-    said = os.read(reader, 64)
-    os.close(reader)
-    return Ended(
-        code=os.waitstatus_to_exitcode(status),
-        out=logs[0].read_text(errors="replace"),
-        err=logs[1].read_text(errors="replace"),
-        seconds=seconds,
-        operations=int(said or 0),
-        hung=hung,
-        struck=struck,
-    )
-
-
-def _wait(child: int, start: float, blow: Blow | None) -> tuple[int, bool, bool]:
-    """Sends what comes by the clock or after a stop; status, if hung, if all came."""
-    left = [] if blow is None else list(blow.signals)
-    if blow is not None and isinstance(blow.moment, int) and left:
-        del left[0]  # sent by the command to itself
-        due = None
-    else:
-        due = None if blow is None else start + blow.moment
-    while True:
-        found, status = os.waitpid(child, os.WNOHANG | os.WUNTRACED)
-        now = time.perf_counter()
-        if found and not os.WIFSTOPPED(status):
-            return status, False, not left
-        if (found and left) or (due is not None and left and now >= due):
-            os.kill(child, left.pop(0))
-            due = now + 0.02 if left else None
-        if now - start > LIMIT:
-            os.kill(child, signal.SIGKILL)
-            return os.waitpid(child, 0)[1], True, not left
-        time.sleep(0.002)
+    """Runs a command in a folder, and waits for its end."""
+    return Running(module, flags, folder, blow).end()
 
 
 def _become(
@@ -172,8 +237,8 @@ def _become(
     flags: Sequence[str],
     folder: Path,
     logs: Sequence[Path],
-    report: int,
-    blow: Blow | None,
+    watch: _Watch,
+    operations: Path,
 ) -> NoReturn:
     code = 70
     try:
@@ -187,12 +252,12 @@ def _become(
         for number, descriptor in enumerate(files):
             os.dup2(descriptor, number)
         sys.argv = [module, *flags]
-        count = _counted(folder, blow)
+        sys.addaudithook(watch)
         code = _code_of(module)
         threading._shutdown()  # type: ignore[attr-defined]
         atexit._run_exitfuncs()
         sys.stdout.flush()
-        os.write(report, str(count[0]).encode())
+        operations.write_text(json.dumps([watch.first_write, *watch.times]))
     except BaseException:
         traceback.print_exc()
     finally:
@@ -217,25 +282,35 @@ def _code_of(module: str) -> int:
     return 0
 
 
-def _counted(folder: Path, blow: Blow | None) -> list[int]:
-    """Counts operations on files below a folder from now on, and deals a blow."""
-    count = [0]
-    moment = None
-    if blow is not None and isinstance(blow.moment, int):
-        moment = blow.moment
+class _Watch:
+    """Notes operations on files below a folder; deals a blow or marks its moment."""
 
-    def watch(event: str, arguments: tuple) -> None:
+    def __init__(self, folder: Path, blow: Blow | None, marks: int, start: float):
+        self.times: list[float] = []
+        self.first_write = 0
+        self._folder, self._blow = str(folder), blow
+        self._marks, self._start = marks, start
+
+    def __call__(self, event: str, arguments: tuple) -> None:
         if event not in _OPERATIONS or not arguments:
             return
         path = arguments[0]
         if not isinstance(path, str | bytes | os.PathLike):
             return
-        name = os.path.join(folder, os.fsdecode(path))
-        if not name.startswith(str(folder)):
+        if not os.path.join(self._folder, os.fsdecode(path)).startswith(self._folder):
             return
-        count[0] += 1
-        if count[0] - 1 == moment and blow is not None:
-            os.kill(os.getpid(), blow.signals[0])
+        number = len(self.times)
+        self.times.append(time.perf_counter() - self._start)
+        if not self.first_write and _changes(event, arguments):
+            self.first_write = number
+        if self._blow is not None and number == self._blow.operation:
+            if self._blow.is_own:
+                os.kill(os.getpid(), self._blow.signals[0])
+            else:
+                os.write(self._marks, b"!")
 
-    sys.addaudithook(watch)
-    return count
+
+def _changes(event: str, arguments: tuple) -> bool:
+    if event == "open":
+        return bool(arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT))
+    return event not in ("os.listdir", "os.scandir")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -37,6 +37,7 @@ class Record:
         outcome: One of `OUTCOMES`.
         said: Details of a fault.
         whole: Whether a whole command was run.
+        files: Kinds of the files that were damaged, each after its artefact.
     """
 
     lane: Lane
@@ -46,13 +47,19 @@ class Record:
     outcome: str
     said: str = ""
     whole: bool = True
+    files: tuple[str, ...] = ()
 
 
 class Tally:
     """Counts records, and keeps faults."""
 
-    def __init__(self) -> None:
-        """Begins with nothing."""
+    def __init__(self, files: Iterable[str] = ()) -> None:
+        """Begins with nothing.
+
+        Args:
+            files: Kinds of files that there are to be damaged.
+        """
+        self.files = Counter(dict.fromkeys(files, 0))
         self.counts: dict[Lane, Counter[tuple[str, str]]] = {
             "kills": Counter(),
             "damages": Counter(),
@@ -65,6 +72,7 @@ class Tally:
         """Counts one; `way` is the kind of signal or damage."""
         self.counts[record.lane][record.what, record.outcome] += 1
         self.ways[record.lane][way] += 1
+        self.files.update(record.files)
         if record.lane == "damages" and record.whole:
             self.whole += 1
         if record.outcome not in GOOD:
@@ -119,6 +127,7 @@ class Tally:
             "counts": counts,
             "ways": self.ways,
             "damages_read_by_whole_commands": self.whole,
+            "damages_by_file": dict(sorted(self.files.items())),
             "faults": [dataclasses.asdict(fault) for fault in self.faults],
         }
         (folder / "soak.json").write_text(json.dumps(value, indent=1) + "\n")

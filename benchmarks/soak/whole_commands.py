@@ -9,24 +9,17 @@ import signal
 from pathlib import Path
 
 from benchmarks.soak import forked
+from benchmarks.soak.beside_server import AskedServer
+from benchmarks.soak.commands import COMMANDS, INPUTS, TEXTS, Command
+from benchmarks.soak.coverage import left_alone
 from benchmarks.soak.damage import damage
 from benchmarks.soak.equality import Digest, contents, difference
+from benchmarks.soak.moments import drawn_blow
 from benchmarks.soak.tally import Record
-from benchmarks.soak.world import COMMANDS, Command, World
+from benchmarks.soak.world import World
 
-# With how often each is drawn, next to others.
-_SIGNALS: dict[tuple[signal.Signals, ...], int] = {
-    (signal.SIGKILL,): 4,
-    (signal.SIGTERM,): 2,
-    (signal.SIGINT,): 2,
-    (signal.SIGSTOP, signal.SIGCONT): 1,
-    (signal.SIGSTOP, signal.SIGKILL): 1,
-}
-# What people write themselves: another text is another text, whatever made it so.
-TEXTS = {"list", "strategies"}
-_NOT_DAMAGED = {"raw", "videos", "clip"}
-# Commands of whose operations on files fewer are seen do their work in other processes.
-_FEW = 5
+# What is killed while its index is served.
+_CHANGES = {"serve": "build_index --append", "serve late": "build_index late --append"}
 # Seconds of a command that may have compiled programs.
 _COMPILING = 2.0
 
@@ -38,16 +31,12 @@ class Reference:
     Attributes:
         left: Contents of what it writes.
         names: In its folder, those of `in` too.
-        out: What it says.
-        seconds: How long it takes.
-        operations: How many on files.
+        ended: How it ended.
     """
 
     left: dict[str, dict[str, str]]
     names: set[str]
-    out: str
-    seconds: float
-    operations: int
+    ended: forked.Ended
 
 
 class WholeCommands:
@@ -62,7 +51,8 @@ class WholeCommands:
         """Makes the artefacts, by every command once, in `folder`.
 
         Raises:
-            SystemExit: A command that nothing disturbed has failed.
+            SystemExit: A command that nothing disturbed has failed, or one leaves files
+                that are not damaged.
         """
         self.world = World(folder / "world")
         self._seed = seed
@@ -71,9 +61,12 @@ class WholeCommands:
         self._case = folder / "case"
         self.references: dict[str, Reference] = {}
         for name, command in COMMANDS.items():
-            if command.can_run:
+            if command.can_run and command.kind != "serves":
                 self._make_half_done(name)
                 self.references[name] = self._reference(name, command)
+        left = {name: of.left for name, of in self.references.items()}
+        if alone := left_alone(self.world.path, left):
+            raise SystemExit(f"soak: no damage is done to {', '.join(alone)}")
 
     def kill(self, number: int) -> tuple[Record, str] | None:
         """Kills a command and gives it again.
@@ -82,28 +75,52 @@ class WholeCommands:
             What came of it, and the signals; None if it ended before they came.
         """
         draw = random.Random(f"{self._seed} kill {number}")
-        name = self._drawn(draw, ("writes",))
+        name = self._drawn(draw, ("writes", "serves"))
+        if COMMANDS[name].kind == "serves":
+            return self._kill_beside(name, number, draw)
         command, reference = COMMANDS[name], self.references[name]
-        (signals,) = draw.choices(list(_SIGNALS), list(_SIGNALS.values()))
-        moment: int | float = draw.uniform(0, reference.seconds)
-        if reference.operations >= _FEW and draw.random() < 0.7:
-            moment = draw.randrange(reference.operations)
-        blow = forked.Blow(signals, moment)
+        blow = drawn_blow(draw, reference.ended)
         self._begin(command)
         first = forked.run(command.module, command.given(), self._case, blow)
         if not first.struck:
             return None
         again = forked.run(command.module, command.given(again=True), self._case)
         outcome, said = self._after(command, reference, first, again)
-        way = " and ".join(sent.name for sent in signals)
+        way = " and ".join(sent.name for sent in blow.signals)
         return Record("kills", number, name, str(blow), outcome, said), way
+
+    def _kill_beside(
+        self, name: str, number: int, draw: random.Random
+    ) -> tuple[Record, str] | None:
+        """Kills a change of an index that a server has loaded, and ends the server."""
+        change = _CHANGES[name]
+        command, reference = COMMANDS[change], self.references[change]
+        blow = drawn_blow(draw, reference.ended)
+        self._begin(command)
+        server = AskedServer(COMMANDS[name].module, COMMANDS[name].given(), self._case)
+        first = forked.Running(command.module, command.given(), self._case, blow).end(
+            server.ask
+        )
+        again = forked.run(command.module, command.given(), self._case)
+        server.ask()
+        end = draw.choice([signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+        differed, ended = server.end(end)
+        if not first.struck:
+            return None
+        outcome, said = self._after(command, reference, first, again)
+        if outcome == "equal" and (differed or ended.has_traceback):
+            outcome, said = "wrong", differed or ended.err
+        way = " and ".join(sent.name for sent in blow.signals)
+        return Record(
+            "kills", number, f"{name}, {change}", str(blow), outcome, said
+        ), way
 
     def damage(self, number: int) -> tuple[Record, str]:
         """Gives a command a damaged artefact; what came of it, and the damage."""
         draw = random.Random(f"{self._seed} whole damage {number}")
         name = self._drawn(draw, ("writes", "reads", "verifies"), damaged=True)
         command = COMMANDS[name]
-        artefact = draw.choice([a for a in command.reads if a not in _NOT_DAMAGED])
+        artefact = draw.choice([a for a in command.reads if a not in INPUTS])
         self._begin(command)
         done = damage(
             self._case / "in" / artefact, draw, keep_times=draw.random() < 0.5
@@ -113,16 +130,19 @@ class WholeCommands:
         if outcome == "silently wrong" and done.changes_no_value:
             outcome = "harmless"
         what = f"{artefact}: {name}"
-        return Record("damages", number, what, done.said, outcome, said), done.kind
+        files = done.files_in(artefact)
+        record = Record("damages", number, what, done.said, outcome, said, files=files)
+        return record, done.kind
 
     def _drawn(
         self, draw: random.Random, kinds: tuple[str, ...], *, damaged: bool = False
     ) -> str:
         names = [
             name
-            for name in self.references
-            if COMMANDS[name].kind in kinds
-            and not (damaged and set(COMMANDS[name].reads) <= _NOT_DAMAGED)
+            for name, command in COMMANDS.items()
+            if command.can_run
+            and command.kind in kinds
+            and not (damaged and set(COMMANDS[name].reads) <= INPUTS)
         ]
         return draw.choices(names, [COMMANDS[name].weight for name in names])[0]
 
@@ -138,9 +158,7 @@ class WholeCommands:
         return Reference(
             self._left(command),
             self._names(),
-            ended.out,
-            ended.seconds,
-            ended.operations,
+            ended,
         )
 
     def _undisturbed(self, name: str, command: Command) -> forked.Ended:
@@ -157,7 +175,8 @@ class WholeCommands:
             return
         command, reference = COMMANDS[first], self.references[first]
         self._begin(command)
-        blow = forked.Blow((signal.SIGKILL,), reference.operations * 6 // 10)
+        middle = len(reference.ended.operations) * 6 // 10
+        blow = forked.Blow((signal.SIGKILL,), middle)
         forked.run(command.module, command.given(), self._case, blow)
         if first == "train":
             shutil.copytree(self._case / "runs", self.world.path / "half")
@@ -236,7 +255,7 @@ class WholeCommands:
         if command.kind == "verifies":
             return "silently wrong", "it verifies"
         differs = self._differs(command, reference)
-        if not command.writes and ended.out != reference.out:
+        if not command.writes and ended.out != reference.ended.out:
             differs = "it says otherwise"
         if not differs:
             return "harmless", ""

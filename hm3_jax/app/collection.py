@@ -201,8 +201,12 @@ def _index(settings: CollectionSettings, manifest: Manifest, say: Say) -> None:
         "version": __version__,
     }
     index = output / INDEX
-    if index.is_dir() and (output / MADE).is_file():
-        if read_object(output / MADE) == made:
+    if index.is_dir() and _was_made(output) == made:
+        try:
+            index_commands.verify(index)
+        except (ValueError, FileNotFoundError) as error:
+            say(f"note: {error}; the index is made anew")
+        else:
             say(f"{index} is up to date")
             return
     (output / MADE).unlink(missing_ok=True)
@@ -210,6 +214,14 @@ def _index(settings: CollectionSettings, manifest: Manifest, say: Say) -> None:
     inputs = IndexInputs(ZERO_SHOT, str(output / STORE), museums=settings.page_list)
     say(index_commands.build(inputs, index))
     write_whole(output / MADE, json_text(made))
+
+
+def _was_made(output: Path) -> Mapping[str, Any] | None:
+    """What the index was made of; None where nothing says so."""
+    try:
+        return read_object(output / MADE)
+    except (ValueError, FileNotFoundError):
+        return None
 
 
 def _say_left_out(path: Path, raw: RawSet, report: Mapping[str, Any], say: Say) -> None:

@@ -11,6 +11,7 @@ from hm3_jax.app.evaluation_table import short_names, title_of, write_table
 from hm3_jax.app.models import load_checkpoint
 from hm3_jax.app.query_ranking import QueryRanker, query_metrics, write_ranked
 from hm3_jax.data.store import FeatureStore
+from hm3_jax.data.store_content import check_unchanged
 from hm3_jax.files.csv_files import write_csv
 from hm3_jax.files.durable import whole_or_absent
 from hm3_jax.files.file_list import FILE_LIST, list_of
@@ -131,6 +132,7 @@ def evaluate_all(
                 lines += _write_queries(evaluation, ranker, models[name], folder)
             say(lines)
             found[name, evaluation.split] = _without_embeddings(evaluation)
+        check_unchanged(store)
         ordered = [
             (short_name, found[name, split])
             for name, short_name in names.items()

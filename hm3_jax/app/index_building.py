@@ -18,6 +18,7 @@ from hm3_jax.app.describers import encoder_facts
 from hm3_jax.app.query_encoder import TEXT_TOWER, WHOLE_MODEL
 from hm3_jax.data.raw_museum import RawMuseum, sentences_of
 from hm3_jax.data.store import FeatureStore
+from hm3_jax.data.store_content import check_unchanged
 from hm3_jax.files.input_kinds import ARTWORK_KINDS
 from hm3_jax.learn.batches.feature_facts import check_features
 from hm3_jax.learn.batches.features import Features, load_features
@@ -75,9 +76,21 @@ def embed_store(
         progress: Told after every batch of museums.
 
     Raises:
-        ValueError: If the features are of another model, the store has no such split,
-            or an embedding is not finite.
+        ValueError: If the features are of another model, the store has no such split
+            or was written to meanwhile, or an embedding is not finite.
     """
+    embedded = _embedded(saved, store, splits, listed, progress)
+    check_unchanged(store)
+    return embedded
+
+
+def _embedded(
+    saved: Checkpoint,
+    store: FeatureStore,
+    splits: Sequence[str],
+    listed: Mapping[str, RawMuseum] | None,
+    progress: Progress,
+) -> Embedded:
     chosen = chosen_museums(store, splits)
     model = saved.model
     if not check_features(model, store.feature_facts(), str(store.path)):

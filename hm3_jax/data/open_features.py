@@ -44,6 +44,8 @@ def open_features(spec: str) -> FeatureStore:
     try:
         store = open_store(folder)
         check_content(folder, store.manifest)
+        # Now: when they are asked for, another store may have taken this one's place.
+        _ = store.ids
     except ValueError as error:
         if not spec.startswith(TFDS_PREFIX):
             raise

@@ -25,7 +25,7 @@ from hm3_jax.data.store_format import (
 from hm3_jax.data.store_ranges import out_of_range
 from hm3_jax.data.store_writer import write_store
 from hm3_jax.files.arrays import map_array
-from hm3_jax.files.facts import check_sizes
+from hm3_jax.files.facts import check_sizes, file_state
 from hm3_jax.files.input_kinds import ARTWORK_KINDS, artworks_of
 from hm3_jax.files.lines import read_lines
 
@@ -106,6 +106,8 @@ class FeatureStore:
         texts: UTF-8 bytes by sentence, or None where the store has no texts.
         sentence_rooms: (sentences,) int32, the room of its museum that each sentence is
             about, from 0, or -1 where that is not known; None where it never is.
+        states: Of each file when it was mapped, `files.facts.file_state`; see
+            `store_content.check_unchanged`.
     """
 
     path: Path
@@ -119,6 +121,7 @@ class FeatureStore:
     videos: Artworks | None
     texts: RaggedArray | None
     sentence_rooms: np.ndarray | None
+    states: Mapping[str, tuple[int, int, int]] = dataclasses.field(default_factory=dict)
 
     @property
     def dataset_name(self) -> str:
@@ -199,6 +202,7 @@ def map_store(path: str | os.PathLike[str]) -> FeatureStore:
     path = Path(path)
     manifest = read_manifest(path)
     check_sizes(path, manifest.files)
+    states = {name: file_state(path / name) for name in manifest.files}
 
     def array(name: str, dtype: str, length: int) -> np.ndarray:
         return _map_array(path, manifest, name, dtype, length)
@@ -243,6 +247,7 @@ def map_store(path: str | os.PathLike[str]) -> FeatureStore:
             **{kind: artworks.get(kind) for kind in ARTWORK_KINDS},
             texts=texts,
             sentence_rooms=sentence_rooms,
+            states=states,
         )
     except KeyError as error:
         raise ValueError(

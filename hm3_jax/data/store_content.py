@@ -14,12 +14,15 @@ import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hm3_jax.data.store_format import Manifest
 from hm3_jax.data.user_cache import user_cache
-from hm3_jax.files.facts import fast_checksum, file_facts
+from hm3_jax.files.facts import fast_checksum, file_facts, file_state
 from hm3_jax.files.json_files import read_object, write_json
+
+if TYPE_CHECKING:
+    from hm3_jax.data.store import FeatureStore
 
 _THREADS = 4
 # Seconds after which a file that is changed again has another time, on any file system
@@ -66,6 +69,36 @@ def check_content(path: Path, manifest: Manifest) -> None:
         )
     if notes is not None:
         _remember(notes, path, manifest, now)
+
+
+def check_unchanged(store: FeatureStore, *, in_place: bool = False) -> None:
+    """Refuses a store that was written to since it was opened: what was read is mixed.
+
+    A store that was removed, or that another took the place of, is still there for
+    whoever has mapped its files.
+
+    Args:
+        store: The store.
+        in_place: Whether its files were opened by their names again, so that it must
+            be there still.
+
+    Raises:
+        FileNotFoundError: If it has to be there and is not.
+        ValueError: If a file was written to; the message names it.
+    """
+    for name, before in store.states.items():
+        file = store.path / name
+        try:
+            now = file_state(file)
+        except FileNotFoundError:
+            if in_place:
+                raise
+            continue
+        if now != before and (in_place or now[0] == before[0]):
+            raise ValueError(
+                f"{file}: written to while it was in use: run the same command again "
+                "when nothing changes it"
+            )
 
 
 def _is_as_written(path: Path, manifest: Manifest, name: str) -> bool:

@@ -12,6 +12,7 @@ import numpy as np
 
 from hm3_jax.data.museum import ARTWORK_KINDS
 from hm3_jax.data.store import FeatureStore, manifest_text
+from hm3_jax.data.store_content import check_unchanged
 from hm3_jax.data.tfds_format import (
     STORE_MANIFEST,
     Publication,
@@ -65,6 +66,7 @@ def publish_store(
         raise FileExistsError(
             f"{output}: expected a version that is not published yet, it exists"
         )
+    text = manifest_text(store.path)
     problems = verify_store(store.path)
     if problems:
         raise ValueError(problems[0])
@@ -88,8 +90,8 @@ def publish_store(
                 done += len(museums)
         for file in files_beside(store.manifest):
             shutil.copyfile(store.path / file, folder / file)
-        text = manifest_text(store.path)
         write_text(folder / STORE_MANIFEST, text)
+        check_unchanged(store, in_place=True)
     return output
 
 

@@ -100,11 +100,16 @@ def map_array(file: Path) -> np.ndarray:
         raise ValueError(f"{file}: expected a .npy array, found {error}") from None
 
 
+class ChangedFileError(RuntimeError):
+    """A file was written to while it was in use."""
+
+
 class StoredRows:
     """Rows of a .npy file, read when they are asked for.
 
-    They take no memory, not even that of a map, and a file that is cut short is an
-    error where it would end a process that had mapped it. Of one thread or several.
+    They take no memory, not even that of a map, and a file that is written to or cut
+    short is an error where a map would give other rows or end the process. Of one
+    thread or several.
     """
 
     def __init__(self, path: Path):
@@ -118,20 +123,27 @@ class StoredRows:
         self._path, self._dtype, self._shape = path, mapped.dtype, mapped.shape[1:]
         self._row_bytes = math.prod(self._shape) * self._dtype.itemsize
         self._file = os.open(path, os.O_RDONLY)
-        self._start = os.fstat(self._file).st_size - mapped.nbytes
         weakref.finalize(self, os.close, self._file)
+        self._state = self._state_now()
+        self._start = self._state[0] - mapped.nbytes
 
     def read(self, first: int, last: int) -> np.ndarray:
         """A copy of the rows from `first` on, up to `last`.
 
         Raises:
-            RuntimeError: If the file has changed since it was opened, and ends before.
+            ChangedFileError: If the file was written to since it was opened.
         """
         size = (last - first) * self._row_bytes
         content = os.pread(self._file, size, self._start + first * self._row_bytes)
-        if len(content) != size:
-            raise RuntimeError(f"{self._path}: damaged: expected more bytes, found end")
+        if len(content) != size or self._state_now() != self._state:
+            raise ChangedFileError(
+                f"{self._path}: damaged: written to while it was in use"
+            )
         return np.frombuffer(content, self._dtype).reshape(-1, *self._shape)
+
+    def _state_now(self) -> tuple[int, int]:
+        status = os.fstat(self._file)
+        return status.st_size, status.st_mtime_ns
 
 
 def offsets_of(lengths: Sequence[int]) -> np.ndarray:

@@ -35,6 +35,12 @@ def file_facts(path: Path) -> FileFacts:
     return FileFacts(path.stat().st_size, digest.hexdigest())
 
 
+def file_state(path: Path) -> tuple[int, int, int]:
+    """Which file it is, its size, and when it was last written to, in nanoseconds."""
+    status = path.stat()
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
 def fast_checksum(path: Path) -> str:
     """XXH3 of a file in 64 bits, as 16 hexadecimal digits.
 

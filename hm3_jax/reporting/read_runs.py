@@ -9,7 +9,14 @@ from typing import Any
 
 from hm3_jax.files.differences import differences
 from hm3_jax.files.left_behind import is_left_behind
-from hm3_jax.reporting.read_tries import FoundTry, Say, date_of, entries, read_try
+from hm3_jax.reporting.read_tries import (
+    FoundTry,
+    Say,
+    date_of,
+    entries,
+    other_mean,
+    read_try,
+)
 from hm3_jax.reporting.records import Run
 
 _TRY = re.compile(r"try_([1-9]\d*)")
@@ -139,7 +146,19 @@ def _read_run(folder: Path, name: str, say: Say) -> list[Run]:
     for run in runs:
         if run.state:
             say(f"{run.folder}: {run.state}")
-    return runs
+    return [run for run in runs if not _is_of_another(run, say)]
+
+
+def _is_of_another(run: Run, say: Say) -> bool:
+    """Says of tests that are not those that experiment.json has under this name."""
+    other = other_mean(run.folder, run.tries) if run.tries else None
+    if other is not None:
+        metric, wanted, found = other
+        say(
+            f"{run.folder}: expected a mean {metric} of {wanted:g}, as experiment.json "
+            f"has it, found {found:g}: edited, or of another run; not reported"
+        )
+    return other is not None
 
 
 def _tries(folder: Path) -> dict[int, Path]:

@@ -3,13 +3,14 @@
 import dataclasses
 import math
 import re
+import statistics
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from hm3_jax.files import json_files
 from hm3_jax.files.belonging import check_belongs, check_record
-from hm3_jax.files.file_list import listed_damage
+from hm3_jax.files.file_list import FILE_LIST, damage, listed_damage
 from hm3_jax.files.run_format import (
     BY_LENGTH,
     CHECKPOINT_FORMAT,
@@ -109,7 +110,9 @@ def read_try(folder: Path, number: int, say: Say) -> FoundTry:
     Raises:
         ValueError: a file is damaged, edited or of a newer version.
     """
-    if edited := listed_damage(folder, (RECORD, FAILURE, TEST_METRICS)):
+    # Where the strategy has a list, its tries have: see `learn.saved.run_lists`.
+    find = damage if (folder.parent / FILE_LIST).exists() else listed_damage
+    if edited := find(folder, (RECORD, FAILURE, TEST_METRICS)):
         raise ValueError(edited)
     if edited := listed_damage(folder, (LOG,)):
         say(f"{edited}; not drawn")
@@ -191,6 +194,32 @@ def theme_names(strategy_folder: Path) -> Sequence[str] | None:
     """
     names = _entry(strategy_folder).get("themes")
     return names if isinstance(names, list) else None
+
+
+def other_mean(
+    strategy_folder: Path, tries: Sequence[Try]
+) -> tuple[str, float, float] | None:
+    """A metric whose mean over the tries is not the one in experiment.json.
+
+    Args:
+        strategy_folder: of the tries.
+        tries: all finished ones.
+
+    Returns:
+        The metric, the mean there, and that of the tries; None where they agree, or
+        where experiment.json says nothing of so many tries.
+    """
+    entry = _entry(strategy_folder)
+    means = entry.get("test_metrics_mean")
+    if entry.get("n_tries") != len(tries) or not isinstance(means, dict):
+        return None
+    for metric, wanted in means.items():
+        values = [t.metrics[metric] for t in tries if metric in t.metrics]
+        if len(values) == len(tries) and isinstance(wanted, int | float):
+            found = statistics.fmean(values)
+            if not math.isclose(found, wanted, rel_tol=1e-6, abs_tol=1e-6):
+                return metric, wanted, found
+    return None
 
 
 def date_of(experiment: Path) -> str:

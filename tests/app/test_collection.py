@@ -132,6 +132,22 @@ def test_the_same_command_takes_what_has_changed(folder, clip_folder, made, tmp_
     assert not (output / "left_out.txt").exists()
 
 
+@pytest.mark.parametrize(
+    "name", ["made.json", "index/manifest.json", "theme_index.npy"]
+)
+def test_a_damaged_index_is_made_anew(folder, clip_folder, made, tmp_path, name):
+    output = shutil.copytree(made[0], tmp_path / "collection")
+    damaged = next(output.glob(f"**/generation-1/{name}"), output / name)
+    wanted = damaged.read_bytes()
+    damaged.write_bytes(wanted[:-2] + b"?!")
+    said: list[str] = []
+    make_collection(settings_of(folder, output, clip_folder), said.append)
+    assert damaged.read_bytes() == wanted
+    assert f"{output / 'index'} is up to date" not in said
+    notes = [line for line in said if line.endswith("; the index is made anew")]
+    assert len(notes) == (name != "made.json")
+
+
 def test_an_interrupted_command_goes_on(folder, clip_folder, tmp_path, monkeypatch):
     source, output = tmp_path / "museums", tmp_path / "collection"
     for number in range(2):

@@ -1,17 +1,26 @@
 """The soak: its damages, its sums, and some dozen of its actions."""
 
+import dataclasses
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from benchmarks.soak.damage import KINDS, damage
+from benchmarks.soak.commands import ARTEFACTS, COMMANDS, INPUTS, NOT_READ
+from benchmarks.soak.coverage import left_alone, output_of
+from benchmarks.soak.damage import KINDS, damage, kind_of
 from benchmarks.soak.equality import contents, difference
+from benchmarks.soak.forked import Ended
+from benchmarks.soak.moments import drawn_blow
+from benchmarks.soak.reading import READERS
 from benchmarks.soak.tally import Record, Tally
+from hm3_jax.cli.console import commands
 
 
 @pytest.fixture
@@ -115,12 +124,94 @@ def test_what_is_compared_of_a_folder(tmp_path):
     )
 
 
+def test_every_command_of_the_package_is_among_them():
+    assert {command.module for command in COMMANDS.values()} == commands().keys()
+    killed = {c.module for c in COMMANDS.values() if c.kind in ("writes", "serves")}
+    # These write nothing, and end at once.
+    assert commands().keys() - killed == {"inspect", "search"}
+
+
+def test_every_output_is_damaged_or_no_command_reads_it():
+    read = {reader.artefact for reader in READERS}
+    read |= {artefact for c in COMMANDS.values() for artefact in c.reads} - INPUTS
+    assert ARTEFACTS.keys() <= read
+    damaged = {output for _, output in ARTEFACTS.values()}
+    written = {
+        output_of(output)
+        for command in COMMANDS.values()
+        if command.kind == "writes"
+        for output in command.writes
+    }
+    assert written == damaged | NOT_READ.keys()
+    assert not damaged & NOT_READ.keys()
+
+
+def test_a_kind_of_file_that_is_not_damaged_is_named(tmp_path):
+    for artefact in ARTEFACTS:
+        (tmp_path / artefact).mkdir()
+    for name in ("manifest.json", "split_1.npy"):
+        (tmp_path / "store" / name).write_text("1")
+    left = {"manifest.json": "1", "split_2.npy": "1", "empty/": "", "new.npy": "1"}
+    outputs = {
+        "synthesize": {"store": left},
+        "report": {"report": {"page.html": "1"}},
+        "train": {"runs": {"e/checkpoints/last/1/arrays": "1"}},
+    }
+    assert left_alone(tmp_path, outputs) == ["runs: arrays/*", "store: new.npy"]
+
+
+def test_what_a_file_is():
+    names = {
+        "a/generation-3/manifest.json": "manifest.json",
+        "try_1/checkpoints/last/2/arrays/d/0123456789abcdef0123": "arrays/*",
+        "soak-train.array_record-00000-of-00001": "soak-train.array_record-#-of-#",
+    }
+    assert {name: kind_of(Path(name)) for name in names} == names
+
+
+def test_blows_come_everywhere_in_a_command():
+    # It loads for ten seconds, and works for one: two operations, then a long step.
+    times = (0.5, *(9 + i / 100 for i in range(9)), 10.0, 10.1)
+    undisturbed = Ended(0, "", "", 11.0, times, 10, hung=False, struck=False)
+    blows = [drawn_blow(random.Random(n), undisturbed) for n in range(3000)]
+    assert {sent for blow in blows for sent in blow.signals} == {
+        signal.SIGKILL,
+        signal.SIGTERM,
+        signal.SIGINT,
+        signal.SIGSTOP,
+        signal.SIGCONT,
+    }
+    before = Counter(blow.operation for blow in blows if blow.is_own)
+    assert before.keys() == set(range(len(times)))
+    assert 1300 < before.total() < 1700
+    by_clock = [blow for blow in blows if blow.operation is None]
+    assert 450 < len(by_clock) < 750
+    between = [blow for blow in blows if not blow.is_own and blow.operation is not None]
+    for blow in between:
+        assert 10.0 <= times[blow.operation] + blow.seconds <= 11.0
+    in_the_step = [blow for blow in between if blow.operation == len(times) - 1]
+    assert 0.8 < len(in_the_step) / len(between) < 0.98
+    few = [
+        drawn_blow(random.Random(n), dataclasses.replace(undisturbed, operations=()))
+        for n in range(50)
+    ]
+    assert all(blow.operation is None for blow in few)
+
+
 def test_sums_and_files(tmp_path):
-    tally = Tally()
+    tally = Tally(["store: views.npy", "store: manifest.json"])
     for outcome, way in (("equal", "SIGKILL"), ("wrong", "SIGINT")):
         tally.add(Record("kills", 3, "train", "how", outcome, "why"), way)
     for whole in (True, False):
-        record = Record("damages", 4, "store: train", "bit", "noticed", whole=whole)
+        record = Record(
+            "damages",
+            4,
+            "store: train",
+            "bit",
+            "noticed",
+            whole=whole,
+            files=("store: manifest.json",),
+        )
         tally.add(record, "bit flipped")
     assert tally.total("kills") == 2 and tally.total("kills", "wrong") == 1
     assert tally.total("damages", "noticed") == 2 and tally.whole == 1
@@ -128,6 +219,10 @@ def test_sums_and_files(tmp_path):
     tally.write(tmp_path, {"seed": 1})
     found = json.loads((tmp_path / "soak.json").read_text())
     assert found["seed"] == 1 and found["ways"]["damages"] == {"bit flipped": 2}
+    assert found["damages_by_file"] == {
+        "store: manifest.json": 2,
+        "store: views.npy": 0,
+    }
     text = (tmp_path / "soak.md").read_text()
     assert "| train | 2 | 1 | 1 | 0 | 0 | 0 | 0 |" in text
     assert "* kills 3: train: how: wrong: why\n" in text
@@ -160,3 +255,5 @@ def test_some_of_its_actions(repository, tmp_path, kills, damages):
     }
     assert counts["kills"] == kills and counts["damages"] >= damages
     assert found["damages_read_by_whole_commands"] > 0 and found["faults"] == []
+    never = [file for file, times in found["damages_by_file"].items() if not times]
+    assert damages < 1000 or not never

@@ -11,7 +11,7 @@ import pytest
 from hm3_jax.data import store_content
 from hm3_jax.data.open_features import open_features
 from hm3_jax.data.store import open_store
-from hm3_jax.data.store_content import check_content
+from hm3_jax.data.store_content import check_content, check_unchanged
 from hm3_jax.data.store_format import Manifest
 from tests.data.museum_sets import write
 
@@ -194,6 +194,35 @@ def test_another_dtype_is_refused(store):
     np.save(store / "theme_index.npy", values.view(np.float32))
     with pytest.raises(ValueError, match="of int32, found .* of float32"):
         open_store(store)
+
+
+@pytest.mark.parametrize("name", ["views.npy", "museum_ids.txt", "theme_index.npy"])
+def test_a_store_that_is_written_to_while_it_is_used_is_refused(store, name):
+    file = store / name
+    os.utime(file, ns=(LONG_AGO, LONG_AGO))
+    opened = open_features(str(store))
+    check_unchanged(opened)
+    with file.open("r+b") as again:
+        again.seek(200)
+        again.write(b"x")
+    with pytest.raises(ValueError, match=f"{name}: written to while it was in use"):
+        check_unchanged(opened)
+
+
+def test_a_store_whose_place_another_takes_is_still_there(store, written, tmp_path):
+    opened = open_features(str(store))
+    views = np.array(opened.views.values)
+    store.rename(tmp_path / "former")
+    check_unchanged(opened)  # removed
+    with pytest.raises(FileNotFoundError):
+        check_unchanged(opened, in_place=True)
+    shutil.copytree(written, store)
+    (store / "museum_ids.txt").write_text("of another store\n")
+    check_unchanged(opened)
+    with pytest.raises(ValueError, match="written to while it was in use"):
+        check_unchanged(opened, in_place=True)
+    assert np.array_equal(opened.views.values, views)
+    assert len(opened.ids) == len(opened.theme_index)
 
 
 def test_whoever_uses_features_has_them_checked(repository):

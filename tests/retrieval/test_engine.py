@@ -377,6 +377,44 @@ def test_a_folder_is_for_one_process_at_a_time(index, tmp_path):
             opened(index, engine).__enter__()
 
 
+def test_a_folder_is_whole_or_as_before(index, items, tmp_path):
+    engine = Engine(str(tmp_path / "qdrant"))
+    publish(index, engine)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+
+    def stopped(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        publish(items, engine, stopped)
+    after = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert after == before
+    publish(items, engine)
+    with opened(items, engine):
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == ["qdrant"]
+
+
+@pytest.mark.parametrize("name", ["meta.json", "storage.sqlite", "files.json"])
+def test_damage_to_a_folder_is_noticed(index, tmp_path, name):
+    engine = Engine(str(tmp_path / "qdrant"))
+    publish(index, engine)
+    (file,) = (tmp_path / "qdrant").rglob(name)
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    for use in (
+        lambda: opened(index, engine).__enter__(),
+        lambda: publish(index, engine),
+    ):
+        with pytest.raises(ValueError, match=f"{file}: damaged: .* makes it again"):
+            use()
+    (tmp_path / "qdrant" / "files.json").unlink()
+    if name == "files.json":
+        with opened(index, engine):
+            pass
+
+
 def test_a_head_has_no_museums_and_replaces_itself_only(index, tmp_path):
     head = open_head(index.path)
     write_head(tmp_path / "client", head)

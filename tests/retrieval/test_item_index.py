@@ -1,10 +1,14 @@
 """Making, changing and opening an index of museums of many vectors."""
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 
+from hm3_jax.files.arrays import ChangedFileError
 from hm3_jax.objective.late_interaction import scores_of
 from hm3_jax.retrieval import index_writer
 from hm3_jax.retrieval.families import exact_search
@@ -15,7 +19,9 @@ from hm3_jax.retrieval.item_museums import ItemMuseums
 from hm3_jax.retrieval.loaded import load_index
 from hm3_jax.retrieval.museums import KnownMuseums
 from hm3_jax.retrieval.projection import project
+from hm3_jax.retrieval.server.indexed import IndexCollection
 from tests.retrieval import test_index as of_one_vector
+from tests.retrieval.serving import served
 from tests.retrieval.small_items import (
     SHARPNESS,
     THEME_WEIGHT,
@@ -129,11 +135,36 @@ def test_wrong_museums_are_refused(tmp_path, damage, complaint):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_file_that_is_cut_short_while_it_is_served_is_named(path):
-    museums = load_index(open_index(path)).museums
-    (query,) = some_queries(1)
-    assert len(exact_search(museums).search([query], 3)) == 1
-    with (path / "generation-1" / "items.npy").open("r+b") as file:
-        file.truncate(200)
-    with pytest.raises(RuntimeError, match="items.npy: damaged: expected more bytes"):
-        exact_search(museums).search([query], 20)
+def cut_short(file: Path) -> None:
+    with file.open("r+b") as opened:
+        opened.truncate(200)
+
+
+def zeroed(file: Path) -> None:
+    """The same number of bytes, in the same file."""
+    with file.open("r+b") as opened:
+        opened.seek(128)
+        opened.write(bytes(file.stat().st_size - 128))
+
+
+@pytest.mark.parametrize("change", [cut_short, zeroed])
+def test_a_file_that_is_changed_while_it_is_served_is_named(
+    path: Path, change: Callable[[Path], None]
+) -> None:
+    file = path / "generation-1" / "items.npy"
+    # Clocks of file systems are coarse: what follows at once may have the same time.
+    os.utime(file, ns=(10**18, 10**18))
+    index = load_index(open_index(path))
+    held = IndexCollection(index, lambda texts: [], exact_search(index.museums))
+    with served(held) as url, httpx.Client(base_url=url, timeout=30) as client:
+        like = f"/api/like/{index.museums.ids[0]}"
+        assert client.get(like).status_code == 200
+        change(file)
+        answer = client.get(like)
+        assert answer.status_code == 503
+        assert answer.json() == {
+            "error": "a file of the index was changed in its place; the server's log "
+            "says which"
+        }
+    with pytest.raises(ChangedFileError, match=f"{file}: damaged: written to while"):
+        index.museums.query_like(0)

@@ -10,11 +10,11 @@ import jax
 
 from hm3_jax.data.store import FeatureStore
 from hm3_jax.files.differences import differences
-from hm3_jax.files.file_list import drop_list
 from hm3_jax.files.json_files import read_object, write_json
 from hm3_jax.files.run_format import RECORD, RunFacts
 from hm3_jax.learn.batches.feature_facts import check_features
 from hm3_jax.learn.model import Model
+from hm3_jax.learn.saved.run_lists import drop_lists
 from hm3_jax.learn.settings import TrainSettings
 from hm3_jax.nn.strategy import StrategyConfig
 from hm3_jax.nn.strategy_json import to_json
@@ -101,7 +101,7 @@ class RunRecord(RunFacts):
 
     def write(self, folder: Path) -> None:
         """Writes it into a try's folder."""
-        drop_list(folder)
+        drop_lists(folder)
         write_json(folder / RECORD, dataclasses.asdict(self))
 
     def check(self, wanted: "RunRecord", config: StrategyConfig, folder: Path) -> None:

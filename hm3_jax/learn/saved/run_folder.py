@@ -15,7 +15,6 @@ import orjson
 from jaxtyping import Float, Int
 
 from hm3_jax.files.durable import write_whole
-from hm3_jax.files.file_list import drop_list
 from hm3_jax.files.flush import sync
 from hm3_jax.files.json_files import check_seal, read_object, sealed, write_json
 from hm3_jax.files.lines import text_file
@@ -30,6 +29,7 @@ from hm3_jax.files.run_format import (
     embedding_names,
     scores_name,
 )
+from hm3_jax.learn.saved.run_lists import drop_lists
 from hm3_jax.learn.settings import TrainSettings
 from hm3_jax.nn.strategy import StrategyConfig
 from hm3_jax.nn.strategy_json import to_json
@@ -147,7 +147,7 @@ class MetricsLog:
         self._path = folder / LOG
         kept = b"".join(finished_lines(folder, finished_epochs))
         if not self._path.exists() or len(kept) != self._path.stat().st_size:
-            drop_list(folder)
+            drop_lists(folder)
             # Whole, as a kill while it is rewritten would lose finished epochs.
             write_whole(self._path, kept)
         self._checksum = hashlib.sha256(kept)
@@ -159,7 +159,7 @@ class MetricsLog:
             Checksum of all lines, for `check_log`.
         """
         text = json.dumps(line) + "\n"
-        drop_list(self._path.parent)
+        drop_lists(self._path.parent)
         with text_file(self._path, "a") as file:
             file.write(text)
         self._checksum.update(text.encode())

@@ -2,7 +2,8 @@
 
 `files.json` of a try has its record, log and test; that of its strategy, the tests of
 all tries. A try that is not finished has none: its checkpoints have a checksum of its
-log.
+log. The strategy's is written last and removed first, so where it is, those of the
+tries are.
 """
 
 import contextlib
@@ -23,6 +24,12 @@ from hm3_jax.files.run_format import (
 
 _OF_TRY = (RECORD, LOG, FAILURE, TEST_METRICS, BY_LENGTH)
 _OF_STRATEGY = ("strategy.json", TEST_OUTPUT, TEST_ARRAYS)
+
+
+def drop_lists(try_folder: Path) -> None:
+    """Removes the lists of a try and its strategy: the try is about to change."""
+    for folder in (try_folder.parent, try_folder):
+        drop_list(folder)
 
 
 @contextlib.contextmanager

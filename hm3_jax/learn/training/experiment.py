@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from hm3_jax.data.store import FeatureStore
+from hm3_jax.data.store_content import check_unchanged
 from hm3_jax.files.run_format import LengthFacts
 from hm3_jax.learn.batches.spans import QUERY_SEED
 from hm3_jax.learn.devices import processes
@@ -219,6 +220,7 @@ def _write(
     config: StrategyConfig,
     tested: Sequence[TryResult],
 ) -> None:
+    check_unchanged(store)
     test = store.splits["test"]
     about = LengthFacts(
         model=config.file_stem,

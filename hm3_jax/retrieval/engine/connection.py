@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from hm3_jax.files.extras import how_to_install
+from hm3_jax.retrieval.engine.embedded_folder import check_folder, folder_to_change
 
 DEFAULT_COLLECTION = "hm3_museums"
 DEFAULT_CANDIDATES = 256
@@ -22,8 +23,6 @@ _OLDEST = (1, 16)
 _SECONDS = 60
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _ADDRESS = re.compile(r"https?://[^/?#\s]+(/[^?#\s]*)?")
-# What makes a folder one of Qdrant's embedded mode.
-_EMBEDDED = "meta.json"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -77,7 +76,7 @@ def connected(engine: Engine, *, make: bool = False) -> Iterator[Any]:
 
     Raises:
         FileNotFoundError: If the folder has to be there and is not.
-        ValueError: If it holds something else, or Qdrant is too old.
+        ValueError: If it holds something else, is damaged, or Qdrant is too old.
         ConnectionError: If Qdrant cannot be reached or refuses, or another process has
             the folder open.
         ModuleNotFoundError: If qdrant-client is not installed.
@@ -89,7 +88,7 @@ def connected(engine: Engine, *, make: bool = False) -> Iterator[Any]:
             f"qdrant-client is not installed: {how_to_install('qdrant')}"
         ) from None
     if engine.embedded:
-        _check_folder(Path(engine.uri), make=make)
+        check_folder(Path(engine.uri), make=make)
     with said_by(engine), warnings.catch_warnings():
         # That a server is better for large collections, and that a key without
         # encryption can be read on the way: docs/search.md says so.
@@ -112,6 +111,26 @@ def connected(engine: Engine, *, make: bool = False) -> Iterator[Any]:
         yield client
     finally:
         client.close()
+
+
+@contextlib.contextmanager
+def connected_to_change(engine: Engine) -> Iterator[Any]:
+    """A client to change what Qdrant has; a folder is changed whole or not at all.
+
+    Raises as `connected`, which may make the folder.
+    """
+    if not engine.embedded:
+        with connected(engine) as client:
+            yield client
+        return
+    folder = Path(engine.uri)
+    with contextlib.ExitStack() as held:
+        if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+            held.enter_context(connected(engine))  # so that no other process does
+        with folder_to_change(folder) as copy:
+            of_copy = dataclasses.replace(engine, uri=str(copy))
+            with connected(of_copy, make=True) as client:
+                yield client
 
 
 @contextlib.contextmanager
@@ -138,22 +157,6 @@ def said_by(engine: Engine) -> Iterator[None]:
         ) from error
     except (ApiException, QdrantException) as error:
         raise ConnectionError(f"{engine.uri}: Qdrant: {_line(error)}") from error
-
-
-def _check_folder(folder: Path, *, make: bool) -> None:
-    if (folder / _EMBEDDED).is_file():
-        return
-    if not folder.exists():
-        if make:
-            return
-        raise FileNotFoundError(
-            f"{folder}: expected a folder of Qdrant's embedded mode, found none"
-        )
-    if not (make and folder.is_dir() and not any(folder.iterdir())):
-        raise ValueError(
-            f"{folder}: expected a folder of Qdrant's embedded mode, found no "
-            f"{_EMBEDDED} there"
-        )
 
 
 def _open_folder(folder: str) -> Any:

@@ -9,7 +9,11 @@ from typing import Any
 import numpy as np
 
 from hm3_jax.retrieval.engine.bounds import highest
-from hm3_jax.retrieval.engine.connection import Engine, connected, said_by
+from hm3_jax.retrieval.engine.connection import (
+    Engine,
+    connected_to_change,
+    said_by,
+)
 from hm3_jax.retrieval.engine.points import (
     ITEMS,
     LAYOUT,
@@ -41,6 +45,8 @@ def publish(
 ) -> str:
     """Copies an index to Qdrant; goes on where an earlier call was interrupted.
 
+    A folder of the embedded mode is changed as a whole, at the end.
+
     Collections that an older index was copied to under the same name are dropped once
     the new one is whole; until then they are searched as before.
 
@@ -59,7 +65,7 @@ def publish(
         ModuleNotFoundError: If qdrant-client is not installed.
     """
     name = collection_name(index.manifest, engine)
-    with connected(engine, make=True) as client, said_by(engine):
+    with connected_to_change(engine) as client, said_by(engine):
         if client.collection_exists(name):
             metadata = client.get_collection(name).config.metadata or {}
             if metadata.get("layout") != LAYOUT:  # of another version of this program

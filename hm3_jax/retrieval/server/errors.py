@@ -11,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException as AnyHTTPException
 
+from hm3_jax.files.arrays import ChangedFileError
 from hm3_jax.retrieval.server.queries import Problem, problem_line
 
 _LOG = logging.getLogger(__name__)
@@ -38,6 +39,7 @@ def handle_errors(app: FastAPI) -> None:
     # Errors of FastAPI, and those of Starlette below it.
     app.add_exception_handler(AnyHTTPException, _known)
     app.add_exception_handler(ConnectionError, _unreachable)
+    app.add_exception_handler(ChangedFileError, _changed)
 
 
 def unprocessable(line: str) -> HTTPException:
@@ -65,6 +67,12 @@ async def _unreachable(request: Request, error: Exception) -> Response:
     _LOG.error("%s", error)
     line = "what searches for this server cannot be reached; try again later"
     return JSONResponse({"error": line}, 503, {"Retry-After": "10"})
+
+
+async def _changed(request: Request, error: Exception) -> Response:
+    _LOG.error("%s", error)
+    line = "a file of the index was changed in its place; the server's log says which"
+    return JSONResponse({"error": line}, 503)
 
 
 async def _known(request: Request, error: Exception) -> Response:

@@ -1,5 +1,6 @@
 """What a run wrote is what is reported of it; what was edited is named."""
 
+import json
 import re
 import shutil
 from pathlib import Path
@@ -83,6 +84,27 @@ def test_a_list_of_another_try_is_named(copy):
     assert "try_1/run.json: damaged" in said[0]
 
 
+def test_a_list_that_was_removed_is_missed(copy):
+    (copy / STEM / "try_1" / FILE_LIST).unlink()
+    said = []
+    (run,) = find_runs([copy], said.append)
+    assert [t.number for t in run.tries] == [2]
+    assert f"{copy / STEM / 'try_1' / FILE_LIST}: damaged: no such file" in said[0]
+
+
+def test_without_lists_the_mean_of_the_experiment_is_compared(copy):
+    for where in (copy / STEM, copy / STEM / "try_1", copy / STEM / "try_2"):
+        (where / FILE_LIST).unlink()
+    find_runs([copy], pytest.fail)
+    path = copy / STEM / "try_1" / "test_metrics.json"
+    content = json.loads(path.read_text())
+    content["metrics"]["t2s_R@1"] += 0.01
+    path.write_text(json.dumps(content))
+    said = []
+    assert find_runs([copy], said.append) == []
+    assert said[-1].startswith(f"{copy / STEM}: expected a mean t2s_R@1 of ")
+
+
 def test_testing_again_makes_good_what_was_edited(store, folder, copy):
     change_a_digit(copy / STEM / "try_1" / "test_metrics.json", '"t2s_mAP": ')
     small.train(store, copy, resume=True)
@@ -106,3 +128,4 @@ def test_a_run_that_goes_on_has_no_list_of_what_was_before(copy):
     # Nor has one that goes back.
     MetricsLog(copy / STEM / "try_2", 3)
     assert not (copy / STEM / "try_2" / FILE_LIST).exists()
+    assert not (copy / STEM / FILE_LIST).exists()

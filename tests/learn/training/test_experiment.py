@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import warnings
 from pathlib import Path
 
@@ -216,6 +217,22 @@ def test_a_missing_split_is_refused(tmp_path, split):
     store = open_store(small.write(tmp_path / "store", museums))
     wanted = f"{store.path}: expected museums in split {split}, found none"
     refused(store, tmp_path / "run", wanted)
+
+
+def test_a_store_that_is_written_to_while_it_trains_is_not_tested_on(tmp_path):
+    store = open_store(small.write(tmp_path / "store"))
+    file = store.path / "views.npy"
+    os.utime(file, ns=(10**18, 10**18))
+    store = open_store(store.path)
+
+    def change(report):
+        with file.open("r+b") as opened:
+            opened.seek(200)
+            opened.write(b"xyz")
+
+    with pytest.raises(ValueError, match=f"{file}: written to while it was in use"):
+        small.train(store, tmp_path / "run", epochs=1, listener=change)
+    assert not list((tmp_path / "run").rglob("test_*"))
 
 
 def test_a_masking_that_nothing_asks_for_is_refused(store, tmp_path):

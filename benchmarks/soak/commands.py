@@ -352,6 +352,8 @@ ARTEFACTS = {
     "late_index": ("build_index late", "index"),
     "qdrant": ("build_index --uri", "qdrant"),
     "client": ("build_index --uri", "client"),
+    "late_qdrant": ("build_index late --uri", "qdrant"),
+    "late_client": ("build_index late --uri", "client"),
     "collection": ("collection", "collection"),
 }
 """Those that a command makes for others, with the command and what of its outputs."""

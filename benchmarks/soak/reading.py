@@ -158,6 +158,8 @@ def _strategy(say: Say) -> Any:
 
 
 _STORE, _INDEX, _LATE_INDEX = Path("in/store"), Path("in/index"), Path("in/late_index")
+_CLIENT = Path("in/client")
+_LATE_URI = _search(Path("in/late_client"), "in/late_qdrant")
 
 READERS = (
     Reader("store", "evaluate", _evaluate(_RUN)),
@@ -194,8 +196,11 @@ READERS = (
     Reader(
         "late_index", "build_index --verify", _verify_index(_LATE_INDEX), verifies=True
     ),
-    Reader("client", "search --uri", _search(Path("in/client"), "in/qdrant"), weight=2),
-    Reader("qdrant", "search --uri", _search(Path("in/client"), "in/qdrant"), weight=2),
+    *(
+        Reader(artefact, "search --uri", read, weight=2)
+        for of, read in (("", _search(_CLIENT, "in/qdrant")), ("late_", _LATE_URI))
+        for artefact in (f"{of}client", f"{of}qdrant")
+    ),
     Reader("tfds", "import_features", _import),
     Reader("list", "extract", _list),
     Reader("strategies", "train", _strategy, weight=2),

@@ -17,9 +17,9 @@ def epoch_flops(
     """Floating-point operations of the matrix products of one epoch.
 
     Args:
-      store: the data.
-      config: by room, with a recurrence over rooms.
-      museums: indices of the museums trained on.
+        store: the data.
+        config: by room, with a recurrence over rooms.
+        museums: indices of the museums trained on.
     """
     if config.room is None or not isinstance(config.museum, RecurrentConfig):
         raise ValueError(f"expected HM3's own strategy, found {config.name}")

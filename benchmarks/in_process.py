@@ -12,7 +12,7 @@ def measured(module: str, *arguments: str) -> dict[str, float]:
     """Runs `python -m MODULE ARGUMENT ...`, whose last line is its result in JSON.
 
     Raises:
-      SystemExit: it failed; with what it said.
+        SystemExit: it failed; with what it said.
     """
     done = subprocess.run(
         [sys.executable, "-m", module, *arguments],

@@ -33,7 +33,7 @@ def lines_of(reasons: Iterable[str]) -> list[str]:
     """One line for each command that runs what was left out.
 
     Args:
-      reasons: why each was; the same may come several times.
+        reasons: why each was; the same may come several times.
     """
     groups: dict[str, Counter[str]] = {}
     for reason in reasons:

@@ -23,9 +23,9 @@ class Said:
     """How a process ended.
 
     Attributes:
-      code: its exit code.
-      out: what it wrote to stdout.
-      err: what it wrote to stderr.
+        code: its exit code.
+        out: what it wrote to stdout.
+        err: what it wrote to stderr.
     """
 
     code: int
@@ -70,10 +70,10 @@ def together(
     """Starts a command several times, and kills what is left of it at the end.
 
     Args:
-      count: of the processes; one gets no flags of its own.
-      command: for `python`; the flags that tell the processes apart are added.
-      folder: they run there, and their output is kept there.
-      environment: variables besides the test's own.
+        count: of the processes; one gets no flags of its own.
+        command: for `python`; the flags that tell the processes apart are added.
+        folder: they run there, and their output is kept there.
+        environment: variables besides the test's own.
     """
     address = f"127.0.0.1:{free_port()}"
     variables = os.environ | {

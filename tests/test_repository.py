@@ -114,6 +114,20 @@ def test_no_path_of_a_developers_machine(repository: Path) -> None:
     assert found == []
 
 
+def test_sections_of_docstrings_are_indented_by_four_spaces(repository: Path) -> None:
+    heads = re.compile(
+        r"(?m)^( *)(?:Args|Attributes|Raises|References|Returns|Yields):\n( *)"
+    )
+    found = [
+        f"{path.relative_to(repository)}: {section[0]!r}"
+        for path in files_of(repository)
+        if path.suffix == ".py"
+        for section in heads.finditer(path.read_text(encoding="utf-8"))
+        if len(section[2]) - len(section[1]) != 4
+    ]
+    assert found == []
+
+
 def test_readme_points_to_what_exists(repository: Path) -> None:
     text = (repository / "README.md").read_text()
     links = re.findall(r"\]\((?!https?:)([^)#]+)\)", text)

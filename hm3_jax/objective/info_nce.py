@@ -28,9 +28,10 @@ class InfoNCE(Loss):
         temperature: ``1 / a`` before the first step.
 
     References:
-      van den Oord, Li and Vinyals, Representation Learning with Contrastive Predictive
-      Coding (2018); Radford et al., Learning Transferable Visual Models From Natural
-      Language Supervision (2021), for both directions and the learned scale.
+        van den Oord, Li and Vinyals, Representation Learning with Contrastive
+        Predictive Coding (2018); Radford et al., Learning Transferable Visual Models
+        From Natural Language Supervision (2021), for both directions and the learned
+        scale.
     """
 
     # Runs that begin with other temperatures share a program all the same.

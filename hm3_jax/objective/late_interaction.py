@@ -8,8 +8,8 @@ paintings, clips). They are compared sentence by item, and only then joined:
 Formulas take NumPy's arrays and JAX's alike. Importing this starts no JAX.
 
 References:
-  Khattab and Zaharia, ColBERT: Efficient and Effective Passage Search via
-  Contextualized Late Interaction over BERT (2020), whose maximum this makes soft.
+    Khattab and Zaharia, ColBERT: Efficient and Effective Passage Search via
+    Contextualized Late Interaction over BERT (2020), whose maximum this makes soft.
 """
 
 from __future__ import annotations

@@ -47,7 +47,7 @@ def draw_positives(
         The draws, at most ``batch`` a row without replacement.
 
     References:
-      The published release's ``new_positive_samples``.
+        The published release's ``new_positive_samples``.
     """
     size = themes.shape[0]
     candidates = (

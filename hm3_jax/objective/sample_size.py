@@ -1,8 +1,9 @@
 """What a recall is worth where few museums are tested.
 
 References:
-  Wilson, Probable inference, the law of succession, and statistical inference (JASA
-  1927); Brown, Cai and DasGupta, Interval estimation for a binomial proportion (2001).
+    Wilson, Probable inference, the law of succession, and statistical inference (JASA
+    1927); Brown, Cai and DasGupta, Interval estimation for a binomial proportion
+    (2001).
 """
 
 from __future__ import annotations

@@ -142,7 +142,7 @@ class CosineScores(Scores):
     every device.
 
     References:
-      HM3 (ICMR 2025), and its published release.
+        HM3 (ICMR 2025), and its published release.
 
     >>> import jax.numpy as jnp
     >>> CosineScores()(jnp.eye(2), jnp.array([[3.0, 0.0], [1.0, 1.0]])).round(3)

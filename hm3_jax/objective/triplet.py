@@ -134,7 +134,7 @@ class TripletLoss(Loss):
             ValueError: shapes do not fit, or new positives without a key.
 
         References:
-          HM3 (ICMR 2025), and its published release.
+            HM3 (ICMR 2025), and its published release.
 
         >>> import jax.numpy as jnp
         >>> loss = TripletLoss()(

@@ -1,8 +1,8 @@
 """How sure the difference of two runs is: over queries, and over tries.
 
 References:
-  Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapters 13 and 16.
-  Sakai, Evaluating evaluation metrics based on the bootstrap (SIGIR 2006).
+    Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapters 13 and 16.
+    Sakai, Evaluating evaluation metrics based on the bootstrap (SIGIR 2006).
 """
 
 import dataclasses

@@ -43,8 +43,8 @@ def fuse(pictures: Sequence[int], words: Sequence[int], top_k: int) -> list[Fuse
         The museums, best first; among equal ones the better by pictures comes first.
 
     References:
-      Cormack, Clarke and Buettcher, Reciprocal Rank Fusion outperforms Condorcet and
-      individual Rank Learning Methods (2009).
+        Cormack, Clarke and Buettcher, Reciprocal Rank Fusion outperforms Condorcet and
+        individual Rank Learning Methods (2009).
     """
     seen = {row: rank for rank, row in enumerate(pictures, 1)}
     read = {row: rank for rank, row in enumerate(words, 1)}

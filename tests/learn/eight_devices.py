@@ -43,7 +43,7 @@ def take_20_steps(
     """Trains one run on all museums, each batch split over the devices.
 
     Returns:
-      Parameters, losses and gradient norms (steps,).
+        Parameters, losses and gradient norms (steps,).
     """
     layout = Layout.of(1, jax.devices()[:devices])
     assert layout.data_devices == devices

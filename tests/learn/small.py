@@ -175,7 +175,7 @@ def train(
     """Runs an experiment with `BY_ROOM`, or other strategies, and changed `SETTINGS`.
 
     Returns:
-      The folder of its first strategy.
+        The folder of its first strategy.
     """
     experiment = Experiment(
         strategies=strategies or (BY_ROOM,),

@@ -38,8 +38,8 @@ class Optimizer:
         decays_weights: whether `Rates.weight_decay` is read.
 
     References:
-      Kingma and Ba, Adam (2015); Loshchilov and Hutter, Decoupled Weight Decay
-      Regularization (2019).
+        Kingma and Ba, Adam (2015); Loshchilov and Hutter, Decoupled Weight Decay
+        Regularization (2019).
     """
 
     decays_weights: bool = False

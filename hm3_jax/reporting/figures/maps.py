@@ -39,7 +39,7 @@ def project_tsne(ranking: Ranking, museums: Int[np.ndarray, " museums"]) -> Map:
     """t-SNE by cosine: descriptions, then museums.
 
     References:
-      van der Maaten and Hinton, Visualizing Data using t-SNE (JMLR 2008).
+        van der Maaten and Hinton, Visualizing Data using t-SNE (JMLR 2008).
 
     Raises:
         ModuleNotFoundError: scikit-learn is not installed.

@@ -9,8 +9,8 @@ until no other can belong to the best; the lists get longer as long as that is n
 up to a limit. Results that reached it are said not to be exact.
 
 References:
-  Fagin, Lotem and Naor, Optimal Aggregation Algorithms for Middleware (2003), whose
-  threshold algorithm this is.
+    Fagin, Lotem and Naor, Optimal Aggregation Algorithms for Middleware (2003), whose
+    threshold algorithm this is.
 """
 
 from __future__ import annotations

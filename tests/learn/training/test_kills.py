@@ -39,8 +39,8 @@ class Command:
     """How the run is started.
 
     Attributes:
-      folder: with the store and the strategy; the runs are made there.
-      environment: of the processes.
+        folder: with the store and the strategy; the runs are made there.
+        environment: of the processes.
     """
 
     folder: Path
@@ -144,8 +144,8 @@ def kill(
     """Kills a process at a random moment.
 
     Returns:
-      What it was doing, "save" if it left an unfinished checkpoint; None if it ended
-      by itself.
+        What it was doing, "save" if it left an unfinished checkpoint; None if it ended
+        by itself.
     """
     before = unfinished(strategy_folder)
     if in_save:

@@ -22,12 +22,12 @@ from pathlib import Path
 
 import numpy as np
 
+from hm3_jax.files.run_format import try_folder
 from hm3_jax.learn.saved.run import RunRecord
 from hm3_jax.learn.saved.run_folder import (
     MetricsLog,
     Tested,
     TryResult,
-    try_folder,
     write_experiment,
     write_test,
 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 import statistics
 import warnings
 from collections.abc import Iterator
@@ -15,13 +14,17 @@ import orjson
 from hm3_jax import __version__
 from hm3_jax.files.durable import whole_or_absent
 from hm3_jax.files.file_list import listed_damage
+from hm3_jax.files.run_format import (
+    RECORD,
+    TEST_OUTPUT,
+    read_experiment,
+    try_number,
+)
 from hm3_jax.interop import hub
 from hm3_jax.interop.shared_facts import Origin, SharedFacts, Tries
 from hm3_jax.interop.shared_folder import write_shared_files
 from hm3_jax.learn.saved.checkpoint import Checkpoint
-from hm3_jax.reporting.read_tries import FoundTry, read_experiment, read_try
-
-_TRY = re.compile(r"try_([1-9]\d*)")
+from hm3_jax.reporting.read_tries import FoundTry, read_try
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -118,7 +121,7 @@ def origin_of(folder: Path, epoch: int) -> Origin | None:
 
 def _test_museums(folder: Path, number: int) -> int | None:
     """Number of museums in the test of a try; None where it is not finished."""
-    path = folder / "test_output.json"
+    path = folder / TEST_OUTPUT
     if not path.is_file():
         return None
     if edited := listed_damage(folder, (path.name,)):
@@ -169,8 +172,7 @@ def _others(folder: Path) -> Iterator[FoundTry]:
 
 def _number(folder: Path) -> int | None:
     """Of a try, by its folder; None for other folders."""
-    number = _TRY.fullmatch(folder.name)
-    return int(number[1]) if number and (folder / "run.json").is_file() else None
+    return try_number(folder) if (folder / RECORD).is_file() else None
 
 
 def _warn(message: str) -> None:

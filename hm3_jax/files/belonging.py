@@ -7,22 +7,13 @@ try, the slot and the epoch, so that folders of runs may be moved and copied.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from hm3_jax.files.differences import differences
 from hm3_jax.files.json_files import read_object
-from hm3_jax.files.run_format import RECORD
-
-_TRY = re.compile(r"try_([1-9]\d*)")
-
-
-def try_number(folder: Path) -> int | None:
-    """Number of a try, by the name of its folder; None of other folders."""
-    found = _TRY.fullmatch(folder.name)
-    return int(found[1]) if found else None
+from hm3_jax.files.run_format import RECORD, try_number
 
 
 def check_belongs(where: Path, meta: Mapping[str, Any]) -> None:

@@ -3,8 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
+
+from hm3_jax.files.json_files import check_seal, read_object
+
+EXPERIMENT = "experiment.json"
+"""Of an experiment: its settings, and what there is to say of each strategy."""
+
+STRATEGY = "strategy.json"
+"""Of a strategy: its published JSON."""
 
 RECORD = "run.json"
 """Of a try: the `RunFacts` it was trained by."""
@@ -33,6 +43,8 @@ WHOLE_QUERY = "all"
 
 CHECKPOINT_FORMAT = 1
 """Version of what checkpoints hold."""
+
+_TRY = re.compile(r"try_([1-9]\d*)")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,6 +95,32 @@ class LengthFacts:
     split: str
     query_seed: int
     lengths: Mapping[str, Mapping[str, float]]
+
+
+def try_folder(strategy_folder: Path, attempt: int) -> Path:
+    """Folder of a try, from 1."""
+    return strategy_folder / f"try_{attempt}"
+
+
+def try_number(folder: Path | str) -> int | None:
+    """Number of a try, by the name of its folder; None of other folders."""
+    found = _TRY.fullmatch(Path(folder).name)
+    return int(found[1]) if found else None
+
+
+def read_experiment(folder: Path) -> dict[str, Any]:
+    """Reads `experiment.json`; empty where there is none.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is something else, or was edited.
+    """
+    path = folder / EXPERIMENT
+    if not path.exists():
+        return {}
+    found = read_object(path, ("uid", "runs"))
+    check_seal(found, path)
+    return found
 
 
 def embedding_names(attempt: int) -> tuple[str, str]:

@@ -2,13 +2,13 @@
 
 import json
 import os
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from hm3_jax.files.differences import differences
 from hm3_jax.files.left_behind import is_left_behind
+from hm3_jax.files.run_format import try_number
 from hm3_jax.reporting.read_tries import (
     FoundTry,
     Say,
@@ -18,8 +18,6 @@ from hm3_jax.reporting.read_tries import (
     read_try,
 )
 from hm3_jax.reporting.records import Run
-
-_TRY = re.compile(r"try_([1-9]\d*)")
 
 
 def find_runs(folders: Sequence[Path], say: Say) -> list[Run]:
@@ -58,7 +56,7 @@ def _strategy_folders(top: Path, say: Say) -> list[Path]:
     folders = []
     for here, below, _ in os.walk(top.resolve(), onerror=refused):
         below[:] = sorted(name for name in below if not is_left_behind(name))
-        if any(_TRY.fullmatch(name) for name in below):
+        if any(map(try_number, below)):
             folders.append(Path(here))
             below.clear()
     experiments = {folder.parent for folder in folders}
@@ -162,8 +160,8 @@ def _is_of_another(run: Run, say: Say) -> bool:
 
 
 def _tries(folder: Path) -> dict[int, Path]:
-    matches = {path: _TRY.fullmatch(path.name) for path in folder.iterdir()}
-    return {int(match[1]): path for path, match in matches.items() if match}
+    numbers = {path: try_number(path) for path in folder.iterdir()}
+    return {number: path for path, number in numbers.items() if number}
 
 
 def _difference(firsts: Sequence[FoundTry]) -> str:

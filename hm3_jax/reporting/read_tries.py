@@ -14,12 +14,14 @@ from hm3_jax.files.file_list import FILE_LIST, damage, listed_damage
 from hm3_jax.files.run_format import (
     BY_LENGTH,
     CHECKPOINT_FORMAT,
+    EXPERIMENT,
     FAILURE,
     LOG,
     RECORD,
     TEST_METRICS,
     LengthFacts,
     RunFacts,
+    read_experiment,
 )
 from hm3_jax.objective.metric_table import KEYS
 from hm3_jax.reporting.by_length import read_by_length
@@ -72,29 +74,16 @@ def read_object(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path}: {error.strerror or error}") from None
 
 
-def read_experiment(experiment: Path) -> Mapping[str, Any]:
-    """What experiment.json says; empty where there is no such file.
-
-    Raises:
-        ValueError: the file is something else, or was edited.
-    """
-    path = experiment / "experiment.json"
-    content = read_object(path) if path.exists() else {}
-    json_files.check_seal(content, path)
-    return content
-
-
 def entries(experiment: Path) -> list[Mapping[str, Any]]:
     """What experiment.json says of each strategy; empty where there is no such file.
 
     Raises:
-        ValueError: as `read_experiment`.
+        ValueError: the file is something else, edited, or not to be read.
     """
-    entries = read_experiment(experiment).get("runs", [])
+    entries = _experiment(experiment).get("runs", [])
     if not isinstance(entries, list) or not all(isinstance(e, dict) for e in entries):
         raise ValueError(
-            f"{experiment / 'experiment.json'}: expected a list of runs, found "
-            "something else"
+            f"{experiment / EXPERIMENT}: expected a list of runs, found something else"
         )
     return entries
 
@@ -225,11 +214,18 @@ def other_mean(
 def date_of(experiment: Path) -> str:
     """YYYY-MM-DD on which experiment.json was written; empty where nothing says."""
     try:
-        written = read_experiment(experiment).get("written")
+        written = _experiment(experiment).get("written")
     except ValueError:  # said already, where the folder was found
         return ""
     found = isinstance(written, str) and re.match(r"\d{4}-\d\d-\d\d", written)
     return found[0] if found else ""
+
+
+def _experiment(folder: Path) -> Mapping[str, Any]:
+    try:
+        return read_experiment(folder)
+    except OSError as error:
+        raise ValueError(f"{folder / EXPERIMENT}: {error.strerror or error}") from None
 
 
 def _kind(strategy_folder: Path) -> str:

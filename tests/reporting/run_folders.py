@@ -8,13 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from hm3_jax.files.run_format import LengthFacts
+from hm3_jax.files.run_format import LengthFacts, try_folder
 from hm3_jax.learn.saved.run import RunRecord
 from hm3_jax.learn.saved.run_folder import (
     MetricsLog,
     Tested,
     TryResult,
-    try_folder,
     write_experiment,
     write_lengths,
     write_strategy,

@@ -16,25 +16,27 @@ from jaxtyping import Float, Int
 
 from hm3_jax.files.durable import write_whole
 from hm3_jax.files.flush import sync
-from hm3_jax.files.json_files import check_seal, read_object, sealed, write_json
+from hm3_jax.files.json_files import sealed, write_json
 from hm3_jax.files.lines import text_file
 from hm3_jax.files.run_format import (
     BY_LENGTH,
+    EXPERIMENT,
     LOG,
+    STRATEGY,
     TEST_ARRAYS,
     TEST_METRICS,
     TEST_OUTPUT,
     WHOLE_QUERY,
     LengthFacts,
     embedding_names,
+    read_experiment,
     scores_name,
+    try_folder,
 )
 from hm3_jax.learn.saved.run_lists import drop_lists
 from hm3_jax.learn.settings import TrainSettings
 from hm3_jax.nn.strategy import StrategyConfig
 from hm3_jax.nn.strategy_json import to_json
-
-_EXPERIMENT = "experiment.json"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -89,14 +91,9 @@ class TryResult:
     tested: Tested
 
 
-def try_folder(strategy_folder: Path, attempt: int) -> Path:
-    """Folder of a try, counted from 1."""
-    return strategy_folder / f"try_{attempt}"
-
-
 def write_strategy(folder: Path, config: StrategyConfig) -> None:
     """Writes `strategy.json`."""
-    write_json(folder / "strategy.json", to_json(config))
+    write_json(folder / STRATEGY, to_json(config))
 
 
 def check_log(folder: Path, finished_epochs: int, checksum: str | None) -> None:
@@ -241,20 +238,6 @@ def write_lengths(
         write_json(path, dataclasses.asdict(facts))
 
 
-def read_experiment(folder: Path) -> dict[str, Any]:
-    """What `write_experiment` wrote; empty where there is nothing.
-
-    Raises:
-        ValueError: it is something else, or was edited.
-    """
-    path = folder / _EXPERIMENT
-    if not path.exists():
-        return {}
-    found = read_object(path, ("uid", "runs"))
-    check_seal(found, path)
-    return found
-
-
 def write_experiment(
     folder: Path,
     *,
@@ -292,4 +275,4 @@ def write_experiment(
         "settings": dataclasses.asdict(settings),
         "runs": list(runs.values()),
     }
-    write_json(folder / _EXPERIMENT, sealed(values))
+    write_json(folder / EXPERIMENT, sealed(values))

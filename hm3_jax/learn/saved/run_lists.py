@@ -17,13 +17,14 @@ from hm3_jax.files.run_format import (
     FAILURE,
     LOG,
     RECORD,
+    STRATEGY,
     TEST_ARRAYS,
     TEST_METRICS,
     TEST_OUTPUT,
 )
 
 _OF_TRY = (RECORD, LOG, FAILURE, TEST_METRICS, BY_LENGTH)
-_OF_STRATEGY = ("strategy.json", TEST_OUTPUT, TEST_ARRAYS)
+_OF_STRATEGY = (STRATEGY, TEST_OUTPUT, TEST_ARRAYS)
 
 
 def drop_lists(try_folder: Path) -> None:

@@ -12,15 +12,13 @@ import numpy as np
 
 from hm3_jax.data.store import FeatureStore
 from hm3_jax.data.store_content import check_unchanged
-from hm3_jax.files.run_format import LengthFacts
+from hm3_jax.files.run_format import LengthFacts, read_experiment, try_folder
 from hm3_jax.learn.batches.spans import QUERY_SEED
 from hm3_jax.learn.devices import processes
 from hm3_jax.learn.evaluation.task import Task, check_store
 from hm3_jax.learn.saved.run import Run, programs
 from hm3_jax.learn.saved.run_folder import (
     TryResult,
-    read_experiment,
-    try_folder,
     write_experiment,
     write_lengths,
     write_test,

@@ -12,7 +12,7 @@ import numpy as np
 from hm3_jax.files.errors import naming
 from hm3_jax.files.file_list import listed_damage
 from hm3_jax.files.json_files import parse_json
-from hm3_jax.files.run_format import LOG
+from hm3_jax.files.run_format import LOG, try_folder
 from hm3_jax.reporting.figures.style import (
     COLOURS,
     DASHES,
@@ -94,7 +94,7 @@ def draw_curves(
 def _logs(run: Run, say: Callable[[str], None]) -> list[list[dict[str, Any]]]:
     found = []
     for attempt in run.tries:
-        path = run.folder / f"try_{attempt.number}" / LOG
+        path = try_folder(run.folder, attempt.number) / LOG
         if edited := listed_damage(path.parent, (LOG,)):
             say(f"{edited}; not drawn")
             continue

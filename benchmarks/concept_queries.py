@@ -10,7 +10,7 @@ from jaxtyping import Bool, Int
 
 from hm3_jax.data.concepts import THEMES, ConceptSpace
 from hm3_jax.data.store import FeatureStore
-from hm3_jax.data.synthetic_plan import Plan, SyntheticConfig, make_plan
+from hm3_jax.data.synthetic_plan import SyntheticConfig, SyntheticPlan, plan_museums
 
 FIRST = 10
 """Museums of a ranking that are looked at."""
@@ -108,7 +108,7 @@ def precision_of_first(
     }
 
 
-def plan_of(store: FeatureStore) -> tuple[Plan, ConceptSpace]:
+def plan_of(store: FeatureStore) -> tuple[SyntheticPlan, ConceptSpace]:
     """The plan that a generated store was made by, made again.
 
     Raises:
@@ -126,7 +126,7 @@ def plan_of(store: FeatureStore) -> tuple[Plan, ConceptSpace]:
     except TypeError as error:
         raise ValueError(f"{fault}: {error}") from None
     space = ConceptSpace(config.concept_seed, config.feature_size)
-    plan = make_plan(config, space)
+    plan = plan_museums(config, space)
     themes = [THEMES[theme] for theme in plan.themes]
     same = np.array_equal(plan.room_offsets, store.room_offsets) and themes == [
         store.themes[theme] for theme in store.theme_index
@@ -141,7 +141,9 @@ def _templates() -> Iterator[tuple[tuple[str, ...], str]]:
     yield from {**single, **_PAIRS}.items()
 
 
-def _shown(plan: Plan, space: ConceptSpace) -> Bool[np.ndarray, "rooms concepts"]:
+def _shown(
+    plan: SyntheticPlan, space: ConceptSpace
+) -> Bool[np.ndarray, "rooms concepts"]:
     """Which room shows which concept, its museum's theme among them."""
     rooms = len(plan.concepts)
     shown = np.zeros((rooms, len(space.index)), bool)

@@ -20,9 +20,9 @@ from hm3_jax.data.raw_museum import RawMuseum, sentences_of
 from hm3_jax.data.store import FeatureStore
 from hm3_jax.data.store_content import check_unchanged
 from hm3_jax.files.input_kinds import ARTWORK_KINDS
-from hm3_jax.learn.batches.feature_facts import check_features
+from hm3_jax.learn.batches.feature_facts import check_feature_facts
 from hm3_jax.learn.batches.features import Features, load_features
-from hm3_jax.learn.evaluation.embed_museums import embed_items, embed_museums
+from hm3_jax.learn.evaluation.embed_museums import embed_items, embed_without_rooms
 from hm3_jax.learn.evaluation.text_tower import InteractionTower
 from hm3_jax.learn.model import Model
 from hm3_jax.learn.saved.checkpoint import Checkpoint
@@ -45,7 +45,7 @@ Progress = Callable[[int, int], object]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Embedded:
+class EmbeddedStore:
     """What goes into an index.
 
     Attributes:
@@ -65,7 +65,7 @@ def embed_store(
     splits: Sequence[str] = (),
     listed: Mapping[str, RawMuseum] | None = None,
     progress: Progress = lambda done, total: None,
-) -> Embedded:
+) -> EmbeddedStore:
     """Embeds a store's museums for an index.
 
     Args:
@@ -93,7 +93,7 @@ def _embedded(
 ) -> Embedded:
     chosen = chosen_museums(store, splits)
     model = saved.model
-    if not check_features(model, store.feature_facts(), str(store.path)):
+    if not check_feature_facts(model, store.feature_facts(), str(store.path)):
         warnings.warn(
             "the model does not say which features it was trained on; only their "
             "sizes are checked",
@@ -125,7 +125,7 @@ def _embedded(
         rooms=np.concatenate(rooms),
     )
     text = jax.tree.map(np.asarray, dict(model.params["text"]))
-    return Embedded(
+    return EmbeddedStore(
         museums, _facts(saved, store, encoder_facts(store)), {TEXT_TOWER: save(text)}
     )
 
@@ -137,7 +137,7 @@ def _by_items(
     chosen: Int[np.ndarray, " museums"],
     known: Mapping[str, Any],
     progress: Progress,
-) -> Embedded:
+) -> EmbeddedStore:
     """Museums embedded item by item; arguments as `embed_store` has them."""
     model = saved.model
     tower = InteractionTower(model)
@@ -170,7 +170,7 @@ def _by_items(
         name: np.asarray(array)
         for name, array in flatten_dict(dict(model.params), sep=".").items()
     }
-    return Embedded(museums, facts, {WHOLE_MODEL: save(params)})
+    return EmbeddedStore(museums, facts, {WHOLE_MODEL: save(params)})
 
 
 def _parts_of_descriptions(
@@ -234,7 +234,7 @@ def _vectors(
 
     A museum of one room has its own vector in place of one without it.
     """
-    embedded, without = embed_museums(model, features, museums)
+    embedded, without = embed_without_rooms(model, features, museums)
     bad = ~np.isfinite(embedded).all(axis=1)
     if bad.any():
         raise ValueError(

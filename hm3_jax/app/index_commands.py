@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
-from hm3_jax.app.index_building import Embedded, embed_store
+from hm3_jax.app.index_building import EmbeddedStore, embed_store
 from hm3_jax.app.model_names import ZERO_SHOT
 from hm3_jax.app.models import load_checkpoint
 from hm3_jax.app.open_index import SearchIndex, open_index
@@ -160,7 +160,7 @@ def _size(manifest: IndexManifest) -> str:
     return f"{museums} of {counted(len(manifest.themes), 'theme')}"
 
 
-def _embed(inputs: IndexInputs, there: Index | None) -> Embedded:
+def _embed(inputs: IndexInputs, there: Index | None) -> EmbeddedStore:
     store = open_features(inputs.features)
     listed = None
     if inputs.museums is not None:

@@ -239,7 +239,7 @@ class ConceptEncoder:
         # the others in the call, as it might if a matrix product did this.
         for column in itertools.zip_longest(*words):
             sums += vectors[[rows.get(word, 0) for word in column]]
-        return place(sums, self._gap)
+        return placed(sums, self._gap)
 
     def knows(self, sentence: str) -> bool:
         """Whether a sentence names a concept."""
@@ -267,7 +267,7 @@ def unit(rows: Float[np.ndarray, "rows size"]) -> Float[np.ndarray, "rows size"]
     return rows / np.where(lengths > 0, lengths, 1)[:, None]
 
 
-def place(
+def placed(
     contents: Float[np.ndarray, "rows size"], gap: Float[np.ndarray, "size"]
 ) -> Float[np.ndarray, "rows size"]:
     """Features of length `NORM` from contents of any length, at an offset."""

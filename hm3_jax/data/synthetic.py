@@ -18,12 +18,12 @@ from hm3_jax.data.concepts import (
     THEMES,
     ConceptEncoder,
     ConceptSpace,
-    place,
+    placed,
     unit,
 )
 from hm3_jax.data.museum import UNKNOWN_ROOM, ArtworkTable, MuseumRecord, RoomRecord
 from hm3_jax.data.store import Manifest, write_store
-from hm3_jax.data.synthetic_plan import Plan, SyntheticConfig, make_plan
+from hm3_jax.data.synthetic_plan import SyntheticConfig, SyntheticPlan, plan_museums
 from hm3_jax.data.synthetic_text import describe
 
 # Museums, or artworks by the thousand, that are made at a time.
@@ -80,7 +80,7 @@ class _Maker:
 
     def __init__(self, config: SyntheticConfig, space: ConceptSpace):
         self._config = config
-        self._plan: Plan = make_plan(config, space)
+        self._plan: SyntheticPlan = plan_museums(config, space)
         self._clip_offsets = np.concatenate([[0], np.cumsum(self._plan.clips)])
         self._words = tuple(space.index)
         self._encoder = ConceptEncoder(space)
@@ -216,7 +216,7 @@ class _Maker:
             contents += surroundings
         scale = np.float32(noise / np.sqrt(self._config.feature_size))
         contents += scale * rng.standard_normal(contents.shape, np.float32)
-        return place(contents, self._gap)
+        return placed(contents, self._gap)
 
     def _rng(self, stream: int, start: int) -> np.random.Generator:
         return np.random.default_rng([self._config.seed, stream, start])

@@ -93,7 +93,7 @@ class SyntheticConfig:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Plan:
+class SyntheticPlan:
     """A museum set in numbers; museums are in split order.
 
     Attributes:
@@ -119,7 +119,7 @@ class Plan:
     painting_concepts: np.ndarray
 
 
-def make_plan(config: SyntheticConfig, space: ConceptSpace) -> Plan:
+def plan_museums(config: SyntheticConfig, space: ConceptSpace) -> SyntheticPlan:
     """Decides everything about a museum set but its wording and its noise."""
     rng = np.random.default_rng([config.seed, 0])
     pick = _ThemedPick(space, rng)
@@ -134,7 +134,7 @@ def make_plan(config: SyntheticConfig, space: ConceptSpace) -> Plan:
     paintings, painting_concepts, painting_offsets = _hang_paintings(
         concepts, config.images, rng
     )
-    return Plan(
+    return SyntheticPlan(
         splits=np.repeat(list(sizes), list(sizes.values())),
         themes=np.concatenate(themes),
         room_offsets=np.concatenate([[0], np.cumsum([len(room) for room in rooms])]),

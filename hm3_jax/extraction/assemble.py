@@ -15,7 +15,14 @@ from hm3_jax.data.museum import ARTWORK_KINDS, ArtworkTable, MuseumRecord, RoomR
 from hm3_jax.data.store import FeatureFacts, Manifest, write_store
 from hm3_jax.extraction.chunks import KINDS, Chunk, load_chunk
 from hm3_jax.extraction.plan import Plan
-from hm3_jax.extraction.report import PLAN, REPORT, Kept, keep, make_report, report_text
+from hm3_jax.extraction.report import (
+    PLAN,
+    REPORT,
+    Kept,
+    extraction_report,
+    keep,
+    report_text,
+)
 from hm3_jax.extraction.settings import StoreForm
 from hm3_jax.extraction.work_folder import WorkFolder
 from hm3_jax.files.arrays import new_array
@@ -87,7 +94,7 @@ def assemble(
     failures = {kind: gathered.failures for kind, gathered in by_kind.items()}
     kept = keep(plan, failures)
     damages = {kind: gathered.damages for kind, gathered in by_kind.items()}
-    report = make_report(plan, kept, failures, by_kind["texts"].cut, damages)
+    report = extraction_report(plan, kept, failures, by_kind["texts"].cut, damages)
     write_whole(work.path / REPORT, report_text(report).encode())
     if complete and report["skipped"]:
         first = report["skipped"][0]

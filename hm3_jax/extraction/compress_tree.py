@@ -30,7 +30,7 @@ _LOOK = 0.5  # seconds between looks at workers that say nothing
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Job:
+class Compression:
     """One file to compress.
 
     Attributes:
@@ -51,7 +51,7 @@ class _Busy:
     """A worker, what it is at, and when that must be done (monotonic seconds)."""
 
     worker: BaseProcess
-    job: Job
+    job: Compression
     until: float
 
 
@@ -123,7 +123,7 @@ def compress_tree(
         _in_processes(todo, workers, seconds_per_file) if workers else map(_here, todo)
     )
     copied: dict[str, str] = {}
-    compressed: list[Job] = []
+    compressed: list[Compression] = []
     for job, reason in done:
         if reason is None:
             compressed.append(job)
@@ -139,7 +139,7 @@ def compress_tree(
     )
 
 
-def _jobs(source: Path, target: Path) -> list[Job]:
+def _jobs(source: Path, target: Path) -> list[Compression]:
     if not source.is_dir():
         raise FileNotFoundError(f"{source}: expected a folder of videos, found none")
     if target.resolve().is_relative_to(source.resolve()):
@@ -148,7 +148,7 @@ def _jobs(source: Path, target: Path) -> list[Job]:
             "found one inside"
         )
     jobs = [
-        Job(
+        Compression(
             name.as_posix(),
             source / name,
             target / name,
@@ -161,13 +161,13 @@ def _jobs(source: Path, target: Path) -> list[Job]:
     return jobs
 
 
-def _here(job: Job) -> tuple[Job, str | None]:
+def _here(job: Compression) -> tuple[Compression, str | None]:
     return job, compress_or_copy(job.source, job.target, job.partial)
 
 
 def _in_processes(
-    jobs: Sequence[Job], count: int, seconds: float
-) -> Iterator[tuple[Job, str | None]]:
+    jobs: Sequence[Compression], count: int, seconds: float
+) -> Iterator[tuple[Compression, str | None]]:
     """Does jobs in worker processes; yields each with its outcome as it is done."""
     todo = iter(jobs)
     busy: dict[Connection, _Busy] = {}
@@ -227,7 +227,7 @@ def _start() -> tuple[BaseProcess, Connection]:
 
 
 def _hand_over(
-    job: Job,
+    job: Compression,
     worker: BaseProcess,
     pipe: Connection,
     busy: dict[Connection, _Busy],

@@ -18,7 +18,7 @@ from hm3_jax.extraction.chunks import KINDS
 from hm3_jax.extraction.encode import Known
 from hm3_jax.extraction.plan import Plan
 from hm3_jax.extraction.report import PLAN, REPORT
-from hm3_jax.extraction.run_facts import origin_of, store_facts
+from hm3_jax.extraction.run_facts import store_facts, store_origin
 from hm3_jax.extraction.settings import FeatureSettings, StoreForm
 from hm3_jax.files.differences import differences
 from hm3_jax.files.json_files import read_object
@@ -166,7 +166,7 @@ def _unlike(
     }
     before = {kind: dataclasses.asdict(of) for kind, of in manifest.features.items()}
     yield from differences(before, json.loads(json.dumps(now)), given=True)
-    origin = json.loads(json.dumps(origin_of(facts)))
+    origin = json.loads(json.dumps(store_origin(facts)))
     for name in ("museums_sha256", "artworks_sha256"):
         del origin[name]
     yield from differences(manifest.origin, origin, given=True)

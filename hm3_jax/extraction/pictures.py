@@ -94,7 +94,7 @@ def open_picture(path: Path, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
             ) from None
 
 
-def check_size(
+def check_pixels(
     path: Path, width: int, height: int, max_pixels: int = MAX_PIXELS
 ) -> None:
     """Raises `UnreadableInput` for more pixels, or a longer shape, than is sensible."""
@@ -177,7 +177,7 @@ def _fit_size(path: Path, file: BinaryIO, picture: Any, max_pixels: int) -> None
     elif picture.format == "JPEG2000" and 0 < halvings <= _levels(file):
         picture.reduce = halvings
         width, height = width >> halvings, height >> halvings
-    check_size(path, width, height, max_pixels)
+    check_pixels(path, width, height, max_pixels)
 
 
 def _levels(file: BinaryIO) -> int:

@@ -34,7 +34,7 @@ _RETRIES = 3
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Task:
+class ChunkTask:
     """Some chunks, and all that it takes to encode them elsewhere.
 
     Attributes:
@@ -63,7 +63,7 @@ class Task:
     share: Share
 
 
-def encode_chunks(task: Task) -> list[tuple[str, int, int]]:
+def encode_chunks(task: ChunkTask) -> list[tuple[str, int, int]]:
     """Encodes a task's chunks, in a worker of Ray.
 
     Returns:
@@ -134,7 +134,7 @@ def encode_by_ray(
         remote = remote.options(max_retries=_RETRIES, **resources)
         waiting = [
             remote.remote(
-                Task(
+                ChunkTask(
                     output=output.absolute(),
                     root=encoder.root.absolute(),
                     chunks=part,

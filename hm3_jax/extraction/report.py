@@ -88,7 +88,7 @@ def keep(plan: Plan, failures: Mapping[str, Mapping[int, str]]) -> Kept:
     return Kept(tuple(kept), museums_left_out, tuple(rooms_left_out))
 
 
-def make_report(
+def extraction_report(
     plan: Plan,
     kept: Kept,
     failures: Mapping[str, Mapping[int, str]],

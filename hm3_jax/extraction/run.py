@@ -27,9 +27,9 @@ from hm3_jax.extraction.report import report_lines
 from hm3_jax.extraction.run_facts import (
     finished_store,
     list_facts,
-    origin_of,
     settings_facts,
     store_facts,
+    store_origin,
 )
 from hm3_jax.extraction.settings import FeatureSettings, Share, Sources, StoreForm
 from hm3_jax.extraction.work_folder import WorkFolder
@@ -222,7 +222,7 @@ def _finish(
         _chunks(work.plan(), settings),
         form,
         store_facts(facts["model"], settings),
-        origin_of(facts),
+        store_origin(facts),
         source=sources.museums,
         complete=share.on_error == "fail",
         former_devices=(work.former() or {}).get("devices", ()),

@@ -59,7 +59,7 @@ def store_facts(
     }
 
 
-def origin_of(facts: Mapping[str, Any]) -> dict[str, Any]:
+def store_origin(facts: Mapping[str, Any]) -> dict[str, Any]:
     """How a store came about, for its manifest, by what its extraction began with."""
     return {
         "made_by": "hm3_jax.extract",

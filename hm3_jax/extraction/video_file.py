@@ -17,7 +17,7 @@ from hm3_jax.extraction.errors import (
     UnreadableInput,
     first_line,
 )
-from hm3_jax.extraction.pictures import check_size
+from hm3_jax.extraction.pictures import check_pixels
 from hm3_jax.extraction.source_file import source_file
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
             if streams[0].codec_context is None:
                 raise UnreadableInput(path, "expected a video, found an unknown codec")
             width, height = streams[0].width, streams[0].height
-            check_size(path, *shown_size(width, height, _pixel_shape(streams[0])))
+            check_pixels(path, *shown_size(width, height, _pixel_shape(streams[0])))
             # Videos are decoded side by side, each in a process of its own.
             streams[0].codec_context.thread_count = 1
             yield video, streams[0]

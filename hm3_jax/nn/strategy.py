@@ -18,7 +18,7 @@ from typing import Literal, get_args
 from hm3_jax.files.input_kinds import ROOM_KINDS
 
 Museum = Literal["recurrent", "pool", "conv"]
-Cell = Literal["gru", "lstm"]
+CellKind = Literal["gru", "lstm"]
 Masking = Literal["time", "channels"]
 
 
@@ -38,7 +38,7 @@ class NameParts:
     kinds: tuple[str, ...]
 
     @property
-    def cells(self) -> tuple[Cell, ...]:
+    def cells(self) -> tuple[CellKind, ...]:
         """Recurrent cells the strategy is published with."""
         only_gru = self.by_room and self.museum == "pool"
         return ("gru",) if only_gru else ("gru", "lstm")
@@ -141,7 +141,7 @@ class RecurrentConfig:
             the two last states are then averaged.
     """
 
-    cell: Cell
+    cell: CellKind
     in_size: int
     hidden_size: int
     bidirectional: bool
@@ -371,7 +371,7 @@ class TowersConfig(StrategyConfig):
         self._check_cells(parts.cells)
         self._check_sizes()
 
-    def _check_cells(self, published: tuple[Cell, ...]) -> None:
+    def _check_cells(self, published: tuple[CellKind, ...]) -> None:
         if isinstance(self.museum, RecurrentConfig):
             if self.museum.cell != self.text.cell:
                 raise ValueError(

@@ -11,7 +11,7 @@ from pathlib import Path
 from hm3_jax.files.durable import write_whole
 from hm3_jax.nn.strategy import (
     STRATEGY_NAMES,
-    Cell,
+    CellKind,
     ConvConfig,
     Museum,
     MuseumConfig,
@@ -40,7 +40,7 @@ KIND_FLAGS = {
 }
 """Input kinds -> the flag that chooses them."""
 
-CELL_FLAGS: dict[Cell, str] = {"gru": "gru", "lstm": "lstm"}
+CELL_FLAGS: dict[CellKind, str] = {"gru": "gru", "lstm": "lstm"}
 """Recurrent cell -> the flag that chooses it."""
 
 _INPUT_FLAGS = {
@@ -93,7 +93,7 @@ class _Composer:
         self.used.add(flag)
         return flag in self._choices.chosen
 
-    def compose(self, name: str, parts: NameParts, cell: Cell) -> TowersConfig:
+    def compose(self, name: str, parts: NameParts, cell: CellKind) -> TowersConfig:
         out_size = self._size(name, "output_feature_size")
         text = RecurrentConfig(
             cell=cell,
@@ -119,7 +119,7 @@ class _Composer:
         self,
         name: str,
         parts: NameParts,
-        cell: Cell,
+        cell: CellKind,
         kinds: Mapping[str, int],
         out_size: int,
     ) -> MuseumConfig:

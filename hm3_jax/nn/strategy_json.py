@@ -15,7 +15,7 @@ from typing import Any
 from hm3_jax.files.json_files import read_json
 from hm3_jax.nn.interaction_strategy import INTERACTION_NAMES, LateInteractionConfig
 from hm3_jax.nn.strategy import (
-    Cell,
+    CellKind,
     ConvConfig,
     Museum,
     MuseumConfig,
@@ -125,7 +125,7 @@ def _read_kinds(
 
 
 def _read_recurrent(
-    fields: _Fields, spelling: _Spelling, in_size: int, cell: Cell
+    fields: _Fields, spelling: _Spelling, in_size: int, cell: CellKind
 ) -> RecurrentConfig:
     return RecurrentConfig(
         cell=cell,
@@ -160,7 +160,7 @@ def _read_museum(
     spelling: _Spelling,
     museum: Museum,
     kinds: Mapping[str, int],
-    cell: Cell,
+    cell: CellKind,
 ) -> MuseumConfig:
     if museum == "recurrent":
         return _read_recurrent(fields, spelling, kinds["views"], cell)
@@ -170,7 +170,7 @@ def _read_museum(
 
 
 def _read_args(args: _Fields, name: str, parts: NameParts) -> TowersConfig:
-    cell: Cell = "lstm" if args.flag("useLSTM") else "gru"
+    cell: CellKind = "lstm" if args.flag("useLSTM") else "gru"
     text = _read_recurrent(args, _TEXT, args.size(_TEXT.views), cell)
     room = None
     if parts.by_room:

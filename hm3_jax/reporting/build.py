@@ -201,7 +201,7 @@ def _tables(
     if compared:
         a, b = compared
         found = compare([(a, b)], tests, KEYS)
-        yield run_tables.differences(
+        yield run_tables.significance_table(
             found, "comparison", f"Differences (A − B), A: {a}, B: {b}"
         )
     for layout in config.layouts:
@@ -223,7 +223,7 @@ def _tables(
             for comparison in compare(of_metric, tests, [metric])
         ]
         if found:
-            yield run_tables.differences(
+            yield run_tables.significance_table(
                 found,
                 stem("differences", data),
                 f"Differences (A − B) to the best run of a metric on {data}",

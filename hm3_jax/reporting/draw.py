@@ -22,7 +22,7 @@ from hm3_jax.reporting.figures.trade_off import draw_trade_off, strategy_label
 from hm3_jax.reporting.processes import cores, processes
 from hm3_jax.reporting.query_scores import Ranking
 from hm3_jax.reporting.records import DataSet, Run
-from hm3_jax.reporting.release_output import Embedded, TestedRun
+from hm3_jax.reporting.release_output import EmbeddedTest, TestedRun
 
 _SIDE_BY_SIDE = 2
 _MANY = 1_000  # museums on maps from which on t-SNE takes longer than to start for it
@@ -83,7 +83,7 @@ def draw_all(
 
 def _mapped(
     usable: Mapping[Run, str],
-    embedded: Mapping[Run, Embedded],
+    embedded: Mapping[Run, EmbeddedTest],
     say: Callable[[str], None],
 ) -> dict[Run, str]:
     """The first runs with one vector a museum: no others have a place on a map."""

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 
 from hm3_jax.objective.metric_table import label_of
 from hm3_jax.reporting.published import (
-    Layout,
     Published,
     PublishedExperiment,
+    PublishedTable,
     load_published,
 )
 from hm3_jax.reporting.records import DataSet, Run
@@ -106,7 +106,7 @@ def _choose(
 
 def _notes(
     published: Published,
-    layout: Layout,
+    layout: PublishedTable,
     data: DataSet,
     runs: Sequence[Run],
     chosen: Sequence[Mapping[str, Run]],

@@ -42,7 +42,7 @@ class PublishedExperiment:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Layout:
+class PublishedTable:
     """A published table.
 
     Attributes:
@@ -75,7 +75,7 @@ class Published:
     labels: Mapping[str, str]
     strategies: Mapping[str, Mapping[str, Any]]
     defaults: Mapping[str, Any]
-    layouts: Mapping[str, Layout]
+    layouts: Mapping[str, PublishedTable]
     data_sets: Mapping[str, Mapping[str, Any]]
 
     def label(self, run: Run) -> str | None:
@@ -158,7 +158,7 @@ def load_published() -> Published:
         for name, entry in content["experiments"].items()
     }
     layouts = {
-        name: Layout(
+        name: PublishedTable(
             name=name,
             title=entry["title"],
             heads=tuple(

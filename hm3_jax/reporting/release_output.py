@@ -50,7 +50,7 @@ _TOLERANCE = 0.05
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
-class Embedded:
+class EmbeddedTest:
     """Embeddings of one try, for figures.
 
     Attributes:
@@ -78,7 +78,7 @@ class TestedRun:
     themes: Int[np.ndarray, " queries"]
     theme_names: tuple[str, ...]
     scores: Mapping[str, Float[np.ndarray, "tries queries"]]
-    embedded: Embedded | None
+    embedded: EmbeddedTest | None
 
     @property
     def shares_themes(self) -> bool:
@@ -127,7 +127,7 @@ def read_tested(run: Run, *, both_by_theme: bool, embeddings: bool) -> TestedRun
         _check_recorded(attempt.metrics, found, path, attempt.number)
         scores.append(found)
         if embeddings and kept is None:
-            kept = Embedded(attempt.number, ranking)
+            kept = EmbeddedTest(attempt.number, ranking)
     return TestedRun(
         ids=ids,
         themes=themes,

@@ -140,7 +140,9 @@ def _tries(run: Run) -> str:
     return str(len(run.tries)) if run.complete else f"{len(run.tries)} of {run.asked}"
 
 
-def differences(comparisons: Sequence[Comparison], name: str, title: str) -> Table:
+def significance_table(
+    comparisons: Sequence[Comparison], name: str, title: str
+) -> Table:
     """Differences of runs with confidence intervals, over queries and over tries.
 
     Of one pair alone, whose names are long, the title has to name the runs.

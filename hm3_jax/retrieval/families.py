@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from hm3_jax.retrieval.exact import ExactSearch, Search
-from hm3_jax.retrieval.index_format import Layout
+from hm3_jax.retrieval.index_format import IndexLayout
 from hm3_jax.retrieval.item_museums import ItemMuseums
 from hm3_jax.retrieval.item_search import ItemSearch
 from hm3_jax.retrieval.museums import KnownMuseums, Museums, of_one_vector
 from hm3_jax.retrieval.terms import TermSearch
 
-FAMILIES: dict[Layout, type[KnownMuseums]] = {
+FAMILIES: dict[IndexLayout, type[KnownMuseums]] = {
     family.layout: family for family in (Museums, ItemMuseums)
 }
 """Museums by what an index holds of them."""

@@ -168,7 +168,7 @@ def verify_index(index: Index) -> None:
     """
     folder = index.path / index.manifest.generation
     for name, facts in index.manifest.files.items():
-        check_content(folder / name, facts)
+        check_file(folder / name, facts)
 
 
 def _opened(path: Path, open_: Callable[[Path, IndexManifest], _Opened]) -> _Opened:
@@ -189,7 +189,7 @@ def _open_head(path: Path, manifest: IndexManifest) -> IndexHead:
     for name in manifest.head_files:
         facts = manifest.files[name]
         if name != WORDS or facts.bytes <= _CHECKED_BYTES:
-            check_content(folder / name, facts)
+            check_file(folder / name, facts)
     files = {name: (folder / name).read_bytes() for name in manifest.query_files}
     return IndexHead(path, manifest, files, words=_words(folder, manifest))
 
@@ -205,7 +205,7 @@ def _open(path: Path, manifest: IndexManifest) -> Index:
     check_sizes(folder, manifest.files)
     for name, facts in manifest.files.items():
         if facts.bytes <= _CHECKED_BYTES:
-            check_content(folder / name, facts)
+            check_file(folder / name, facts)
     try:
         arrays = {
             column.name: _map_array(folder, manifest, column)
@@ -240,7 +240,7 @@ def _words(folder: Path, manifest: IndexManifest) -> Words | None:
     return words if len(words) == manifest.counts["museums"] else None
 
 
-def check_content(file: Path, facts: FileFacts) -> None:
+def check_file(file: Path, facts: FileFacts) -> None:
     """Compares a file with its facts; ValueError if it has changed."""
     found = file_facts(file)
     if found != facts:

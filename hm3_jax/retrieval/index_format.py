@@ -91,7 +91,7 @@ class Column:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Layout:
+class IndexLayout:
     """What an index of one family of models holds.
 
     Attributes:
@@ -112,7 +112,7 @@ _DETAILS = (
 )
 _MAP = Column("map", "<f4", width=2)
 
-ONE_VECTOR = Layout(
+ONE_VECTOR = IndexLayout(
     1,
     "one vector for each museum",
     (
@@ -124,7 +124,7 @@ ONE_VECTOR = Layout(
         _MAP,
     ),
 )
-MANY_VECTORS = Layout(
+MANY_VECTORS = IndexLayout(
     2,
     "a vector for each item of a museum",
     (
@@ -190,7 +190,7 @@ class IndexManifest:
     format_version: int
 
     @property
-    def layout(self) -> Layout:
+    def layout(self) -> IndexLayout:
         """What the index holds."""
         return LAYOUTS[self.format_version]
 

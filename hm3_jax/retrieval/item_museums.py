@@ -294,7 +294,7 @@ def item_museums(
     )
 
 
-def check_query(query: QueryVectors, museums: MuseumVectors) -> None:
+def check_query_vectors(query: QueryVectors, museums: MuseumVectors) -> None:
     """Checks that a query can be compared with museums.
 
     Raises:

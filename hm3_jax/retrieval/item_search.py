@@ -24,7 +24,7 @@ from hm3_jax.objective.late_interaction import (
 from hm3_jax.retrieval.exact import Hits, allowed_themes, check_top_k
 from hm3_jax.retrieval.item_museums import (
     ItemMuseums,
-    check_query,
+    check_query_vectors,
     museum_blocks,
     rows_of,
 )
@@ -77,7 +77,7 @@ class ItemSearch:
         """See `hm3_jax.retrieval.exact.Search`."""
         check_top_k(top_k)
         for query in queries:
-            check_query(query, self._museums.embedded)
+            check_query_vectors(query, self._museums.embedded)
         count = min(max(_SCORES // len(self._museums), 1), _QUERIES)
         themes = [None] * len(queries) if themes is None else themes
         weights = [

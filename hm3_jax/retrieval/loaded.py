@@ -13,7 +13,7 @@ from jaxtyping import UInt8
 from numpy.lib import format as npy
 
 from hm3_jax.files.facts import FileFacts
-from hm3_jax.retrieval.index import Index, IndexHead, check_content
+from hm3_jax.retrieval.index import Index, IndexHead, check_file
 from hm3_jax.retrieval.index_format import WORDS
 from hm3_jax.retrieval.words import Words
 
@@ -41,7 +41,7 @@ def load_index(index: Index) -> Index:
         if column.in_memory:
             held[column.name] = _load(file, files[file.name])
         else:
-            check_content(file, files[file.name])
+            check_file(file, files[file.name])
     places = held.pop("map")
     loaded = museums.of_columns(
         museums.ids, museums.themes, held, index.manifest.facts.model

@@ -18,7 +18,7 @@ from jaxtyping import Float, Int, UInt8
 from hm3_jax.files.json_files import parse_json
 from hm3_jax.objective.late_interaction import QueryVectors
 from hm3_jax.objective.similarity import unit_vectors
-from hm3_jax.retrieval.index_format import ONE_VECTOR, Layout
+from hm3_jax.retrieval.index_format import ONE_VECTOR, IndexLayout
 
 # How far the length of a stored vector may be from 1.
 _LENGTH_TOLERANCE = 1e-3
@@ -78,7 +78,7 @@ class KnownMuseums(abc.ABC):
     details: UInt8[np.ndarray, " bytes"]
     details_offsets: Int[np.ndarray, " museums_plus_1"]
 
-    layout: ClassVar[Layout]
+    layout: ClassVar[IndexLayout]
 
     def __len__(self) -> int:
         """Number of museums."""

@@ -14,7 +14,7 @@ from hm3_jax.data.synthetic_plan import (
     SPLIT_SHARES,
     THEME_SHARES,
     SyntheticConfig,
-    make_plan,
+    plan_museums,
 )
 from hm3_jax.data.verify import verify_store
 from tests.data.museum_sets import contents
@@ -123,7 +123,7 @@ def test_descriptions_go_through_the_rooms_in_order(store):
 
 @pytest.fixture(scope="module")
 def plan():
-    return make_plan(SyntheticConfig(museums=2000), ConceptSpace(0, 16))
+    return plan_museums(SyntheticConfig(museums=2000), ConceptSpace(0, 16))
 
 
 def rooms_of(plan, i):

@@ -11,7 +11,7 @@ import pytest
 
 from hm3_jax.extraction import ray_engine
 from hm3_jax.extraction.errors import UnreadableInput
-from hm3_jax.extraction.ray_engine import Task, encode_chunks
+from hm3_jax.extraction.ray_engine import ChunkTask, encode_chunks
 from hm3_jax.extraction.settings import Share
 from tests.extraction.museum_folder import write_museums
 from tests.extraction.runs import contents, run
@@ -43,7 +43,7 @@ def museums(tmp_path) -> Path:
     return write_museums(tmp_path / "museums", 3, videos=False)
 
 
-def dies_once(task: Task):
+def dies_once(task: ChunkTask):
     """`encode_chunks`, but the first worker is killed between two chunks."""
     killed = task.output.parent / "killed"
     if len(task.chunks) > 1 and not killed.exists():

@@ -9,7 +9,7 @@ from playwright.sync_api import Browser
 from hm3_jax.reporting.layouts import layout_table
 from hm3_jax.reporting.read_runs import find_runs
 from hm3_jax.reporting.render import html_report
-from hm3_jax.reporting.run_tables import all_runs, differences, settings_table
+from hm3_jax.reporting.run_tables import all_runs, settings_table, significance_table
 from hm3_jax.reporting.significance import Comparison, Interval
 from hm3_jax.reporting.tables import Report
 from tests.reporting.run_folders import published, theme_settings, write_run
@@ -53,7 +53,7 @@ def test_no_table_needs_sideways_scrolling(browser, tmp_path, width):
         layout_table("weights", data, runs, {}, "weights"),
         all_runs(data, runs, {}, "runs"),
         settings_table(data, runs, "settings"),
-        differences(compared, "differences", "Differences"),
+        significance_table(compared, "differences", "Differences"),
     ]
     report = Report(
         runs, [t for t in tables if t], [], [], [], datetime.date(2026, 1, 2)

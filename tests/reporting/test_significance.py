@@ -8,7 +8,7 @@ import pytest
 from hm3_jax.objective.metric_table import KEYS
 from hm3_jax.reporting.read_runs import find_runs
 from hm3_jax.reporting.release_output import read_tested
-from hm3_jax.reporting.run_tables import differences, metric_cells
+from hm3_jax.reporting.run_tables import metric_cells, significance_table
 from hm3_jax.reporting.significance import best_of, compare, same_museums
 from tests.reporting.run_folders import write, write_run
 
@@ -86,7 +86,7 @@ def test_best_and_level(tmp_path):
 
 def test_the_table_has_both_intervals(two):
     (a, b), tests = two
-    table = differences(compare([(a, b)], tests, ["t2s_mAP"]), "x", "X")
+    table = significance_table(compare([(a, b)], tests, ["t2s_mAP"]), "x", "X")
     (row,) = table.rows
     assert table.spans == [
         ("", 2, 2),
@@ -99,7 +99,7 @@ def test_the_table_has_both_intervals(two):
 
 def test_the_table_names_runs_where_there_are_several(two):
     (a, b), tests = two
-    table = differences(compare([(a, b), (b, a)], tests, ["t2s_mAP"]), "x", "X")
+    table = significance_table(compare([(a, b), (b, a)], tests, ["t2s_mAP"]), "x", "X")
     assert table.label_heads == ("metric", "A", "B")
     assert [row.labels[1:] for row in table.rows] == [
         ("A/rnn_rnn", "B/rnn_rnn"),

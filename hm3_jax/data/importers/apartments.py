@@ -10,7 +10,7 @@ from hm3_jax.data.importers.common import (
     ModelFacts,
     require_folder,
 )
-from hm3_jax.data.importers.tensor_files import MuseumFiles, read_tensor_files
+from hm3_jax.data.importers.tensor_files import TensorFiles, read_tensor_files
 from hm3_jax.files.text import read_text
 
 _VIEWS, _SENTENCES = "images_", "descriptions_"
@@ -47,7 +47,7 @@ def read_apartments(
     return read_tensor_files(
         "apartments",
         [
-            MuseumFiles(id, views / f"{id}.pt", sentences / f"{id}.pt")
+            TensorFiles(id, views / f"{id}.pt", sentences / f"{id}.pt")
             for id in read_text(available).split()
         ],
         folder / "indices" / "indices.pkl",

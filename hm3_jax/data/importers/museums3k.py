@@ -10,7 +10,7 @@ from hm3_jax.data.importers.common import (
     ModelFacts,
     require_folder,
 )
-from hm3_jax.data.importers.tensor_files import MuseumFiles, read_tensor_files
+from hm3_jax.data.importers.tensor_files import TensorFiles, read_tensor_files
 from hm3_jax.files.left_behind import is_left_behind
 
 VIEWS_PER_ROOM = 12
@@ -33,8 +33,8 @@ def read_museums3k(folder: Path, *, model: ModelFacts = UNSTATED) -> ImportedSet
     """
     features = feature_folder(folder)
     files = [
-        MuseumFiles(
-            museum_name(file),
+        TensorFiles(
+            name_of_file(file),
             views=file,
             sentences=features / "descriptions" / "sentences" / file.name,
         )
@@ -75,7 +75,7 @@ def feature_files(features: Path) -> list[Path]:
     return [file for file in files if not is_left_behind(file.name)]
 
 
-def museum_name(file: Path) -> str:
+def name_of_file(file: Path) -> str:
     """The published name of a file's museum, by whose order the indices count.
 
     It has lost these characters at both ends, and not the suffix.

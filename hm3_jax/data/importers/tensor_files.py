@@ -19,7 +19,7 @@ from hm3_jax.interop.torch_files import load_tensors
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class MuseumFiles:
+class TensorFiles:
     """One museum's files.
 
     Attributes:
@@ -35,7 +35,7 @@ class MuseumFiles:
 
 def read_tensor_files(
     dataset_name: str,
-    files: Sequence[MuseumFiles],
+    files: Sequence[TensorFiles],
     indices: Path,
     views_per_room: int | None,
     model: ModelFacts,
@@ -130,7 +130,7 @@ def load_split_indices(path: Path, count: int) -> dict[str, list[int]]:
 
 
 def _museums(
-    files: Sequence[MuseumFiles],
+    files: Sequence[TensorFiles],
     splits: Mapping[str, Sequence[int]],
     views_per_room: int | None,
 ) -> Iterator[MuseumRecord]:

@@ -10,7 +10,7 @@ from hm3_jax.data.importers.museums3k import (
     VIEWS_PER_ROOM,
     feature_files,
     feature_folder,
-    museum_name,
+    name_of_file,
 )
 from hm3_jax.data.importers.tensor_files import load_split_indices
 from hm3_jax.data.picture_formats import PICTURE_SUFFIXES
@@ -50,14 +50,14 @@ def read_museums3k_raw(
     input_root = InputRoot([folder, pictures], root)
     left_out = LeftOut()
     features = feature_folder(folder)
-    files = sorted(feature_files(features), key=museum_name)
+    files = sorted(feature_files(features), key=name_of_file)
     splits = load_split_indices(folder / INDICES, len(files))
     sentences = features / "descriptions" / "tokens_strings"
 
     def museums() -> Iterator[RawMuseum]:
         for split, indices in splits.items():
             for file in (files[i] for i in indices):
-                name = museum_name(file)
+                name = name_of_file(file)
                 yield RawMuseum(
                     id=name,
                     split=split,

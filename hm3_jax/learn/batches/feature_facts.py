@@ -7,7 +7,9 @@ from hm3_jax.files.differences import differences
 from hm3_jax.learn.model import Model
 
 
-def check_features(model: Model, store_facts: Mapping[str, Any], where: str) -> bool:
+def check_feature_facts(
+    model: Model, store_facts: Mapping[str, Any], where: str
+) -> bool:
     """Refuses features of another origin than those a model was trained on.
 
     What one side does not know (published files say little) is not compared.

@@ -26,7 +26,7 @@ from hm3_jax.objective.ranking import TILE
 _KIND = {kind: number for number, kind in enumerate(ROOM_KINDS)}
 
 
-def embed_museums(
+def embed_without_rooms(
     model: Model, features: Features, museums: Int[np.ndarray, " museums"]
 ) -> tuple[Float[np.ndarray, "museums d"], Float[np.ndarray, "variants d"]]:
     """Embeds museums, and each of them without each of its rooms.

@@ -12,7 +12,7 @@ from hm3_jax.data.store import FeatureStore
 from hm3_jax.files.errors import naming
 from hm3_jax.files.json_files import json_text
 from hm3_jax.files.lines import write_text
-from hm3_jax.learn.batches.feature_facts import check_features
+from hm3_jax.learn.batches.feature_facts import check_feature_facts
 from hm3_jax.learn.batches.features import check_inputs
 from hm3_jax.learn.batches.spans import QUERY_SEED
 from hm3_jax.learn.devices.mesh import Layout
@@ -120,7 +120,7 @@ def check_fits(saved: Checkpoint, store: FeatureStore, name: str) -> None:
     """
     try:
         check_inputs(store, saved.model.config)
-        known = check_features(saved.model, store.feature_facts(), str(store.path))
+        known = check_feature_facts(saved.model, store.feature_facts(), str(store.path))
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from None
     if not known:

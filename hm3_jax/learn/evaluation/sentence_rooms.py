@@ -9,7 +9,9 @@ from hm3_jax.data.store import FeatureStore
 from hm3_jax.objective.late_interaction import MuseumVectors, QueryVectors
 from hm3_jax.objective.room_recall import RoomRecall, room_recall
 
-Tower = Callable[[Sequence[Float[np.ndarray, "_sentences size"]]], list[QueryVectors]]
+EmbedSentences = Callable[
+    [Sequence[Float[np.ndarray, "_sentences size"]]], list[QueryVectors]
+]
 """Embeds descriptions, given by the features of their sentences."""
 
 # Descriptions that are embedded at a time.
@@ -19,7 +21,7 @@ _SOME = 256
 def sentence_room_recall(
     store: FeatureStore,
     museums: Int[np.ndarray, " museums"],
-    tower: Tower,
+    tower: EmbedSentences,
     embedded: MuseumVectors,
 ) -> RoomRecall | None:
     """How often the best item of a museum lies in the room that a sentence is about.

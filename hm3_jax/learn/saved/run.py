@@ -12,7 +12,7 @@ from hm3_jax.data.store import FeatureStore
 from hm3_jax.files.differences import differences
 from hm3_jax.files.json_files import read_object, write_json
 from hm3_jax.files.run_format import RECORD, RunFacts
-from hm3_jax.learn.batches.feature_facts import check_features
+from hm3_jax.learn.batches.feature_facts import check_feature_facts
 from hm3_jax.learn.model import Model
 from hm3_jax.learn.saved.run_lists import drop_lists
 from hm3_jax.learn.settings import TrainSettings
@@ -128,7 +128,7 @@ class RunRecord(RunFacts):
                 f"{folder}: the run there has {name} {before!r}, asked is {now!r}"
             )
         trained = Model(config, {}, self.features)
-        check_features(trained, wanted.features, wanted.dataset_name)
+        check_feature_facts(trained, wanted.features, wanted.dataset_name)
         if self.features_checksum != wanted.features_checksum:
             raise ValueError(
                 f"{folder}: the run there has features with checksum "

@@ -47,7 +47,7 @@ class DoesNotFitError(MemoryError):
 
 
 @dataclasses.dataclass(frozen=True)
-class Scores:
+class EpochScores:
     """What an epoch came to, by slot.
 
     Attributes:
@@ -237,7 +237,7 @@ class Program:
             self._compiled[number] = compiled
         return self._compiled[number]
 
-    def score(self, state: ParamState, inputs: EpochInputs, epoch: int) -> Scores:
+    def score(self, state: ParamState, inputs: EpochInputs, epoch: int) -> EpochScores:
         """Embeds val and train and scores them.
 
         Args:
@@ -251,7 +251,9 @@ class Program:
             losses = self._val.loss(
                 val, self._batch_size, self._loss, inputs.loss, keys
             )
-            return Scores(losses, self._val.metrics(val), self._train.metrics(train))
+            return EpochScores(
+                losses, self._val.metrics(val), self._train.metrics(train)
+            )
 
     def _embedded(
         self, state: ParamState, inputs: EpochInputs

@@ -20,7 +20,7 @@ from hm3_jax.learn.settings import Execution
 from hm3_jax.learn.training import state
 from hm3_jax.learn.training.epoch import Steps
 from hm3_jax.learn.training.graceful_stop import GracefulStop
-from hm3_jax.learn.training.program import PARAMETERS, Program, Scores, keys_of
+from hm3_jax.learn.training.program import PARAMETERS, EpochScores, Program, keys_of
 from hm3_jax.learn.training.run_logs import EpochReport, RunEpoch, RunLogs
 from hm3_jax.learn.training.saved_runs import check_folders, evaluate_saved
 from hm3_jax.learn.training.state import TrainingState, has_ended
@@ -238,7 +238,7 @@ class Trainer:
 
 
 def _came_to(
-    steps: Steps, scores: Scores, slot: int, themes: BatchThemes, epoch: int
+    steps: Steps, scores: EpochScores, slot: int, themes: BatchThemes, epoch: int
 ) -> RunEpoch | str:
     """What an epoch (from 0) came to in a slot, or what went wrong with the run."""
     losses = np.asarray(steps.loss)[slot]

@@ -16,7 +16,7 @@ from hm3_jax.reporting.figures.style import (
 )
 from hm3_jax.reporting.query_scores import Ranking, ranked
 from hm3_jax.reporting.records import Run
-from hm3_jax.reporting.release_output import Embedded, TestedRun
+from hm3_jax.reporting.release_output import EmbeddedTest, TestedRun
 
 FIRST = 10
 """Museums of a ranking that count."""
@@ -30,7 +30,7 @@ _BLOCK = 128
 def draw_confusion(
     names: Mapping[Run, str],
     tests: Mapping[Run, TestedRun],
-    embedded: Mapping[Run, Embedded],
+    embedded: Mapping[Run, EmbeddedTest],
     name: str,
 ) -> Drawing:
     """Draws a matrix a run, side by side.

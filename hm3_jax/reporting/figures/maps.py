@@ -19,7 +19,7 @@ from hm3_jax.reporting.figures.style import (
 )
 from hm3_jax.reporting.query_scores import Ranking
 from hm3_jax.reporting.records import Run
-from hm3_jax.reporting.release_output import Embedded, TestedRun
+from hm3_jax.reporting.release_output import EmbeddedTest, TestedRun
 
 POINTS = 2_000
 """Descriptions and museums that a map has room for, and t-SNE time."""
@@ -89,7 +89,7 @@ def draw_map(
     kind: str,
     names: Mapping[Run, str],
     tests: Mapping[Run, TestedRun],
-    embedded: Mapping[Run, Embedded],
+    embedded: Mapping[Run, EmbeddedTest],
     maps: Mapping[Run, Map],
     name: str,
 ) -> Drawing:

@@ -15,7 +15,7 @@ from hm3_jax.reporting.figures.style import (
 )
 from hm3_jax.reporting.query_scores import in_ranked_order, own_ranks
 from hm3_jax.reporting.records import Run
-from hm3_jax.reporting.release_output import Embedded, TestedRun
+from hm3_jax.reporting.release_output import EmbeddedTest, TestedRun
 
 _KEY = "t2s_mAP_by_class"
 # Ranks beyond which neighbours share a bar.
@@ -25,7 +25,7 @@ _BARS = 350
 def draw_strips(
     names: Mapping[Run, str],
     tests: Mapping[Run, TestedRun],
-    embedded: Mapping[Run, Embedded],
+    embedded: Mapping[Run, EmbeddedTest],
     name: str,
 ) -> Drawing:
     """Draws a strip a run for the queries at the quartiles of the first run.

@@ -32,7 +32,7 @@ from hm3_jax.retrieval.engine.points import (
     vector_sizes,
 )
 from hm3_jax.retrieval.exact import Hits, check_top_k, product_error
-from hm3_jax.retrieval.item_museums import ItemMuseums, check_query
+from hm3_jax.retrieval.item_museums import ItemMuseums, check_query_vectors
 
 # Museums in the first lists, and by how much the next ones are longer.
 _FIRST, _GROWTH = 64, 4
@@ -140,7 +140,7 @@ class _Ranking:
         theme_weight: float,
         top_k: int,
     ):
-        check_query(query, model.embedded)
+        check_query_vectors(query, model.embedded)
         if (query.weights < 0).any():
             raise ValueError(
                 "expected weights of sentences that are 0 or more, found "

@@ -18,7 +18,7 @@ class QueueFullError(Exception):
     """More requests wait than may."""
 
 
-class StoppedError(Exception):
+class BatcherStoppedError(Exception):
     """The queue is not served any more, because serving it has failed."""
 
 
@@ -75,7 +75,7 @@ class Batcher(Generic[_Ask, _Answer]):
             ValueError: If there is no answer to this.
         """
         if self._stopped:
-            raise StoppedError
+            raise BatcherStoppedError
         future: asyncio.Future[_Answer] = asyncio.get_running_loop().create_future()
         try:
             self._queue.put_nowait((what, future))
@@ -102,7 +102,7 @@ class Batcher(Generic[_Ask, _Answer]):
             self._stopped = True
             for future in list(self._open):
                 if not future.done():
-                    future.set_exception(StoppedError())
+                    future.set_exception(BatcherStoppedError())
 
     async def _carry_out(
         self, batch: Sequence[_Entry[_Ask, _Answer]], thread: ThreadPoolExecutor

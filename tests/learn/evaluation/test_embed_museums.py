@@ -9,8 +9,8 @@ import pytest
 from hm3_jax.data.store import open_store
 from hm3_jax.learn.batches import placement
 from hm3_jax.learn.batches.features import load_features
-from hm3_jax.learn.evaluation import embed_museums as module
-from hm3_jax.learn.evaluation.embed_museums import embed_museums
+from hm3_jax.learn.evaluation import embed_without_rooms as module
+from hm3_jax.learn.evaluation.embed_museums import embed_without_rooms
 from hm3_jax.learn.model import Model, draw_params, take_run
 from tests.learn import small
 
@@ -40,12 +40,12 @@ def test_a_room_left_out_is_a_room_never_there(store, tmp_path, config):
     wanted_of = {name: row for row, name in enumerate(other.ids)}
     rows = np.array([wanted_of[museum.id] for museum in without])
     model = model_of(config)
-    wanted, _ = embed_museums(model, load_features(other, config), rows)
+    wanted, _ = embed_without_rooms(model, load_features(other, config), rows)
 
     features = load_features(store, config)
     ids = {name: row for row, name in enumerate(store.ids)}
     museums = np.array([ids[records[i].id] for i in chosen])
-    whole, found = embed_museums(model, features, museums)
+    whole, found = embed_without_rooms(model, features, museums)
     np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-6)
     # They differ from the whole museums, or leaving out would do nothing.
     rooms = [len(records[i].rooms) for i in chosen]
@@ -64,7 +64,7 @@ def test_what_museums_hold_is_placed_once(store, monkeypatch):
     monkeypatch.setattr(module, "place", place)
     features = load_features(store, small.BY_ROOM)
     some = np.array([3, 5])
-    embed_museums(model_of(small.BY_ROOM), features, some)
+    embed_without_rooms(model_of(small.BY_ROOM), features, some)
     (found,) = placed
     rooms = store.room_offsets
     for kind, column in found.items.items():

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 import pytest
 
-from hm3_jax.learn.batches.feature_facts import check_features
+from hm3_jax.learn.batches.feature_facts import check_feature_facts
 from hm3_jax.learn.model import Model
 from hm3_jax.learn.saved import checkpoint
 from hm3_jax.learn.saved.checkpoint import Checkpoint
@@ -201,10 +201,10 @@ def test_features_of_another_model_are_refused(kind, fact, value):
     now[kind][fact] = value
     trained_on = model(feature_facts=trained)
     with pytest.raises(ValueError) as raised:
-        check_features(trained_on, now, "some/store")
+        check_feature_facts(trained_on, now, "some/store")
     for word in ("some/store", kind, fact, repr(trained[kind][fact]), repr(value)):
         assert word in str(raised.value)
-    assert check_features(trained_on, trained, "some/store")
+    assert check_feature_facts(trained_on, trained, "some/store")
 
 
 def test_kinds_that_a_model_does_not_read_may_differ():
@@ -214,15 +214,15 @@ def test_kinds_that_a_model_does_not_read_may_differ():
     )
     now["videos"]["model"] = "another"
     flat = model(config=small.FLAT, feature_facts=trained)
-    assert check_features(flat, now, "store")
+    assert check_feature_facts(flat, now, "store")
 
 
 def test_a_missing_kind_is_refused():
     trained = {kind: dataclasses.asdict(f) for kind, f in small.facts().items()}
     now = {kind: facts for kind, facts in trained.items() if kind != "images"}
     with pytest.raises(ValueError, match="store: expected features of kind images"):
-        check_features(model(feature_facts=trained), now, "store")
+        check_feature_facts(model(feature_facts=trained), now, "store")
 
 
 def test_a_model_that_knows_nothing_is_said_to():
-    assert not check_features(model(feature_facts=None), {}, "store")
+    assert not check_feature_facts(model(feature_facts=None), {}, "store")

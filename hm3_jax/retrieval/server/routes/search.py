@@ -13,7 +13,7 @@ from hm3_jax.retrieval.query_text import (
     check_theme,
     check_theme_weight,
 )
-from hm3_jax.retrieval.server.batching import QueueFullError, StoppedError
+from hm3_jax.retrieval.server.batching import BatcherStoppedError, QueueFullError
 from hm3_jax.retrieval.server.collection import Answer, Query
 from hm3_jax.retrieval.server.errors import (
     PROBLEMS,
@@ -142,5 +142,5 @@ async def _search(service: Service, query: Query) -> Answer:
         raise unprocessable(f"query: {error}") from None
     except QueueFullError:
         raise unavailable("the server is busy; try again", 1) from None
-    except StoppedError:
+    except BatcherStoppedError:
         raise search_stopped() from None

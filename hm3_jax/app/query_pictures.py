@@ -3,27 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Float
 
 from hm3_jax.app.query_encoder import EmbeddedQuery, model_of
 from hm3_jax.data.concepts import MODEL as CONCEPTS
 from hm3_jax.learn.evaluation.text_tower import InteractionTower
 from hm3_jax.retrieval.index import IndexHead
 
-
-class PictureFeatures(Protocol):
-    """Makes features of pictures, as those of a store's views were made."""
-
-    def read(self, content: bytes) -> Any:
-        """Decodes a picture; ValueError if it is none."""
-        ...
-
-    def encode(self, pictures: Sequence[Any]) -> Float[np.ndarray, "pictures d"]:
-        """Features of what `read` has returned."""
-        ...
+if TYPE_CHECKING:
+    from hm3_jax.extraction.query_features import PictureFeatures
 
 
 class PictureEncoder:

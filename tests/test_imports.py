@@ -1,13 +1,13 @@
 """Which part of the package may import which, and where torch and JAX may be."""
 
 import ast
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+
+from tests.commands import output_of
 
 PACKAGE = "hm3_jax"
 
@@ -207,14 +207,7 @@ def test_data_and_interop_load_neither_jax_nor_torch(repository: Path) -> None:
         "print(sorted({'jax', 'flax', 'torch'} & set(sys.modules)))"
     )
     assert modules
-    shown = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=repository,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
-    assert shown == "[]\n"
+    assert output_of(code, repository) == "[]\n"
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,6 @@
 """What `import hm3_jax` offers."""
 
 import ast
-import re
-import subprocess
-import sys
 from pathlib import Path
 
 import jax
@@ -13,6 +10,7 @@ import pytest
 import hm3_jax
 from hm3_jax.learn.model import Model, draw_params, take_run
 from hm3_jax.nn.strategy import PoolConfig, RecurrentConfig, TowersConfig
+from tests.commands import code_blocks, output_of
 from tests.docs.test_inside import quoted
 
 SIZE = 32
@@ -59,13 +57,7 @@ def test_importing_it_starts_nothing(repository):
         "hm3_jax.Query\n"
         "print('jax' in sys.modules)\n"
     )
-    shown = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=repository,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
+    shown = output_of(code, repository)
     assert shown.splitlines() == ["[]", f"True {hm3_jax.__version__}", "False"]
 
 
@@ -155,10 +147,9 @@ def test_the_guide_names_all_of_it(repository):
 
 @pytest.mark.thorough
 def test_the_guide_runs(repository: Path, tmp_path, monkeypatch, capsys):
-    text = (repository / "docs/python.md").read_text()
     monkeypatch.chdir(tmp_path)
     scope = {}
-    blocks = re.findall(r"```python\n(.*?)```", text, re.S)
+    blocks = code_blocks(repository / "docs/python.md", "python")
     assert len(blocks) > 5
     for block in blocks:
         exec(compile(block, "python.md", "exec"), scope)

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
+from tests.commands import code_blocks
+
 # Import names that are not the distribution's name.
 DISTRIBUTIONS = {
     "PIL": "pillow",
@@ -143,7 +145,7 @@ def test_readme_points_to_what_exists(repository: Path) -> None:
 def test_readme_commands_use_flags_that_exist(
     repository: Path, run_module: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:
-    commands = readme_commands((repository / "README.md").read_text())
+    commands = commands_of(repository / "README.md")
     assert len(commands) > 3
     pages: dict[str, str] = {}
     for module, arguments in commands:
@@ -155,10 +157,10 @@ def test_readme_commands_use_flags_that_exist(
             assert shown, f"{module} has no --{name}"
 
 
-def readme_commands(text: str) -> list[tuple[str, list[str]]]:
-    """The `python -m MODULE ARGUMENT ...` lines of the README's code blocks."""
+def commands_of(document: Path) -> list[tuple[str, list[str]]]:
+    """The `python -m MODULE ARGUMENT ...` lines of a document's code blocks."""
     commands = []
-    for block in re.findall(r"```bash\n(.*?)```", text, re.DOTALL):
+    for block in code_blocks(document, "bash"):
         for line in block.replace("\\\n", " ").splitlines():
             words = shlex.split(line)
             if words[:2] == ["python", "-m"]:

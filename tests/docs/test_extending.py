@@ -2,10 +2,7 @@
 
 import csv
 import json
-import os
-import re
 import shutil
-import subprocess
 import sys
 import types
 from pathlib import Path
@@ -16,13 +13,14 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
+from tests.commands import code_blocks, output_of_script
+
 RUN = "rnn_meanPoolProc_video"
 PUBLISHED_TABLES = {"hierart_comparison", "stl_vs_theme", "video", "margins", "weights"}
 
 
 def blocks(repository: Path, language: str) -> list[str]:
-    text = (repository / "docs" / "extending.md").read_text()
-    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+    return code_blocks(repository / "docs" / "extending.md", language)
 
 
 @pytest.fixture(scope="module")
@@ -100,19 +98,7 @@ def test_the_changes_fit_the_code(changed):
 
 @pytest.mark.thorough
 def test_the_commands_compare_the_loss_under_its_own_name(repository, changed):
-    done = subprocess.run(
-        ["bash", "-c", "set -euo pipefail\n" + "\n".join(blocks(repository, "bash"))],
-        cwd=changed,
-        env=os.environ
-        | {
-            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-            "PYTHONPATH": str(changed),
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    shown = output_of_script(blocks(repository, "bash"), changed, changed)
     run = changed / "runs" / "sigmoid" / RUN
     settings = json.loads((run.parent / "experiment.json").read_text())["settings"]
     assert settings["loss"] == "sigmoid"
@@ -126,7 +112,7 @@ def test_the_commands_compare_the_loss_under_its_own_name(repository, changed):
     named = [" ".join(row) for row in rows]
     for name in ("sigmoid", "info_nce"):
         assert sum(f"{name} {RUN} loss {name}" in row for row in named) == 1
-    assert f"A: sigmoid/{RUN}, B: info_nce/{RUN}" in done.stdout
+    assert f"A: sigmoid/{RUN}, B: info_nce/{RUN}" in shown
     assert "\nt2s R@20," in (tables / "comparison.csv").read_text()
     # The metric, by ranks of the embeddings that were tested.
     with np.load(run / "test_output.npz") as tested:

@@ -1,16 +1,13 @@
 """export_features and what reads its data sets, as a user runs them."""
 
 import json
-import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from hm3_jax.data.tfds_format import DATASET_INFO
 from hm3_jax.nn.strategy_json import strategy_text
-from tests.commands import fail, succeed
+from tests.commands import code_blocks, fail, output_of, succeed
 from tests.learn import small
 
 pytest.importorskip("array_record")
@@ -124,16 +121,9 @@ def test_inspect_shows_and_verifies_a_data_set(run, tmp_path):
 
 def test_the_documented_program_reads_a_data_set(run, tmp_path, repository):
     succeed(export(run))
-    text = (repository / "docs" / "feature_store.md").read_text()
-    (program,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    (program,) = code_blocks(repository / "docs" / "feature_store.md", "python")
     program = program.replace("published/genmuseums/1.0.0", "data/small/1.0.0")
-    shown = subprocess.run(
-        [sys.executable, "-c", program],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.splitlines()
+    shown = output_of(program, tmp_path).splitlines()
     records = [museum for museum in small.records() if museum.split == "train"]
     expected = []
     for museum in records:

@@ -1,14 +1,13 @@
 """The transform without PyTorch against open_clip's, bit for bit."""
 
 import pickle
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from hm3_jax.extraction.picture_transform import PictureTransform
+from tests.commands import output_of
 
 Image = pytest.importorskip("PIL.Image", reason="needs Pillow to make pictures")
 
@@ -88,11 +87,4 @@ def test_workers_need_no_torch(repository: Path) -> None:
         "t(Image.new('RGB', (9, 5)))\n"
         "print(sorted({'torch', 'open_clip', 'jax'} & set(sys.modules)))"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=repository,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout == "[]\n"
+    assert output_of(code, repository) == "[]\n"

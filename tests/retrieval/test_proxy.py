@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from hm3_jax.retrieval.server.hosts import Hosts
+from tests.commands import code_blocks
 from tests.retrieval.proxying import proxied
 from tests.retrieval.serving import WordCollection, served
 from tests.retrieval.test_pictures import halves, pictures_of, write
@@ -80,7 +81,7 @@ def test_the_name_of_a_proxy_has_to_be_allowed() -> None:
 def test_the_guide_s_examples_fit_together(
     repository: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    guide = (repository / "docs" / "serving.md").read_text()
+    guide = repository / "docs" / "serving.md"
     flags = dict(re.findall(r"--(\w+)=(\S+)", code_of(guide, "bash", "--root_path")))
     path, name = flags["root_path"], flags["allowed_hosts"]
     nginx, caddy = code_of(guide, "nginx"), code_of(guide, "caddy")
@@ -106,7 +107,6 @@ def test_the_guide_s_examples_fit_together(
     assert line == "GET /api/search from 192.0.2.7 failed"
 
 
-def code_of(guide: str, language: str, has: str = "") -> str:
-    blocks = re.findall(rf"```{language}\n(.*?)```", guide, re.DOTALL)
-    (block,) = [block for block in blocks if has in block]
+def code_of(guide: Path, language: str, has: str = "") -> str:
+    (block,) = [block for block in code_blocks(guide, language) if has in block]
     return block

@@ -35,6 +35,7 @@ from hm3_jax.app.evaluation_settings import QUERY_SEED, EvaluationSettings
 from hm3_jax.app.model_names import CHECKPOINT_HELP
 from hm3_jax.cli import frame, path_flags, precision_flag
 from hm3_jax.data.open_features import FEATURES_HELP, open_features
+from hm3_jax.files.durable import refuse_existing
 from hm3_jax.reporting.per_query import FORMATS
 
 _CHECKPOINT = path_flags.define_paths(
@@ -88,8 +89,7 @@ flags.adopt_module_key_flags(precision_flag)
 def main() -> None:
     """Reads the flags and evaluates."""
     settings = _settings()
-    if settings.output.exists():
-        raise FileExistsError(f"{settings.output}: expected no such folder, found one")
+    refuse_existing(settings.output, "an evaluation")
     from hm3_jax.app.evaluation import evaluate_all
     from hm3_jax.app.evaluation_table import table_of
     from hm3_jax.learn.devices.compilation_cache import keep_compiled_programs

@@ -29,6 +29,7 @@ from hm3_jax.data.store_format import DTYPES, Manifest
 from hm3_jax.data.summary import summary_line
 from hm3_jax.data.tfds_find import find_published
 from hm3_jax.data.tfds_reader import unpack
+from hm3_jax.files.durable import refuse_existing
 
 _SOURCE = flags.DEFINE_enum(
     "source",
@@ -101,10 +102,7 @@ def main() -> None:
     start = time.perf_counter()
     frame.refuse_flags_of_others(_SOURCE, _OWN_FLAGS)
     output = Path(_OUTPUT.value)
-    if output.exists():
-        raise FileExistsError(
-            f"{output}: expected a path to make a store at, it exists"
-        )
+    refuse_existing(output, "a store")
     manifest = _unpack(output) if _SOURCE.value == "tfds" else _import(output)
     seconds = time.perf_counter() - start
     print(f"{output}: {summary_line(manifest)}; imported in {seconds:.1f} s")

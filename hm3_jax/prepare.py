@@ -31,6 +31,7 @@ from hm3_jax.data.raw_sources.folder import read_folder
 from hm3_jax.data.raw_sources.genmuseums import read_genmuseums
 from hm3_jax.data.raw_sources.museums3k import read_museums3k_raw
 from hm3_jax.data.raw_sources.semart import read_semart
+from hm3_jax.files.durable import refuse_existing
 
 _SOURCE = flags.DEFINE_enum(
     "source",
@@ -76,10 +77,7 @@ def main() -> None:
     start = time.perf_counter()
     frame.refuse_flags_of_others(_SOURCE, _OWN_FLAGS)
     output = Path(_OUTPUT.value)
-    if output.exists():
-        raise FileExistsError(
-            f"{output}: expected a path to make a museum list at, it exists"
-        )
+    refuse_existing(output, "a museum list")
     raw = _read()
     if not raw.museums:
         reasons = "".join(f"; {note}" for note in raw.notes)

@@ -9,7 +9,7 @@ from pathlib import Path
 from hm3_jax.app.model_names import Form
 from hm3_jax.app.models import checkpoint_folder, load_release, load_shared
 from hm3_jax.app.sharing import Push, share
-from hm3_jax.files.durable import whole_or_absent
+from hm3_jax.files.durable import refuse_existing, whole_or_absent
 from hm3_jax.interop import hub
 from hm3_jax.interop.release_folder import write_release_folder
 from hm3_jax.learn.saved import checkpoint
@@ -58,8 +58,7 @@ def convert(asked: Conversion) -> list[str]:
             f"expected two forms, found --from={asked.source_form} "
             f"--to={asked.output_form}"
         )
-    if asked.output.exists():
-        raise FileExistsError(f"{asked.output}: expected no such folder, found one")
+    refuse_existing(asked.output, "a converted model")
     if asked.push is not None:
         hub.check_can_push(asked.push.name, private=asked.push.private)
     folder = checkpoint_folder(asked.source)

@@ -16,6 +16,7 @@ from hm3_jax.data.open_features import open_features
 from hm3_jax.data.progress_lines import ProgressLines
 from hm3_jax.data.raw_museum import RawMuseum
 from hm3_jax.data.store import FeatureStore
+from hm3_jax.files.durable import refuse_existing
 from hm3_jax.files.words import counted
 from hm3_jax.learn.saved.checkpoint import Checkpoint
 from hm3_jax.retrieval import index as index_files
@@ -147,8 +148,7 @@ def make_index(
             split or no museum of the list.
     """
     path = Path(folder)
-    if path.exists():
-        raise FileExistsError(f"{path}: expected no such folder, found one")
+    refuse_existing(path, "an index")
     listed = None if museums is None else _listed(Path(museums), store)
     embedded = embed_store(saved, store, splits, listed)
     create_index(path, embedded.museums, embedded.facts, embedded.files)

@@ -21,6 +21,7 @@ from hm3_jax.data.store_format import ATTACHMENTS, Manifest, artwork_ids_name
 from hm3_jax.data.tfds_find import PublishedStore
 from hm3_jax.data.tfds_format import files_beside, load_tfds
 from hm3_jax.data.tfds_writer import Watch
+from hm3_jax.files.durable import refuse_existing
 from hm3_jax.files.facts import file_facts
 from hm3_jax.files.lines import read_lines
 
@@ -50,10 +51,7 @@ def unpack(
         ValueError: If the data set does not hold the store that its manifest tells of.
     """
     output, folder, manifest = Path(output), published.folder, published.manifest
-    if output.exists():
-        raise FileExistsError(
-            f"{output}: expected a path to make a store at, it exists"
-        )
+    refuse_existing(output, "a store")
     _check_files_beside(published)
     splits = _open_splits(published)
     tables = _tables(published)

@@ -45,6 +45,16 @@ def write_whole(path: Path, content: bytes | str) -> None:
     sync(path.parent)
 
 
+def refuse_existing(path: Path, what: str) -> None:
+    """Refuses a path that something is to be made at, and where there is something.
+
+    Raises:
+        FileExistsError: If there is.
+    """
+    if os.path.lexists(path):
+        raise FileExistsError(f"{path}: expected a path to make {what} at, it exists")
+
+
 @contextmanager
 def whole_or_absent(path: Path, what: str = "a store") -> Iterator[Path]:
     """A temporary folder that becomes `path` if the block ends without error.
@@ -60,8 +70,7 @@ def whole_or_absent(path: Path, what: str = "a store") -> Iterator[Path]:
         OSError: If the disk did not take it. Errors, those of the block too, name
             files as if they were in `path`.
     """
-    if os.path.lexists(path):
-        raise FileExistsError(f"{path}: expected a path to make {what} at, it exists")
+    refuse_existing(path, what)
     with folder_beside(path) as folder, naming_instead(path, folder):
         yield folder
         sync_all(folder)

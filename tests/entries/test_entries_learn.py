@@ -235,7 +235,7 @@ def existing(saved: Path, store: Path) -> list[str]:
         ),
         (other_features, "trained on sentences with model 'ViT-B-32', found 'RN50'"),
         (truncated, "try_1/checkpoints/last/1/arrays/manifest.ocdbt: damaged: "),
-        (existing, "evaluation: expected no such folder, found one"),
+        (existing, "evaluation: expected a path to make an evaluation at, it exists"),
     ],
 )
 def test_evaluate_refuses_wrong_input(

@@ -196,6 +196,16 @@ def train(
     return folder / experiment.strategies[0].file_stem
 
 
+def interrupt_after(epoch: int) -> Callable[[EpochReport], None]:
+    """A listener that ends training like Ctrl-C, before the epoch is saved."""
+
+    def listener(report: EpochReport) -> None:
+        if report.epoch == epoch:
+            raise KeyboardInterrupt
+
+    return listener
+
+
 def evaluated(folder: Path, store: FeatureStore, split: str) -> Evaluation:
     """What the checkpoint in a folder makes of a split."""
     saved = checkpoint.load_model(folder)

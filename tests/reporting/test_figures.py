@@ -8,6 +8,7 @@ import pytest
 
 pytest.importorskip("matplotlib")
 
+from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
 from hm3_jax.reporting import draw
@@ -89,18 +90,21 @@ def test_all_figures_are_drawn_and_written(drawn, tmp_path):
 def test_nothing_is_clipped_and_nothing_lies_on_a_legend_or_label(drawn):
     drawings, _, _ = drawn
     for name, drawing in drawings.items():
-        figure = drawing.figure
-        figure.canvas.draw()
-        drawn_on = figure.get_tightbbox()
-        width, height = figure.get_size_inches()
-        assert drawn_on.x0 >= -0.01 and drawn_on.y0 >= -0.01, name
-        assert drawn_on.x1 <= width + 0.01 and drawn_on.y1 <= height + 0.01, name
-        boxes = [axis.get_tightbbox() for axis in figure.axes]
-        boxes += [legend.get_window_extent() for legend in figure.legends]
-        for first, second in itertools.combinations(boxes, 2):
-            # A pixel and a half of 100 an inch: boxes that touch.
-            shared = Bbox.intersection(first, second)
-            assert shared is None or min(shared.width, shared.height) < 1.5, name
+        check_that_all_is_seen(drawing.figure, name)
+
+
+def check_that_all_is_seen(figure: Figure, name: str) -> None:
+    """Nothing is clipped, and nothing lies on a legend or label."""
+    figure.canvas.draw()
+    drawn_on, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
+    assert drawn_on.x0 >= -0.01 and drawn_on.y0 >= -0.01, name
+    assert drawn_on.x1 <= width + 0.01 and drawn_on.y1 <= height + 0.01, name
+    boxes = [axis.get_tightbbox() for axis in figure.axes]
+    boxes += [legend.get_window_extent() for legend in figure.legends]
+    for first, second in itertools.combinations(boxes, 2):
+        # A pixel and a half of 100 an inch: boxes that touch.
+        shared = Bbox.intersection(first, second)
+        assert shared is None or min(shared.width, shared.height) < 1.5, name
 
 
 @pytest.fixture(scope="module")
@@ -134,17 +138,8 @@ def crowded(tmp_path_factory):
 
 def test_long_names_and_many_themes_fit(crowded):
     for name, drawing in crowded.items():
-        figure = drawing.figure
-        figure.canvas.draw()
-        drawn_on, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
-        assert drawn_on.x0 >= -0.01 and drawn_on.y0 >= -0.01, name
-        assert drawn_on.x1 <= width + 0.01 and drawn_on.y1 <= height + 0.01, name
-        boxes = [axis.get_tightbbox() for axis in figure.axes]
-        boxes += [legend.get_window_extent() for legend in figure.legends]
-        for first, second in itertools.combinations(boxes, 2):
-            shared = Bbox.intersection(first, second)
-            assert shared is None or min(shared.width, shared.height) < 1.5, name
-        for axis in figure.axes:
+        check_that_all_is_seen(drawing.figure, name)
+        for axis in drawing.figure.axes:
             for labels, low, high in (
                 (axis.get_xticklabels(), "x0", "x1"),
                 (axis.get_yticklabels(), "y0", "y1"),

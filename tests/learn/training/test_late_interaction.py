@@ -94,17 +94,13 @@ def test_what_is_standardised_by_is_no_parameter_to_train(store, trained):
 
 
 def test_an_interruption_changes_nothing(store, trained, tmp_path):
-    def listener(report):
-        if report.epoch == 3:
-            raise KeyboardInterrupt
-
     every_epoch = Execution(save_every_seconds=0)
     with pytest.raises(KeyboardInterrupt):
         small.train(
             store,
             tmp_path / "run",
             CONFIG,
-            listener=listener,
+            listener=small.interrupt_after(3),
             execution=every_epoch,
             **HOW,
         )

@@ -41,18 +41,13 @@ def test_a_temperature_is_trained_saved_and_gone_on_with(store, tmp_path):
     assert losses[-1] < losses[0]
     rates = [line["lr"] for line in small.log(whole, 1)]
     np.testing.assert_allclose(rates, [0.01, 0.0075, 0.0025])
-
-    def listener(report):
-        if report.epoch == 2:
-            raise KeyboardInterrupt
-
     every = Execution(save_every_seconds=0)
     with pytest.raises(KeyboardInterrupt):
         small.train(
             store,
             tmp_path / "cut",
             **CHANGES,
-            listener=listener,
+            listener=small.interrupt_after(2),
             execution=every,
         )
     cut = small.train(store, tmp_path / "cut", **CHANGES, resume=True)

@@ -30,13 +30,8 @@ def same(found: Path, wanted: Path) -> None:
 
 def interrupt(store: FeatureStore, folder: Path, epoch: int, **how: Any) -> Path:
     """Trains until the end of an epoch, before it is saved."""
-
-    def listener(report):
-        if report.epoch == epoch:
-            raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
-        small.train(store, folder, listener=listener, **how)
+        small.train(store, folder, listener=small.interrupt_after(epoch), **how)
     return folder / small.BY_ROOM.file_stem
 
 

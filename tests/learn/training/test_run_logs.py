@@ -150,15 +150,15 @@ def test_nor_does_a_folder_that_takes_no_more_files(store, folder, tmp_path):
 
 
 def test_a_run_that_goes_on_is_told_from_there(store, folder, tmp_path):
-    def interrupt(report):
-        if report.epoch == 3:
-            raise KeyboardInterrupt
-
     first, second, third = Listening(), Listening(), Listening()
     how: dict[str, Any] = {"execution": EVERY_EPOCH}
     with pytest.raises(KeyboardInterrupt):
         small.train(
-            store, tmp_path / "run", listener=interrupt, trackers=[first], **how
+            store,
+            tmp_path / "run",
+            listener=small.interrupt_after(3),
+            trackers=[first],
+            **how,
         )
     assert [e.number for _, e in first.of("epoch")] == [1, 1, 2, 2, 3, 3]
     assert not first.of("end") and first.told[-1][0] == "close"

@@ -145,15 +145,11 @@ def test_runs_that_end_make_room(store, tmp_path, alone, side_by_side, sizes):
     # Of four places two are left once two runs are; groups of one never change.
     assert sizes == ([4, 4, 4, 2, 2, 2] if side_by_side else [4] * 6)
     as_alone(tmp_path / "run", alone, ENDING)
-
-    def interrupt(report):
-        if report.epoch == last:
-            raise KeyboardInterrupt
-
     # Once "c" has ended, or both, and nothing is left of what the others saved.
     for last in (3, 5):
         to, resumed = tmp_path / f"interrupted_{last}", []
         with pytest.raises(KeyboardInterrupt):
+            interrupt = small.interrupt_after(last)
             train(store, to, ENDING, listener=interrupt, save_every_seconds=0)
         for name in ("a", "d"):
             shutil.rmtree(to / name / STEM / "try_1" / "checkpoints")
@@ -187,10 +183,6 @@ DIVERGING = {
 
 
 def test_a_run_that_diverges_is_put_aside(store, tmp_path, alone, side_by_side):
-    def interrupt(report):
-        if report.epoch == 4:
-            raise KeyboardInterrupt
-
     def train_on(to, **how):
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
@@ -216,6 +208,7 @@ def test_a_run_that_diverges_is_put_aside(store, tmp_path, alone, side_by_side):
     # Interrupted after both had failed, with nothing saved of the others.
     with pytest.raises(KeyboardInterrupt), warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        interrupt = small.interrupt_after(4)
         train(store, tmp_path / "again", DIVERGING, interrupt, keep_going=True)
     heard = []
     failed, messages = train_on(tmp_path / "again", resume=True, listener=heard.append)

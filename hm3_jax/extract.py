@@ -33,6 +33,7 @@ from absl import flags
 from hm3_jax.cli import clip_flags, frame, path_flags
 from hm3_jax.data.store_format import DTYPES
 from hm3_jax.data.summary import summary_line
+from hm3_jax.extraction.decoding import SECONDS_PER_FILE
 from hm3_jax.extraction.pictures import MAX_PIXELS
 from hm3_jax.extraction.presets import Preset
 from hm3_jax.extraction.run import extract, merge
@@ -46,7 +47,6 @@ from hm3_jax.extraction.settings import (
 )
 from hm3_jax.extraction.texts import TEXT_SPLIT_STRATEGIES, TextSplit
 from hm3_jax.extraction.videos import VIDEO_POOLINGS
-from hm3_jax.extraction.workers import SECONDS_PER_FILE
 
 _MUSEUMS = path_flags.define_path(
     "museums", None, "Museum list: museums.jsonl, see prepare.", required=True

@@ -123,7 +123,9 @@ def test_an_index_scores_as_score_does(store, untrained, zero_shot, tmp_path):
         for hit in hits:
             assert hit.score == pytest.approx(by_id[hit.id], abs=2e-3)
         assert made.search(text).hits[0].id in by_id
-        with pytest.raises(FileExistsError, match="expected a path to make an index at"):
+        with pytest.raises(
+            FileExistsError, match="expected a path to make an index at"
+        ):
             hm3_jax.make_index(tmp_path / name, model, store)
 
 

@@ -10,19 +10,13 @@ from pathlib import Path
 
 from hm3_jax.extraction.chunks import KINDS, Chunk, load_chunk, save_chunk
 from hm3_jax.extraction.clip_model import ClipModel
+from hm3_jax.extraction.decoding import Decoded, Decoder, Job, jobs_of
 from hm3_jax.extraction.encode import Known, encode_files, encode_texts
 from hm3_jax.extraction.errors import UnreadableInput
 from hm3_jax.extraction.plan import Plan
 from hm3_jax.extraction.settings import FeatureSettings, Share
 from hm3_jax.extraction.work_folder import WorkFolder
-from hm3_jax.extraction.workers import (
-    Decoded,
-    Decoder,
-    Job,
-    decoded,
-    jobs_of,
-    worker_count,
-)
+from hm3_jax.extraction.workers import decoded, worker_count
 
 Say = Callable[[str], None]
 Count = Callable[[str, int, int], None]

@@ -10,8 +10,8 @@ import numpy as np
 from jaxtyping import Float
 
 from hm3_jax.extraction.chunks import Chunk, EncodedChunk
+from hm3_jax.extraction.decoding import Decoded
 from hm3_jax.extraction.videos import VideoPooling, pool_frames
-from hm3_jax.extraction.workers import Decoded
 
 if TYPE_CHECKING:
     from hm3_jax.extraction.clip_model import ClipModel

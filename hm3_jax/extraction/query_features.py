@@ -13,9 +13,10 @@ import numpy as np
 from jaxtyping import Float
 
 from hm3_jax.extraction.clip_model import ClipModel, text_model_for
+from hm3_jax.extraction.decoding import Decoder, jobs_of
 from hm3_jax.extraction.errors import require_packages
 from hm3_jax.extraction.texts import TextSplit
-from hm3_jax.extraction.workers import Decoder, decoded, jobs_of
+from hm3_jax.extraction.workers import decoded
 from hm3_jax.files.words import telling_words, unknown_note
 
 # A picture that is searched with: its file's name while it is read, pixels that are

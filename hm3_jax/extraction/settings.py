@@ -6,10 +6,10 @@ import dataclasses
 from pathlib import Path
 from typing import Literal, get_args
 
+from hm3_jax.extraction.decoding import SECONDS_PER_FILE
 from hm3_jax.extraction.pictures import MAX_PIXELS
 from hm3_jax.extraction.texts import TextSplit
 from hm3_jax.extraction.videos import VideoPooling
-from hm3_jax.extraction.workers import SECONDS_PER_FILE
 
 OnError = Literal["skip", "fail"]
 ON_ERROR: tuple[str, ...] = get_args(OnError)

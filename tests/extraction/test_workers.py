@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hm3_jax.extraction.decoding import Decoder, jobs_of
 from hm3_jax.extraction.errors import FileSystemFailure
 from hm3_jax.extraction.picture_transform import PictureTransform
 from hm3_jax.extraction.pictures import open_picture
-from hm3_jax.extraction.workers import Decoder, decoded, jobs_of, worker_count
+from hm3_jax.extraction.workers import decoded, worker_count
 from tests.conftest import REPOSITORY
 from tests.extraction.museum_folder import write_picture, write_video
 
@@ -50,7 +51,8 @@ READER = """
 import sys, time
 from multiprocessing import active_children
 from pathlib import Path
-from hm3_jax.extraction.workers import Decoder, decoded, jobs_of
+from hm3_jax.extraction.decoding import Decoder, jobs_of
+from hm3_jax.extraction.workers import decoded
 from tests.extraction.test_workers import TRANSFORM
 
 if __name__ == "__main__":

@@ -22,7 +22,8 @@ from hm3_jax.learn.devices.mesh import BY_RUN
 from hm3_jax.learn.devices.run_slots import RunSlots
 from hm3_jax.learn.evaluation.embed import embed, plan_embedding
 from hm3_jax.learn.evaluation.pairs import PairScores
-from hm3_jax.learn.evaluation.split import EMBED_BATCH, Embeddings
+from hm3_jax.learn.evaluation.scoring import Embeddings
+from hm3_jax.learn.evaluation.split import EMBED_BATCH
 from hm3_jax.learn.evaluation.task import Task
 from hm3_jax.learn.saved.run import Run
 from hm3_jax.learn.training.epoch import EpochInputs, ParamState, Steps, train_epoch

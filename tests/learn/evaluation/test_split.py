@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from hm3_jax.learn.batches.placement import OnDevice
-from hm3_jax.learn.evaluation.split import Embeddings, Split
+from hm3_jax.learn.evaluation.scoring import Embeddings
+from hm3_jax.learn.evaluation.split import Split
 from hm3_jax.learn.model import Model, ModelSpec, draw_params, take_run
 from hm3_jax.learn.settings import TrainSettings
 from hm3_jax.objective.metrics import retrieval_metrics

@@ -12,10 +12,8 @@ from hm3_jax.learn.settings import Execution
 from hm3_jax.learn.training.experiment import Experiment, Listeners, run_experiments
 from hm3_jax.learn.training.graceful_stop import GracefulStop
 from hm3_jax.learn.training.trainer import StoppedError
+from hm3_jax.objective.sample_size import certain_recalls
 from hm3_jax.tracking.tracker import Tracker
-
-# Where a split has no more museums, the recall that epochs are chosen by says nothing.
-_FEW = 10
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,12 +61,9 @@ def carry_out(
     if programs is not None:
         print(f"compiled programs are kept in {programs}", flush=True)
     for split in ("val", "test"):
-        museums = len(store.splits.get(split, ()))
-        if 0 < museums <= _FEW:
-            print(
-                f"note: {split} has {counted(museums, 'museum')}, so its R@{_FEW} is "
-                "100 whatever a model finds"
-            )
+        # What the lines of epochs show.
+        for note in certain_recalls(split, len(store.splits.get(split, ())), [10]):
+            print(f"note: {note}")
     try:
         with (
             GracefulStop(grace_seconds=order.grace_seconds) as stop,

@@ -20,6 +20,7 @@ from hm3_jax.data.store_format import Manifest
 from hm3_jax.data.user_cache import user_cache
 from hm3_jax.files.facts import fast_checksum, file_facts, file_state
 from hm3_jax.files.json_files import read_object, write_json
+from hm3_jax.files.words import counted
 
 if TYPE_CHECKING:
     from hm3_jax.data.store import FeatureStore
@@ -61,7 +62,7 @@ def check_content(path: Path, manifest: Manifest) -> None:
         )
     damaged = [name for name in manifest.files if not same.get(name, True)]
     if damaged:
-        more = f" (and {len(damaged) - 1} more files)" if damaged[1:] else ""
+        more = f" (and {counted(len(damaged) - 1, 'more file')})" if damaged[1:] else ""
         raise ValueError(
             f"{path / damaged[0]}: damaged or edited: expected the "
             f"{manifest.files[damaged[0]].bytes} bytes that were written, found others"

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 # Museums from which on the interval of a recall is narrower than 20 points.
 ENOUGH = 100
@@ -56,14 +56,7 @@ def small_split_notes(
         for name, value in metrics.items()
         if (found := _RECALL.fullmatch(name))
     }
-    fixed = [k for k in sorted(recalls) if k >= museums]
-    notes = []
-    if fixed:
-        notes.append(
-            f"{split} has {_museums(museums)}, so "
-            + " and ".join(f"R@{k}" for k in fixed)
-            + f" {'is' if len(fixed) == 1 else 'are'} 100 whatever a model finds"
-        )
+    notes = certain_recalls(split, museums, recalls)
     least = min((k for k in recalls if k < museums), default=None)
     if least is not None:
         low, high = recall_interval(recalls[least], museums)
@@ -72,6 +65,24 @@ def small_split_notes(
             f"{recalls[least]:.1f} is {low:.0f} to {high:.0f}"
         )
     return notes
+
+
+def certain_recalls(split: str, museums: int, firsts: Iterable[int]) -> list[str]:
+    """A note where a split has so few museums that recalls say nothing.
+
+    Args:
+        split: What the museums are called.
+        museums: How many there are; none, where there is no such split.
+        firsts: Numbers of museums whose recalls are looked at, such as 10.
+    """
+    certain = [f"R@{first}" for first in sorted(firsts) if 0 < museums <= first]
+    if not certain:
+        return []
+    verb = "is" if len(certain) == 1 else "are"
+    return [
+        f"{split} has {_museums(museums)}, so {' and '.join(certain)} {verb} 100 "
+        "whatever a model finds"
+    ]
 
 
 def _museums(number: int) -> str:

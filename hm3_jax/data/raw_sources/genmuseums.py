@@ -6,7 +6,6 @@ of their own; both are separate downloads.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -106,9 +105,10 @@ def _rooms(
                 f"for {len(hung[kind])}"
             )
     return tuple(
-        dataclasses.replace(
-            RawRoom(views=tuple(root.relative(file) for file in files)),
+        RawRoom(
+            tuple(root.relative(file) for file in files),
             **{kind: tuple(hung[kind][number]) for kind in kinds},
+            title=None,
         )
         for number, files in enumerate(screenshots)
     )

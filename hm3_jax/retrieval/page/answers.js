@@ -3,7 +3,8 @@
 import { make } from "./dom.js";
 import { doors, picture, video } from "./pictures.js";
 
-const KINDS = { views: "view", images: "painting", videos: "video" };
+/** What is said of things of each kind. */
+export const KINDS = { views: "view", images: "painting", videos: "video" };
 // Sentences that a card shows; the others are shown when asked for.
 const MOST_SHOWN = 3;
 
@@ -13,13 +14,11 @@ export function itemName(answer) {
 }
 
 /** What a room is called. */
-export function roomName(titles, number) {
-  return titles[number] ?? `Room ${number + 1}`;
-}
+export const roomName = (title, number) => title ?? `Room ${number + 1}`;
 
 /** One sentence beside the picture that answers it, where there are `pictures`. */
 function line(answer, text, theme, pictures, titles) {
-  const room = roomName(titles, answer.room);
+  const room = roomName(titles[answer.room], answer.room);
   const name = `${itemName(answer)} of ${room}`;
   const instead = () => doors(1, new Set([0]), theme);
   const small = answer.picture

@@ -39,7 +39,7 @@ function why(hit, sentences) {
   }
   const rooms = hit.rooms.length > 1 ? strongest(hit.rooms) : [];
   for (const { added, number } of rooms) {
-    line(make("span", { dir: "auto" }, roomName(hit.room_titles, number)), added);
+    line(make("span", { dir: "auto" }, roomName(hit.room_titles[number], number)), added);
   }
   if (!lines.length) return null;
   return make("div", { class: "why" }, make("p", {}, "Why it matched"), make("ul", {}, lines));

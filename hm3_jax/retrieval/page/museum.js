@@ -1,13 +1,12 @@
 /** The page of one museum. */
 
 import { START, write } from "./address.js";
-import { answersPart } from "./answers.js";
+import { KINDS, answersPart, roomName } from "./answers.js";
 import { themeName } from "./cards.js";
 import { count, inside, make } from "./dom.js";
 import { doors, picture, video } from "./pictures.js";
 
 const NAMES = { view: "View", painting: "Painting", video: "Video" };
-const KINDS = { views: "view", images: "painting", videos: "video" };
 
 /** Sentences that a room answers, by the address of the picture that does; "" for others. */
 function said(found, number) {
@@ -24,7 +23,7 @@ const quotes = (sentences = []) =>
   sentences.map((text) => make("q", { dir: "auto" }, text));
 
 function roomPart(room, number, theme, found) {
-  const name = room.title ?? `Room ${number + 1}`;
+  const name = roomName(room.title, number);
   const answering = said(found, number);
   const what = Object.entries(KINDS)
     .filter(([kind]) => room.counts[kind])

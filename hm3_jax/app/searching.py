@@ -6,12 +6,12 @@ import dataclasses
 from pathlib import Path
 
 from hm3_jax.app.open_index import check_query_form, open_index
+from hm3_jax.files.input_kinds import INPUT_KINDS
 from hm3_jax.retrieval.engine.connection import Engine
 from hm3_jax.retrieval.server.collection import Answer, Hit, Query
 
 # Where the score of a hit came from is shown for so many sentences and rooms.
 _SHOWN = 3
-_NAMES = {"views": "view", "images": "painting", "videos": "video"}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ def _why(hit: Hit) -> list[str]:
         return title or f"room {number + 1}"
 
     lines = [
-        f"[{i}] {room(item.room)}, {_NAMES[item.kind]} {item.place + 1} "
+        f"[{i}] {room(item.room)}, {INPUT_KINDS[item.kind].called} {item.place + 1} "
         f"{item.cosine:.3f}"
         for i, item in enumerate(hit.answers, start=1)
     ]

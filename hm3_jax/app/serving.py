@@ -17,7 +17,7 @@ from hm3_jax.app.query_pictures import PictureEncoder
 from hm3_jax.data.museum_jsonl import MuseumFiles, read_museum_files
 from hm3_jax.data.raw_museum import RawMuseum, sentences_of
 from hm3_jax.files.extras import how_to_install
-from hm3_jax.files.input_kinds import ROOM_KINDS
+from hm3_jax.files.input_kinds import INPUT_KINDS, ROOM_KINDS
 from hm3_jax.files.words import counted
 from hm3_jax.retrieval.engine.connection import Engine
 from hm3_jax.retrieval.exact import Search
@@ -261,9 +261,15 @@ def warn_of_missing(pictures: Pictures, listed: MuseumFiles) -> None:
 
 def _pictures(museum: RawMuseum, listed: MuseumFiles) -> list[list[Hung]]:
     return [
-        [Hung(view, "view") for view in room.views]
-        + [Hung(image, "painting", _title(image, listed)) for image in room.images]
-        + [Hung(video, "video", _title(video, listed)) for video in room.videos]
+        [
+            Hung(
+                reference,
+                kind.called,
+                _title(reference, listed) if kind.in_table else None,
+            )
+            for name, kind in INPUT_KINDS.items()
+            for reference in getattr(room, name)
+        ]
         for room in museum.rooms
     ]
 

@@ -20,19 +20,21 @@ class InputKind:
         encoded_as: Items of the extraction that become its features.
         in_table: Whether rooms name its items, which a table holds once each; otherwise
             each belongs to its room.
+        called: What one of them is called where people see it.
     """
 
     name: str
     encoded_as: Literal["pictures", "videos"]
     in_table: bool
+    called: str
 
 
 INPUT_KINDS = {
     kind.name: kind
     for kind in (
-        InputKind("views", encoded_as="pictures", in_table=False),
-        InputKind("images", encoded_as="pictures", in_table=True),
-        InputKind("videos", encoded_as="videos", in_table=True),
+        InputKind("views", "pictures", in_table=False, called="view"),
+        InputKind("images", "pictures", in_table=True, called="painting"),
+        InputKind("videos", "videos", in_table=True, called="video"),
     )
 }
 """By name, in the order in which strategies concatenate them."""

@@ -11,10 +11,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from urllib.parse import urlencode
 
+from hm3_jax.files.input_kinds import INPUT_KINDS
 from hm3_jax.retrieval.server.collection import AnsweringItem, Hit, Picture, Room
 
-# What an index calls the kinds of pictures that are shown.
-_KINDS = {"views": "view", "images": "painting", "videos": "video"}
 MEDIA_TYPES = frozenset(
     f"image/{name}" for name in ("jpeg", "png", "gif", "webp", "avif", "bmp")
 )
@@ -89,9 +88,8 @@ class Pictures:
     def _add_to_answer(self, museum: str, answer: AnsweringItem) -> AnsweringItem:
         rooms = self.rooms(museum)
         room = rooms[answer.room] if answer.room < len(rooms) else []
-        of_kind = [
-            i for i, hung in enumerate(room) if hung.kind == _KINDS.get(answer.kind)
-        ]
+        called = INPUT_KINDS[answer.kind].called
+        of_kind = [i for i, hung in enumerate(room) if hung.kind == called]
         # A list may have changed since the index was made.
         if answer.place >= len(of_kind):
             return answer

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from hm3_jax.app.evaluation_settings import EvaluationSettings
-from hm3_jax.app.evaluation_table import short_names, title_of, write_table
+from hm3_jax.app.evaluation_table import checkpoint_names, title_of, write_table
 from hm3_jax.app.models import load_checkpoint
 from hm3_jax.app.query_ranking import QueryRanker, query_metrics, write_ranked
 from hm3_jax.data.store import FeatureStore
@@ -40,19 +40,19 @@ from hm3_jax.reporting.query_scores import (
     DIRECTIONS,
     Ranking,
     first_ranked,
-    query_scores,
+    score_queries,
 )
 from hm3_jax.retrieval.query_file import read_query_file
 
 # Museums by which themes are said to be taken for one another.
 _FIRST = 10
 
-Say = Callable[[Sequence[str]], object]
+SayLines = Callable[[Sequence[str]], object]
 """Told lines for people to read, of one evaluation at a time."""
 
 
 def evaluate_all(
-    settings: EvaluationSettings, store: FeatureStore, say: Say
+    settings: EvaluationSettings, store: FeatureStore, say: SayLines
 ) -> list[tuple[str, Evaluation]]:
     """Evaluates every checkpoint on every split, and writes what came of it.
 
@@ -78,7 +78,7 @@ def evaluate_all(
         ModuleNotFoundError: If what parquet, the text encoder or the hub takes is
             missing.
     """
-    short = short_names(settings.checkpoints)
+    short = checkpoint_names(settings.checkpoints)
     written = None if settings.queries is None else read_query_file(settings.queries)
     splits = chosen_splits(store, settings.splits)
     models = {name: load_checkpoint(name, store) for name in settings.checkpoints}
@@ -157,7 +157,7 @@ def _write(
     evaluation.write(folder)
     tested, themes = evaluation.tested, evaluation.themes
     ranking = Ranking.of(tested.descriptions, tested.museums, tested.scores)
-    scores = query_scores(ranking, themes, by_theme=DIRECTIONS)
+    scores = score_queries(ranking, themes, by_theme=DIRECTIONS)
     first = first_ranked(ranking, max(_FIRST, settings.top_k))
     top = first["t2s"][:, :_FIRST]
     by_theme = scores_by_theme(scores, top, themes, store.themes)

@@ -14,14 +14,14 @@ from hm3_jax.objective.metric_table import MAIN_KEYS
 from hm3_jax.reporting.by_theme import main_heads
 
 
-def short_names(checkpoints: Sequence[str]) -> list[str]:
+def checkpoint_names(checkpoints: Sequence[str]) -> list[str]:
     """Names for folders: what tells the paths of checkpoints apart.
 
-    >>> short_names(["runs/STL/rnn/try_1", "runs/STL/rnn/try_2"])
+    >>> checkpoint_names(["runs/STL/rnn/try_1", "runs/STL/rnn/try_2"])
     ['try_1', 'try_2']
-    >>> short_names(["runs/A/rnn/try_1", "runs/B/rnn/try_1"])
+    >>> checkpoint_names(["runs/A/rnn/try_1", "runs/B/rnn/try_1"])
     ['A__rnn__try_1', 'B__rnn__try_1']
-    >>> short_names(["hub:ann/rnn", "hub:ann/rnn@v2"])
+    >>> checkpoint_names(["hub:ann/rnn", "hub:ann/rnn@v2"])
     ['rnn', 'rnn_v2']
 
     Raises:

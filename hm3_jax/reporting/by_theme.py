@@ -47,7 +47,7 @@ def scores_by_theme(
     """Splits the scores of queries by theme.
 
     Args:
-        scores: of every query, by theme too in both directions: `query_scores`.
+        scores: of every query, by theme too in both directions: `score_queries`.
         first: first museums for every description: `first_ranked`.
         themes: of every museum, numbers of `names`.
         names: of the themes.

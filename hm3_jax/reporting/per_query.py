@@ -57,7 +57,7 @@ def query_columns(
         ids: of the museums.
         themes: of the museums, numbers of `names`.
         names: of the themes.
-        scores: of every query, in percent: `query_scores`, by theme in both directions.
+        scores: of every query, in percent, see `score_queries`; by theme both ways.
         first: for each direction what every query found first, best first.
 
     Returns:

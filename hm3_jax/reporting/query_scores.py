@@ -64,7 +64,7 @@ class Ranking:
         return COSINE.block(self.queries[rows], self.items, {})
 
 
-def query_scores(
+def score_queries(
     ranking: Ranking,
     themes: Int[np.ndarray, " n"],
     *,
@@ -175,7 +175,7 @@ def first_ranked(ranking: Ranking, first: int) -> dict[str, Int[np.ndarray, "n f
         first: how many; fewer where there are fewer.
 
     Returns:
-        Numbers of items, best first; they stand where `query_scores` has them.
+        Numbers of items, best first; they stand where `score_queries` has them.
     """
     kept = _kept(ranking)
     return {

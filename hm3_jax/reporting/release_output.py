@@ -25,7 +25,7 @@ from hm3_jax.files.run_format import (
     scores_name,
 )
 from hm3_jax.objective.metric_table import DIRECTIONS
-from hm3_jax.reporting.query_scores import Ranking, query_scores
+from hm3_jax.reporting.query_scores import Ranking, score_queries
 from hm3_jax.reporting.read_tries import theme_names
 from hm3_jax.reporting.records import Run
 
@@ -70,7 +70,7 @@ class TestedRun:
         ids: of the test museums.
         themes: of the test museums, numbers into `theme_names`.
         theme_names: sorted.
-        scores: of every query, by metric, float32 (tries, queries); see `query_scores`.
+        scores: of every query, by metric, float32 (tries, queries): `score_queries`.
         embedded: of the first try, where they were asked for.
     """
 
@@ -123,7 +123,7 @@ def read_tested(run: Run, *, both_by_theme: bool, embeddings: bool) -> TestedRun
             )
         ranking = _ranking(entry, len(ids), path)
         wanted = DIRECTIONS if both_by_theme else ("t2s",)
-        found = query_scores(ranking, themes, by_theme=wanted)
+        found = score_queries(ranking, themes, by_theme=wanted)
         _check_recorded(attempt.metrics, found, path, attempt.number)
         scores.append(found)
         if embeddings and kept is None:

@@ -12,7 +12,7 @@ import pyarrow.parquet
 import pytest
 
 from hm3_jax.app.evaluation import EvaluationSettings, evaluate_all
-from hm3_jax.app.evaluation_table import short_names, table_of
+from hm3_jax.app.evaluation_table import checkpoint_names, table_of
 from hm3_jax.data.store import FeatureStore, open_store
 from hm3_jax.data.synthetic import synthesize
 from hm3_jax.data.synthetic_plan import SyntheticConfig
@@ -198,12 +198,12 @@ def output_files(tmp_path: Path) -> list[Path]:
 
 
 def test_names_tell_checkpoints_apart():
-    assert short_names(["a/b/try_1", "a/c/try_1"]) == ["b__try_1", "c__try_1"]
-    assert short_names(["runs", "runs/x"]) == ["runs", "runs__x"]
-    assert short_names(["p/a__b", "p/a/b"]) == ["1__a__b", "2__a__b"]
-    assert short_names(["hub:u/n@v1", "hub:u/n"]) == ["n_v1", "n"]
+    assert checkpoint_names(["a/b/try_1", "a/c/try_1"]) == ["b__try_1", "c__try_1"]
+    assert checkpoint_names(["runs", "runs/x"]) == ["runs", "runs__x"]
+    assert checkpoint_names(["p/a__b", "p/a/b"]) == ["1__a__b", "2__a__b"]
+    assert checkpoint_names(["hub:u/n@v1", "hub:u/n"]) == ["n_v1", "n"]
     with pytest.raises(ValueError, match="each checkpoint once, found a/./b twice"):
-        short_names(["a/b", "a/./b"])
+        checkpoint_names(["a/b", "a/./b"])
 
 
 @pytest.fixture(scope="module")

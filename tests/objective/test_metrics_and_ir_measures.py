@@ -15,7 +15,7 @@ from numpy.testing import assert_allclose
 
 from hm3_jax.objective.metric_table import DIRECTIONS
 from hm3_jax.objective.metrics import retrieval_metrics
-from hm3_jax.reporting.query_scores import Ranking, query_scores
+from hm3_jax.reporting.query_scores import Ranking, score_queries
 
 # Of the own museum, and of all museums of the theme. What is missing are the ranks
 # themselves: the library has the reciprocal, which the mean rank is computed of.
@@ -102,7 +102,7 @@ def test_both_rankings_agree_with_the_library(name):
         # Metrics are of 1 here, ranks as they are: 1e-6 of percent is 1e-8 of that.
         assert_allclose(metrics[key], value, rtol=1e-6, atol=1e-6, err_msg=key)
 
-    scores = query_scores(Ranking.of(described, shown), themes, by_theme=DIRECTIONS)
+    scores = score_queries(Ranking.of(described, shown), themes, by_theme=DIRECTIONS)
     for key in wanted:
         if "median_rank" not in key:
             mean = scores[key].mean(dtype=np.float64)
@@ -130,7 +130,7 @@ def test_scores_by_theme_agree_with_scikit_learn(name):
     sklearn = pytest.importorskip("sklearn.metrics")
     described, shown, themes = cases()[name]
     ranking, count = Ranking.of(described, shown), len(themes)
-    scores = query_scores(ranking, themes, by_theme=DIRECTIONS)
+    scores = score_queries(ranking, themes, by_theme=DIRECTIONS)
     similarity = ranking.similarity(slice(None))
     for direction, matrix in (("t2s", similarity), ("s2t", similarity.T)):
         for query, row in enumerate(matrix.tolist()):

@@ -10,8 +10,8 @@ from hm3_jax.reporting.query_scores import (
     Ranking,
     in_ranked_order,
     own_ranks,
-    query_scores,
     ranked,
+    score_queries,
 )
 from tests.reporting.run_folders import embeddings
 
@@ -34,7 +34,7 @@ def cases() -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
 def test_scores_are_those_of_a_plain_loop(name):
     described, shown, themes = cases()[name]
     ranking = Ranking.of(described, shown)
-    scores = query_scores(ranking, themes, by_theme=DIRECTIONS)
+    scores = score_queries(ranking, themes, by_theme=DIRECTIONS)
     similarity = ranking.similarity(slice(None)).astype(np.float64)
     for direction, matrix in (("t2s", similarity), ("s2t", similarity.T)):
         for query, row in enumerate(matrix):
@@ -66,7 +66,7 @@ def test_means_are_the_published_metrics(monkeypatch, kept):
     monkeypatch.setattr(module, "_KEPT", kept)
     described, shown, themes = embeddings(7, 300)
     metrics = retrieval_metrics(described, shown, themes)
-    scores = query_scores(Ranking.of(described, shown), themes, by_theme=DIRECTIONS)
+    scores = score_queries(Ranking.of(described, shown), themes, by_theme=DIRECTIONS)
     assert scores.keys() == metrics.keys() == set(KEYS)
     for key, values in scores.items():
         found = BY_KEY[key].summary(values)
@@ -75,7 +75,7 @@ def test_means_are_the_published_metrics(monkeypatch, kept):
 
 def test_scores_by_theme_only_of_directions_asked_for():
     described, shown, themes = embeddings(1)
-    scores = query_scores(Ranking.of(described, shown), themes)
+    scores = score_queries(Ranking.of(described, shown), themes)
     assert "t2s_mAP_by_class" in scores and "s2t_mAP_by_class" not in scores
 
 

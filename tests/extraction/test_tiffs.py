@@ -15,8 +15,9 @@ from tests.extraction.tiffs import FLOAT, SIGNED, UNSIGNED, write_tiff
 
 pytest.importorskip("PIL", reason="needs Pillow to read pictures")
 
-ORDERS = ("<", ">")
-PACKINGS = (False, True)  # deflated or not
+PACKED = [{"deflate": deflate} for deflate in (False, True)]
+ORDERED = [{"order": order, **how} for order in "<>" for how in PACKED]
+IN_PLANES = [{"separate": yes, **how} for yes in (False, True) for how in PACKED]
 LIGHT = np.linspace(0, 1, 4 * 6).reshape(4, 6)
 
 
@@ -38,22 +39,15 @@ def stored(light, bits, form=UNSIGNED) -> tuple[Any, Any]:
     return (numbers - 2 ** (bits - 1) if form == SIGNED else numbers), numbers / top
 
 
-@pytest.mark.parametrize("deflate", PACKINGS)
-@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("how", ORDERED)
 @pytest.mark.parametrize("white_is_zero", [False, True])
 @pytest.mark.parametrize("bits", [1, 2, 4, 8, 12, 16, 32])
-def test_greys(tmp_path, bits, white_is_zero, order, deflate):
+def test_greys(tmp_path, bits, white_is_zero, how):
     numbers, light = stored(LIGHT[..., None], bits)
     if white_is_zero:
         light = 1 - light
-    path = write_tiff(
-        tmp_path / "a.tif",
-        numbers,
-        bits,
-        0 if white_is_zero else 1,
-        order=order,
-        deflate=deflate,
-    )
+    photometric = 0 if white_is_zero else 1
+    path = write_tiff(tmp_path / "a.tif", numbers, bits, photometric, **how)
     np.testing.assert_allclose(read(path), light.repeat(3, -1), atol=1.01 / 255)
 
 
@@ -65,48 +59,30 @@ def test_bits_from_either_end(tmp_path, bits, fill_order):
     np.testing.assert_allclose(read(path), light.repeat(3, -1), atol=1.01 / 255)
 
 
-@pytest.mark.parametrize("deflate", PACKINGS)
-@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("how", ORDERED)
 @pytest.mark.parametrize(
     ("bits", "form", "photometric"), [(16, SIGNED, 1), (32, FLOAT, 1), (32, FLOAT, 0)]
 )
-def test_signed_and_floating_greys(tmp_path, bits, form, photometric, order, deflate):
+def test_signed_and_floating_greys(tmp_path, bits, form, photometric, how):
     # Floats say how light they are, whatever the photometric, as ImageMagick has it.
     numbers, light = stored(LIGHT[..., None], bits, form)
-    path = write_tiff(
-        tmp_path / "a.tif",
-        numbers,
-        bits,
-        photometric,
-        form=form,
-        order=order,
-        deflate=deflate,
-    )
+    path = write_tiff(tmp_path / "a.tif", numbers, bits, photometric, form=form, **how)
     np.testing.assert_allclose(read(path), light.repeat(3, -1), atol=1.01 / 255)
 
 
-@pytest.mark.parametrize("deflate", PACKINGS)
-@pytest.mark.parametrize("separate", [False, True])
-@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("planes", IN_PLANES)
+@pytest.mark.parametrize("order", "<>")
 @pytest.mark.parametrize("bits", [8, 16])
 class TestSamples:
     """Pixels of several samples."""
 
-    def test_rgb(self, tmp_path, bits, order, separate, deflate):
+    def test_rgb(self, tmp_path, bits, order, planes):
         numbers, light = stored(colours(0), bits)
-        path = write_tiff(
-            tmp_path / "a.tif",
-            numbers,
-            bits,
-            2,
-            order=order,
-            separate=separate,
-            deflate=deflate,
-        )
+        path = write_tiff(tmp_path / "a.tif", numbers, bits, 2, order=order, **planes)
         np.testing.assert_allclose(read(path), light, atol=1.01 / 255)
 
     @pytest.mark.parametrize("extra", [1, 2])
-    def test_transparent(self, tmp_path, bits, order, separate, deflate, extra):
+    def test_transparent(self, tmp_path, bits, order, planes, extra):
         light = colours(1, 4)
         alpha = light[..., 3:]
         shown = light[..., :3] * alpha + 1 - alpha
@@ -119,54 +95,33 @@ class TestSamples:
             2,
             order=order,
             extra=[extra],
-            separate=separate,
-            deflate=deflate,
+            **planes,
         )
         np.testing.assert_allclose(read(path), shown, atol=2.5 / 255)
 
-    def test_inks(self, tmp_path, bits, order, separate, deflate):
+    def test_inks(self, tmp_path, bits, order, planes):
         numbers, inks = stored(colours(2, 4), bits)
-        path = write_tiff(
-            tmp_path / "a.tif",
-            numbers,
-            bits,
-            5,
-            order=order,
-            separate=separate,
-            deflate=deflate,
-        )
+        path = write_tiff(tmp_path / "a.tif", numbers, bits, 5, order=order, **planes)
         light = (1 - inks[..., :3]) * (1 - inks[..., 3:])
         np.testing.assert_allclose(read(path), light, atol=2.5 / 255)
 
 
-@pytest.mark.parametrize("deflate", PACKINGS)
-@pytest.mark.parametrize("separate", [False, True])
-def test_luminance_and_chrominance(tmp_path, separate, deflate):
+@pytest.mark.parametrize("planes", IN_PLANES)
+def test_luminance_and_chrominance(tmp_path, planes):
     y, cb, cr = 0.3 + 0.4 * LIGHT, 0.4 + 0.2 * LIGHT, 0.6 - 0.2 * LIGHT
     numbers, _ = stored(np.stack([y, cb, cr], -1), 8)
-    path = write_tiff(
-        tmp_path / "a.tif", numbers, 8, 6, separate=separate, deflate=deflate
-    )
+    path = write_tiff(tmp_path / "a.tif", numbers, 8, 6, **planes)
     y, cb, cr = numbers[..., 0] / 255, *((numbers[..., 1:] - 128) / 255).T
     light = [y + 1.402 * cr.T, y - 0.344136 * cb.T - 0.714136 * cr.T, y + 1.772 * cb.T]
     np.testing.assert_allclose(read(path), np.stack(light, -1), atol=2.5 / 255)
 
 
-@pytest.mark.parametrize("deflate", PACKINGS)
-@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("how", ORDERED)
 @pytest.mark.parametrize("bits", [1, 2, 4, 8])
-def test_palettes(tmp_path, bits, order, deflate):
+def test_palettes(tmp_path, bits, how):
     palette = np.random.default_rng(3).integers(0, 65536, (2**bits, 3))
     numbers, _ = stored(LIGHT[..., None], bits)
-    path = write_tiff(
-        tmp_path / "a.tif",
-        numbers,
-        bits,
-        3,
-        order=order,
-        palette=palette,
-        deflate=deflate,
-    )
+    path = write_tiff(tmp_path / "a.tif", numbers, bits, 3, palette=palette, **how)
     light = palette[numbers[..., 0]] / 65535
     np.testing.assert_allclose(read(path), light, atol=1.01 / 255)
 

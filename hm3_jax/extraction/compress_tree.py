@@ -191,7 +191,7 @@ def _in_processes(
                 else:
                     try:
                         answer = pipe.recv()
-                    except (EOFError, ConnectionResetError):
+                    except (EOFError, OSError):
                         # A decoder may crash on a damaged file, and its process too.
                         worker.join()
                         ended = f"its decoder crashed (exit code {worker.exitcode})"

@@ -134,7 +134,7 @@ class _Worker:
             try:
                 if self._pipe.poll(_LOOK):
                     return self._take()
-            except (EOFError, ConnectionResetError):
+            except (EOFError, OSError):  # at the end of a message, or within one
                 self._process.join()
                 code = self._process.exitcode or 0
                 if -code not in _CRASHES or not self._at[2]:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
@@ -120,13 +121,20 @@ def test_no_jobs_take_no_workers(decoder):
         assert list(results) == []
 
 
-def test_a_worker_that_dies_is_reported(decoder, tmp_path):
+@pytest.mark.parametrize("within", ["between messages", "within a message"])
+def test_a_worker_that_dies_is_reported(decoder, tmp_path, monkeypatch, within):
     write_picture(tmp_path / "picture.png", 0)
     jobs = jobs_of("pictures", range(3000), ["picture.png"] * 3000)
     with decoded(jobs, decoder, 1) as results:
         next(results)
         (worker,) = multiprocessing.active_children()
         worker.kill()
+        if within == "within a message":
+
+            def cut_short(pipe):
+                raise OSError("got end of file during message")
+
+            monkeypatch.setattr(Connection, "recv", cut_short)
         with pytest.raises(RuntimeError, match=r"ended with exit code -9 near picture"):
             list(results)
     assert multiprocessing.active_children() == []

@@ -8,7 +8,6 @@ import pytest
 
 pytest.importorskip("matplotlib")
 
-from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
 from hm3_jax.reporting import draw
@@ -93,7 +92,7 @@ def test_nothing_is_clipped_and_nothing_lies_on_a_legend_or_label(drawn):
         check_that_all_is_seen(drawing.figure, name)
 
 
-def check_that_all_is_seen(figure: Figure, name: str) -> None:
+def check_that_all_is_seen(figure, name):
     """Nothing is clipped, and nothing lies on a legend or label."""
     figure.canvas.draw()
     drawn_on, (width, height) = figure.get_tightbbox(), figure.get_size_inches()

@@ -9,7 +9,7 @@ import pytest
 from hm3_jax.data.store import open_store
 from hm3_jax.learn.batches import placement
 from hm3_jax.learn.batches.features import load_features
-from hm3_jax.learn.evaluation import embed_without_rooms as module
+from hm3_jax.learn.evaluation import embed_museums as module
 from hm3_jax.learn.evaluation.embed_museums import embed_without_rooms
 from hm3_jax.learn.model import Model, draw_params, take_run
 from tests.learn import small

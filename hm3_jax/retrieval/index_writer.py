@@ -22,7 +22,7 @@ from hm3_jax.retrieval.generation import Parts, write_generation
 from hm3_jax.retrieval.index import (
     Index,
     IndexHead,
-    check_content,
+    check_file,
     open_index,
     read_manifest,
     verify_index,
@@ -92,7 +92,7 @@ def write_head(path: Path, head: IndexHead) -> None:
             # Too large to be held, and so compared as they are now.
             there = head.path / generation.name / WORDS
             shutil.copyfile(there, generation / WORDS)
-            check_content(generation / WORDS, head.manifest.files[WORDS])
+            check_file(generation / WORDS, head.manifest.files[WORDS])
         write_text(folder / MANIFEST, head.manifest.to_json())
 
 

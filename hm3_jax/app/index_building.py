@@ -90,7 +90,7 @@ def _embedded(
     splits: Sequence[str],
     listed: Mapping[str, RawMuseum] | None,
     progress: Progress,
-) -> Embedded:
+) -> EmbeddedStore:
     chosen = chosen_museums(store, splits)
     model = saved.model
     if not check_feature_facts(model, store.feature_facts(), str(store.path)):

@@ -1,8 +1,9 @@
 """Takes the README's picture of the page.
 
+    bash launch/demo.sh
     python -m benchmarks.screenshot --index=build/demo/index --output=docs/search.png
 
-Takes Chromium, as the tests of the page do.
+It needs Chromium, as the tests of the page do.
 """
 
 import argparse
@@ -14,10 +15,7 @@ from playwright.sync_api import expect
 
 from tests.retrieval.browsing import chromium
 
-_QUERY = (
-    "This portrait museum has four rooms of baroque art. In the first room, a golden "
-    "angel lies beside a violin. The second room shows a harbour in fresco."
-)
+_QUERY = "golden angel"
 
 
 def main() -> None:
@@ -49,7 +47,9 @@ def take(url: str, query: str, output: Path) -> None:
         output: The PNG file.
     """
     with chromium() as browser:
-        page = browser.new_page(viewport={"width": 1280, "height": 975})
+        page = browser.new_page(
+            viewport={"width": 1280, "height": 975}, color_scheme="light"
+        )
         page.goto(url)
         page.get_by_label("What would you like to see?").fill(query)
         page.get_by_role("button", name="Search", exact=True).click()

@@ -1,7 +1,7 @@
 """HM3 in JAX: text-to-museum retrieval with hierarchical two-tower models.
 
-What is listed in `__all__` is imported when it is first used, so that `import hm3_jax`
-itself starts nothing. docs/python.md shows all of it at work.
+Names in `__all__` are imported when they are first used, so `import hm3_jax` itself
+is fast. docs/python.md has examples of all of them.
 """
 
 import importlib
@@ -97,7 +97,7 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
 
 
-# What `python -m` has in place of a file's name while it looks for a command of this
+# What `python -m` has instead of a file's name while it looks for a command of this
 # package, whose imports take seconds.
 if sys.argv[:1] == ["-m"] and any(
     word.removeprefix("-m").startswith(f"{__name__}.") for word in sys.orig_argv

@@ -1,14 +1,14 @@
 r"""Embeds the museums of a store into an index, for search and serve.
 
 The index is a folder with the vectors, ids, themes and descriptions of the museums, and
-with the text tower of the model, so that searching takes neither store nor checkpoint.
---append adds the museums of another store, and --remove drops some; what stays is not
-embedded again. An index is only ever of one model and one text encoder.
+with the text tower of the model, so searching needs neither store nor checkpoint.
+--append adds the museums of another store, and --remove drops museums; the others are
+not embedded again. An index belongs to one model and one text encoder.
 --checkpoint=zero-shot needs no training: features are compared as they are.
 
-With --uri the index is also copied to Qdrant, for search --uri: after it was built or
-changed, or as it is if no other flag changes it. --client writes the small folder that
-a machine needs as --index to search there; write it again after each change.
+With --uri the index is also copied to Qdrant, for search --uri: after building or
+changing it, or as it is if no other flag changes it. --client writes the small folder
+that a machine needs as --index to search there; write it again after each change.
 
   python -m hm3_jax.build_index --checkpoint=runs/STL/NAME/try_1 --features=STORE \
     --output=INDEX
@@ -40,8 +40,8 @@ _VERIFY = flags.DEFINE_bool("verify", False, "Check every byte of the index.")
 _CLIENT = path_flags.define_path(
     "client",
     None,
-    "Folder to write with what a machine needs to search by --uri: manifest, text "
-    "tower and the words of descriptions, no museums.",
+    "Folder to write for machines that search by --uri: manifest, text tower and the "
+    "words of descriptions, no museums.",
 )
 flags.adopt_module_key_flags(engine_flags)
 flags.adopt_module_key_flags(precision_flag)

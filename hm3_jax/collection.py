@@ -1,19 +1,19 @@
 r"""Makes a folder of museums searchable, and shows them as a web page.
 
-FOLDER has a folder for each museum, in it a folder for each room, in these the
-pictures: harbour museum/Calm/view 1.jpg. Where a museum has one room, its pictures may
-lie in the museum's folder. Paintings go into images/ and videos into videos/ of a room,
-and what is said about a museum into its description.txt; all three are optional.
+FOLDER has a folder for each museum, which has a folder for each room, which has the
+pictures: harbour museum/Calm/view 1.jpg. If a museum has only one room, its pictures
+may be in the museum's folder. Put paintings into images/ and videos into videos/ of a
+room, and the text about a museum into its description.txt; all three are optional.
 
 The command lists the museums, reads their pictures and texts with a CLIP model, makes
-an index, which takes no training, and serves the page until it is stopped. Its last
-line is the page's address. What is finished stays in OUTPUT: the same command continues
-where it was stopped, and takes what was added, removed or repaired since. What it
-leaves out, and why, is in OUTPUT/left_out.txt.
+an index, which needs no training, and serves the page until it is stopped. Its last
+line is the page's address. Everything finished is kept in OUTPUT: the same command
+continues where it stopped, and finds what was added, removed or repaired since. Files
+that it leaves out are listed in OUTPUT/left_out.txt, with the reason.
 
   python -m hm3_jax.collection --input=FOLDER --output=OUTPUT
 
-It is prepare, extract, build_index and serve in one; each of them can be called alone.
+It combines prepare, extract, build_index and serve, which also work alone.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ _HOST = flags.DEFINE_string(
 _NUM_WORKERS = flags.DEFINE_integer(
     "num_workers",
     None,
-    "Processes that decode pictures and videos; by default one a core, and one for "
-    "little work.",
+    "Processes that decode pictures and videos; by default one per core, or just one "
+    "for little work.",
 )
 flags.adopt_module_key_flags(clip_flags)
 

@@ -1,12 +1,12 @@
-"""Compresses videos before their features are extracted, as published.
+"""Compresses videos for extraction, as was done for the published features.
 
   python -m hm3_jax.compress_video --input_root=SemArtVideoArtGen/videos
       --output_root=SemArtVideoArtGen/compressed_videos
 
 Every file below --input_root gets one of the same name below --output_root: H.264, a
-short side of 224 pixels in the shape that is shown, 3 frames a second, no sound. What
-cannot be compressed is copied as it is and named. Existing files are left alone, so
-after an interruption the same command continues.
+short side of 224 pixels in the displayed shape, 3 frames per second, no sound. Files
+that cannot be compressed are copied and named. Existing files are left alone, so the
+same command continues after an interruption.
 """
 
 from __future__ import annotations
@@ -33,8 +33,7 @@ _OUTPUT_ROOT = path_flags.define_path(
 _NUM_WORKERS = flags.DEFINE_integer(
     "num_workers",
     None,
-    "Processes, each of which compresses one video at a time; if not given, one for "
-    "each processor.",
+    "Processes, each of which compresses one video at a time; by default one per core.",
     lower_bound=0,
 )
 _SECONDS_PER_FILE = flags.DEFINE_float(

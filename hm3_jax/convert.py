@@ -2,15 +2,15 @@ r"""Converts models between our checkpoints, the published release's, and shared
 
 | form | is |
 |---|---|
-| orbax | a try_K folder of a run, or what this command writes |
-| pytorch | what the release's save_pretrained writes |
+| orbax | a try_K folder of a run, or a folder that this command wrote |
+| pytorch | a folder that the release's save_pretrained wrote |
 | shared | strategy, weights, hm3_jax.json (features, settings, metrics), model card |
 
-The release's folder has config.json with model.safetensors or pytorch_model.bin, which
-is read weights-only; a model card is a README.md. The release has no late interaction:
-such models are orbax or shared. The input may be on the Hugging Face hub:
---input=hub:USER/NAME[@REVISION]. --push_to_hub uploads what --to=shared writes; if that
-fails, no folder is left, and the same command can be run again.
+The release's folder has config.json, and model.safetensors or pytorch_model.bin, of
+which only weights are read; a model card is a README.md. The release has no late
+interaction: such models are orbax or shared. The input may be on the Hugging Face hub:
+--input=hub:USER/NAME[@REVISION]. --push_to_hub uploads the folder that --to=shared
+writes; if that fails, no folder is left, and the same command can be run again.
 
   python -m hm3_jax.convert --from=pytorch --to=orbax --input=RELEASE_FOLDER \
     --output=DIR
@@ -46,14 +46,14 @@ _CNN1D_MASKING = flags.DEFINE_enum(
 _PUSH_TO_HUB = flags.DEFINE_string(
     "push_to_hub",
     None,
-    "USER/NAME on the hub to put a shared model at; made there if there is none, "
-    "else it gets a new commit.",
+    "USER/NAME on the hub to push a shared model to; created if it does not exist, "
+    "otherwise it gets a new commit.",
 )
 _PRIVATE = flags.DEFINE_bool(
     "private",
     None,
-    "Whether only its owner sees the pushed model. If not given, a new one is as the "
-    "owner's account has it, and one that is there stays as it is.",
+    "Whether the pushed model is private. If not given, a new one follows the owner's "
+    "account settings, and an existing one stays as it is.",
 )
 
 

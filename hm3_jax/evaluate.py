@@ -3,21 +3,21 @@ r"""Evaluates checkpoints on splits: metrics, embeddings, rankings.
 Writes OUTPUT/metrics.json and OUTPUT/embeddings.npz (ids, descriptions, museums), and
 the metrics of the queries of each theme, OUTPUT/by_theme.csv and by_theme.json. A
 checkpoint is a try_K folder of a run, a folder made by convert, or a model on the hub.
-Features of another model than the checkpoint was trained on are refused. Where the
-store knows which room a sentence is about, models that compare sentences with items are
-also asked whether they find it: room_R@1.
+Features of another model than the checkpoint was trained on are refused. If the store
+knows which room a sentence is about, models that compare sentences with items are also
+tested on whether they find it: room_R@1.
 
 Several checkpoints or splits get a folder each below OUTPUT, and one table,
 OUTPUT/metrics.csv. With --per_query=csv,parquet every query has a row in queries.csv
 or queries.parquet: its rank, its scores, and what it found first. With --queries the
-museums of each split are ranked for descriptions of your own: rankings.jsonl, and
-query_metrics.json where the file says what they describe. With --query_sentences
-museums are also looked for by parts of their descriptions, as people type:
-by_length.csv and by_length.json, of which report makes a table and a figure. With
---theme_weight=0,0.05,0.2,1 models that tell themes apart show what they trade for
+museums of each split are ranked for your own descriptions: rankings.jsonl, and
+query_metrics.json if the file says what they describe. With --query_sentences, parts
+of descriptions are also used as queries, because people type only a few sentences:
+by_length.csv and by_length.json, from which report makes a table and a figure. With
+--theme_weight=0,0.05,0.2,1, models that tell themes apart show what they lose by
 finding museums of the same theme: by_theme_weight.csv.
 
---checkpoint=zero-shot is search without training, which needs no checkpoint.
+--checkpoint=zero-shot is search without training; it needs no checkpoint.
 
   python -m hm3_jax.evaluate --checkpoint=runs/STL/NAME/try_1 --features=STORE \
     --split=test --output=evaluation
@@ -39,7 +39,7 @@ from hm3_jax.files.durable import refuse_existing
 from hm3_jax.reporting.per_query import FORMATS
 
 _CHECKPOINT = path_flags.define_paths(
-    "checkpoint", None, f"{CHECKPOINT_HELP} Several with commas.", required=True
+    "checkpoint", None, f"{CHECKPOINT_HELP} Separate several by commas.", required=True
 )
 _FEATURES = path_flags.define_path("features", None, FEATURES_HELP, required=True)
 _SPLIT = flags.DEFINE_list("split", ["test"], "Splits to evaluate, or all.")
@@ -52,24 +52,26 @@ _PER_QUERY = flags.DEFINE_list(
 _QUERIES = path_flags.define_path(
     "queries",
     None,
-    "File of free descriptions to rank the museums for: .txt with one a line, .json or "
-    ".jsonl with id and text, and relevant museums or a theme where they are known.",
+    "File of free descriptions to rank the museums for: .txt with one per line, or "
+    ".json or .jsonl with id and text, and relevant museums or a theme if known.",
 )
 _QUERY_SENTENCES = flags.DEFINE_list(
     "query_sentences",
     [],
-    "Also test with queries of so many consecutive sentences of each description (all "
-    "of one that has fewer), such as 1,2,4,8,all.",
+    "Also test with queries of this many consecutive sentences of each description "
+    "(the whole description if it has fewer), such as 1,2,4,8,all.",
 )
 _QUERY_SEED = flags.DEFINE_integer(
-    "query_seed", QUERY_SEED, "Draws where the sentences of --query_sentences begin."
+    "query_seed",
+    QUERY_SEED,
+    "Seed of the random starts of the sentences of --query_sentences.",
 )
 _THEME_WEIGHT = flags.DEFINE_list(
     "theme_weight",
     [],
-    "How much it counts that the themes of a description and a museum agree, in models "
-    "that tell themes apart: from 0, this museum, to 1 or more, museums like it. "
-    "Several with commas are tested besides the model's own.",
+    "How much it counts that a museum and a description share a theme, in models that "
+    "tell themes apart: 0 finds this museum, 1 or more finds museums like it. Values "
+    "separated by commas are tested besides the model's own.",
 )
 _TOP_K = flags.DEFINE_integer(
     "top_k", 10, "How many items --per_query and --queries list for each query."
@@ -77,11 +79,11 @@ _TOP_K = flags.DEFINE_integer(
 _PRETRAINED = path_flags.define_path(
     "pretrained",
     None,
-    "Weights of the text encoder of --queries (tag, file or folder), if not where the "
-    "store's facts say.",
+    "Weights of the text encoder of --queries (tag, file or folder), if they are not "
+    "where the store says.",
 )
 _DEVICE = flags.DEFINE_string(
-    "device", "auto", "Device of an encoder of PyTorch, such as cpu or cuda:0."
+    "device", "auto", "PyTorch device of the text encoder, such as cpu or cuda:0."
 )
 flags.adopt_module_key_flags(precision_flag)
 

@@ -8,8 +8,8 @@ TensorFlow:
   builder = tfds.builder_from_directory("DATA_DIR/NAME/VERSION")
   museums = builder.as_data_source("train")
 
-Entries train on it with --features=tfds:DATA_DIR/NAME, and import_features makes the
-store again with --source=tfds.
+Commands read it with --features=tfds:DATA_DIR/NAME, and import_features turns it back
+into a store with --source=tfds.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _VERSION = flags.DEFINE_string(
 _DESCRIPTION = flags.DEFINE_string(
     "description",
     _DEFAULT.description,
-    "What the data set is; made from the store's manifest if not given.",
+    "Description of the data set; made from the store's manifest if not given.",
 )
 _CITATION = flags.DEFINE_string(
     "citation", _DEFAULT.citation, "How to cite it, in BibTeX."

@@ -1,16 +1,16 @@
 r"""Extracts features of museums with a CLIP model: pictures, texts, videos -> store.
 
-Every distinct file and sentence is encoded once. What is finished is kept in
-OUTPUT.extraction, so after an interruption the same command continues. What cannot
-be read is skipped and listed in OUTPUT/extraction_report.json. The same command on a
-finished store fills in what was skipped and takes what was added to the list.
+Every distinct file and sentence is encoded once. Finished parts are kept in
+OUTPUT.extraction, so the same command continues after an interruption. Files that
+cannot be read are skipped and listed in OUTPUT/extraction_report.json. On a finished
+store, the same command fills in what was skipped and adds what is new in the list.
 
   python -m hm3_jax.extract --museums=museums.jsonl --output=STORE --preset=hm3
   python -m hm3_jax.extract --museums=museums.jsonl --output=STORE \
       --model=ViT-B-32-quickgelu --pretrained=weights.pt
 
-Several processes share the work, here as four tasks of a SLURM array, and a fifth
-command makes the store:
+Several processes can share the work, here four tasks of a SLURM array; a fifth command
+then makes the store:
 
   python -m hm3_jax.extract --museums=museums.jsonl --output=STORE --preset=hm3 \
       --num_shards=4 --shard_index=$SLURM_ARRAY_TASK_ID
@@ -66,8 +66,8 @@ _TEXT_SPLIT_STRATEGY = flags.DEFINE_enum(
     "text_split_strategy",
     None,
     TEXT_SPLIT_STRATEGIES,
-    "sentence_by_sentence (if not given): a feature a sentence; max_len: a feature a "
-    "window as long as the model reads.",
+    "sentence_by_sentence (if not given): one feature per sentence; max_len: one "
+    "feature per window of the model's context length.",
 )
 _TEXT_STRIDE = flags.DEFINE_integer(
     "text_stride",
@@ -78,20 +78,20 @@ _VIDEO_POOLING = flags.DEFINE_enum(
     "video_pooling",
     None,
     VIDEO_POOLINGS,
-    "What becomes of a video's frames: mean (if not given), or first_frame, as the "
-    "published code did.",
+    "How the features of a video's frames are pooled: mean (if not given), or "
+    "first_frame, as in the published code.",
 )
 _FRAMES_PER_SECOND = flags.DEFINE_float(
-    "frames_per_second", None, "Frames taken of a second of video; 1 if not given."
+    "frames_per_second", None, "Frames used per second of video; 1 if not given."
 )
 _MAX_FRAMES = flags.DEFINE_integer(
-    "max_frames", None, "Most frames of a video; 32 if not given."
+    "max_frames", None, "Maximum frames of a video; 32 if not given."
 )
 _BATCH_SIZE = flags.DEFINE_integer(
     "batch_size",
     64,
-    "Texts, pictures or frames that the model is given at once (on a CPU, at most 16 "
-    "pictures, which is faster there).",
+    "Texts, pictures or frames per batch (on a CPU, at most 16 pictures, which is "
+    "faster).",
 )
 _SHARD_INDEX = flags.DEFINE_integer(
     "shard_index", 0, "Which of --num_shards parts of the work to do, from 0."
@@ -99,9 +99,7 @@ _SHARD_INDEX = flags.DEFINE_integer(
 _NUM_SHARDS = flags.DEFINE_integer(
     "num_shards", 1, "Parts that the work is split into; --merge joins them."
 )
-_MERGE = flags.DEFINE_bool(
-    "merge", False, "Make the store of what all shards have finished."
-)
+_MERGE = flags.DEFINE_bool("merge", False, "Make the store from the finished shards.")
 _ENGINE = flags.DEFINE_enum(
     "engine",
     "local",
@@ -112,8 +110,8 @@ _ENGINE = flags.DEFINE_enum(
 _RAY_ADDRESS = flags.DEFINE_string(
     "ray_address",
     None,
-    "Ray cluster of --engine=ray, as ray.init takes it. Without it: that of "
-    "RAY_ADDRESS or of this machine, or one that is started here for this command.",
+    "Address of the Ray cluster of --engine=ray, as for ray.init. If not given: that "
+    "of RAY_ADDRESS or of this machine, or a new one for this command.",
 )
 _ON_ERROR = flags.DEFINE_enum(
     "on_error",
@@ -124,8 +122,9 @@ _ON_ERROR = flags.DEFINE_enum(
 _NUM_WORKERS = flags.DEFINE_integer(
     "num_workers",
     None,
-    "Processes that decode pictures and videos; by default one a core, and one for "
-    "little work. 0 decodes in this process, where nothing ends a decoder that hangs.",
+    "Processes that decode pictures and videos; by default one per core, or just one "
+    "for little work. 0 decodes in this process, where nothing ends a decoder that "
+    "hangs.",
 )
 _SECONDS_PER_FILE = flags.DEFINE_float(
     "seconds_per_file",
@@ -136,10 +135,10 @@ _SECONDS_PER_FILE = flags.DEFINE_float(
 _MAX_PIXELS = flags.DEFINE_integer(
     "max_pixels",
     MAX_PIXELS,
-    "Most pixels of a picture that are decoded. Of larger JPEG and JPEG 2000 files a "
-    "half, a quarter or less of each side is; others are skipped.",
+    "Maximum pixels of a decoded picture. Larger JPEG and JPEG 2000 files are decoded "
+    "at a half, a quarter or less of each side; others are skipped.",
 )
-_DTYPE = flags.DEFINE_enum("dtype", "float16", DTYPES, "Floats of the store.")
+_DTYPE = flags.DEFINE_enum("dtype", "float16", DTYPES, "Float type of the store.")
 _DATASET_NAME = flags.DEFINE_string(
     "dataset_name", None, "Name of the data set; the list's folder if not given."
 )

@@ -6,8 +6,8 @@
   python -m hm3_jax.import_features --source=apartments --input=DIR --output=STORE
   python -m hm3_jax.import_features --source=tfds --input=DATA_DIR/NAME --output=STORE
 
-Pickles are opened by a reader that rebuilds tensors and runs nothing. The one thing
-that runs code of the data set is --museums_package, which imports its utils.py.
+The reader of pickles rebuilds tensors and runs nothing. Only --museums_package runs
+code of the data set: it imports its utils.py.
 """
 
 from __future__ import annotations
@@ -49,18 +49,17 @@ _INPUT = path_flags.define_path(
 _OUTPUT = path_flags.define_path(
     "output", None, "Store to make; must not exist.", required=True
 )
-_DTYPE = flags.DEFINE_enum("dtype", "float16", DTYPES, "Floats of the store.")
+_DTYPE = flags.DEFINE_enum("dtype", "float16", DTYPES, "Float type of the store.")
 _MODEL = flags.DEFINE_string(
     "model",
     None,
-    "Model that the features are of, in open_clip's naming (such as ViT-B-32); "
-    "overrides what the source says.",
+    "Model that made the features, by its name in open_clip (such as ViT-B-32); "
+    "overrides the source.",
 )
 _PRETRAINED = flags.DEFINE_string(
     "pretrained",
     None,
-    "Weights that the features are of (such as laion2b_s34b_b79k); overrides what the "
-    "source says.",
+    "Weights that made the features (such as laion2b_s34b_b79k); overrides the source.",
 )
 _FEATURE_SET = flags.DEFINE_string(
     "feature_set", None, "hm3: NAME of featureSets/NAME.json."
@@ -81,8 +80,8 @@ _VIDEO_POOLING = flags.DEFINE_enum(
     "video_pooling",
     None,
     VIDEO_POOLINGS,
-    "hm3: what to make of videos with one feature a frame; mean if not given. "
-    "first_frame is what the published code did.",
+    "hm3: how to pool videos with one feature per frame; mean if not given. The "
+    "published code used first_frame.",
 )
 _APARTMENTS_MODEL = flags.DEFINE_string(
     "apartments_model",

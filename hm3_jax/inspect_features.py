@@ -1,6 +1,6 @@
-"""Says what is in a feature store; with --verify, whether it is sound.
+"""Shows what is in a feature store; with --verify, also checks it for damage.
 
-The summary has splits, themes, counts, and what each kind of feature came from.
+The summary has splits, themes, counts, and the origin of each kind of feature.
 
   python -m hm3_jax.inspect --features=STORE [--verify] [--json]
 """

@@ -45,7 +45,7 @@ _SWITCHES = [
 _SIZES = [
     flags.DEFINE_integer(name, None, help)
     for name, help in {
-        "feature_size": "Size of every input feature without a flag of its own.",
+        "feature_size": "Size of every input feature without its own flag.",
         "desc_feature_size": "Size of a sentence's feature.",
         "scene_feature_size": "Size of a view's feature.",
         "scene_image_art_feature_size": "Size of an image's feature.",

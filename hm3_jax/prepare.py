@@ -7,13 +7,13 @@
   python -m hm3_jax.prepare --source=museums3k --input=museums3k
       --pictures=screenshots --output=LIST
 
-folder reads MUSEUM/ROOM/*.jpg with a description.txt in museums or rooms, also below
-folders of themes and splits; docs/museum_list.md says what else it may hold, and what
-the list looks like.
+folder reads MUSEUM/ROOM/*.jpg, with a description.txt in museums or rooms, also below
+folders of themes and splits; docs/museum_list.md says what else the folder may contain,
+and describes the list.
 genmuseums RUNS utils.py of the --input folder: give only a folder you trust.
 
-LIST gets museums.jsonl and, where there are artworks, artworks.jsonl. Pictures and
-videos stay where they are; the last line says how to extract their features.
+LIST gets museums.jsonl and, if there are artworks, artworks.jsonl. Pictures and videos
+stay where they are; the last line says how to extract their features.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _INPUT_ROOT = path_flags.define_path(
     "input_root",
     None,
     "Folder that the list's paths are relative to and must not leave; if not given, "
-    "the least one that holds all the folders named here.",
+    "the smallest one that contains all folders given.",
 )
 _SEMART = path_flags.define_path(
     "semart",

@@ -1,10 +1,9 @@
-r"""Tables and figures of finished runs, beside the published results.
+r"""Makes tables and figures of finished runs, beside the published results.
 
 Reads every run folder below --runs (as train and sweep write them) and writes
 OUTPUT/report.html (one page with everything), report.md, tables/ (Markdown, LaTeX, CSV)
-and figures/ (PDF, SVG, PNG, and the data drawn as CSV). Runs that are unfinished,
-failed or damaged are named in one line and left out of all averages. An existing report
-is replaced.
+and figures/ (PDF, SVG, PNG, and their data as CSV). Unfinished, failed or damaged runs
+are named in one line each and left out of all averages. An existing report is replaced.
 
   python -m hm3_jax.report --runs=runs --output=report \
     --compare=STL/NAME,CN_TC_2nd_w_0.05/NAME
@@ -28,13 +27,13 @@ _RUNS = path_flags.define_paths(
 _EVALUATIONS = path_flags.define_paths(
     "evaluations",
     [],
-    "Folders that evaluate --query_sentences has written; what they reach with each "
-    "number of sentences stands beside that of the runs.",
+    "Folders that evaluate --query_sentences has written; shown beside the runs, by "
+    "number of sentences.",
 )
 _OUTPUT = path_flags.define_path(
     "output",
     None,
-    "Folder to write to; must not exist, be empty or hold a report.",
+    "Folder to write to: new, empty or an earlier report, which is replaced.",
     required=True,
 )
 _LAYOUT = flags.DEFINE_list(
@@ -45,14 +44,14 @@ _LAYOUT = flags.DEFINE_list(
 _COMPARE = flags.DEFINE_multi_string(
     "compare",
     [],
-    "Two runs, EXPERIMENT/STRATEGY each, to compare in all metrics (paired bootstrap): "
-    "with a comma between them, or the flag twice. Names may hold commas.",
+    "Two runs, each EXPERIMENT/STRATEGY, to compare in all metrics (paired bootstrap): "
+    "separated by a comma, or in two flags. Names may contain commas.",
 )
 _SHOW = flags.DEFINE_multi_string(
     "show",
     [],
-    "Runs, EXPERIMENT/STRATEGY each, that figures show; the first two side by side. "
-    "Otherwise those of the strategy with the best mAP. Given as --compare is.",
+    "Runs, each EXPERIMENT/STRATEGY, that figures show, the first two side by side; "
+    "given as for --compare. If not given, runs of the strategy with the best mAP.",
 )
 _FIGURES = flags.DEFINE_bool("figures", True, "Draw figures.")
 

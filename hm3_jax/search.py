@@ -1,18 +1,18 @@
 r"""Finds the museums of an index that show what a text describes.
 
-A hit's line has its score, its id and its theme; below it stands what carried the
-match. In an index of late interaction that is, for each sentence, the view, painting or
-video that answers it, with their cosine; in one of HM3's models (whose score is the
-cosine of two vectors) the sentences and rooms, with how much smaller the score would be
-without them. Where museums have descriptions, they are also found by words; --match
+A hit's line has its score, id and theme; the lines below say why it matched. In an
+index of late interaction that is, for each sentence, the view, painting or video that
+answers it, with their cosine. In an index of HM3's models, whose score is the cosine of
+two vectors, it is the sentences and rooms, and how much smaller the score would be
+without each. If museums have descriptions, they are also found by words; --match
 chooses. If nothing fits well, the command says so. --json prints everything for
 programs.
 
---picture searches with a picture, in an index of late interaction whose features are
-CLIP's; --like searches with a museum of the index in place of a text.
+--picture searches with a picture, in an index of late interaction with features from
+CLIP; --like searches with a museum of the index instead of a text.
 
---uri searches in Qdrant, to which build_index --uri has copied the index: --index then
-needs no more than what build_index --client has written, and the answers are the same.
+--uri searches in Qdrant, where build_index --uri has copied the index; --index may then
+be the small folder that build_index --client wrote. The answers are the same.
 
   python -m hm3_jax.search --index=INDEX --top_k=5 \
     --query="A baroque museum. In the first room, an angel stands before a harbour."
@@ -41,29 +41,29 @@ _PICTURE = path_flags.define_path(
 )
 _LIKE = flags.DEFINE_string("like", None, "Id of a museum to find similar ones for.")
 _TOP_K = flags.DEFINE_integer("top_k", 10, "How many museums to find.")
-_THEME = flags.DEFINE_string("theme", None, "Search in this theme only.")
+_THEME = flags.DEFINE_string("theme", None, "Search only in this theme.")
 _MATCH = flags.DEFINE_enum(
     "match",
     None,
     ["pictures", "words", "both"],
-    "What finds museums: their pictures, the words that are written about them, or "
-    "both joined; both if not given, where there are descriptions.",
+    "What to search: pictures, the words written about museums, or both; both if not "
+    "given and there are descriptions.",
 )
 _THEME_WEIGHT = flags.DEFINE_float(
     "theme_weight",
     None,
-    "How much it counts that a museum's theme is like the query's: 0 finds this "
-    "museum, more finds museums like it; what the model says if not given.",
+    "How much it counts that a museum shares the query's theme: 0 finds this museum, "
+    "more finds museums like it; the model's own value if not given.",
 )
 _JSON = flags.DEFINE_bool("json", False, "Print JSON.")
 _PRETRAINED = path_flags.define_path(
     "pretrained",
     None,
-    "Weights of the text encoder (tag, file or folder), if not where the index's facts "
-    "say.",
+    "Weights of the text encoder (tag, file or folder), if they are not where the "
+    "index says.",
 )
 _DEVICE = flags.DEFINE_string(
-    "device", "auto", "Device of an encoder of PyTorch, such as cpu or cuda:0."
+    "device", "auto", "PyTorch device of the text encoder, such as cpu or cuda:0."
 )
 flags.adopt_module_key_flags(engine_flags)
 

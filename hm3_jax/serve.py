@@ -1,16 +1,15 @@
 r"""Serves an index as a web page and an HTTP API.
 
-The page searches by text, by words, with a picture, by theme and by likeness, shows
-what answers each sentence, and a map of the collection; --museums gives it titles,
-descriptions and pictures. The API is described at /openapi.json, figures for Prometheus
-are at /metrics. SIGTERM and Ctrl-C stop the server once it has answered pending
-requests.
+The page searches by text, words, picture, theme and similarity. It shows what answers
+each sentence, and a map of the collection; --museums gives it titles, descriptions and
+pictures. /openapi.json describes the API, and /metrics has figures for Prometheus.
+SIGTERM and Ctrl-C stop the server after it has answered pending requests.
 
-Anyone who can reach the address can search: by default, only this machine. Requests
-have to name localhost, --host or one of --allowed_hosts as their host, so that pages of
-other sites cannot read what the server says.
+Anyone who can reach the address can search; by default, only this machine can. Requests
+must name localhost, --host or one of --allowed_hosts as their host, so pages of other
+sites cannot read the server's answers.
 
-With --uri, Qdrant has the museums, to which build_index --uri has copied them.
+With --uri, the museums are in Qdrant, where build_index --uri has copied them.
 
   python -m hm3_jax.serve --index=INDEX --port=8080 --museums=museums.jsonl
 """
@@ -43,33 +42,31 @@ _INPUT_ROOT = path_flags.define_path(
 _PRETRAINED = path_flags.define_path(
     "pretrained",
     None,
-    "Weights of the text encoder (tag, file or folder), if not where the index's facts "
-    "say.",
+    "Weights of the text encoder (tag, file or folder), if they are not where the "
+    "index says.",
 )
 _DEVICE = flags.DEFINE_string(
-    "device", "auto", "Device of an encoder of PyTorch, such as cpu or cuda:0."
+    "device", "auto", "PyTorch device of the text encoder, such as cpu or cuda:0."
 )
 _MATCH = flags.DEFINE_enum(
     "match",
     None,
     ["pictures", "words", "both"],
-    "What finds museums where a search does not say: their pictures, the words that "
-    "are written about them, or both joined; both if not given, where there are "
-    "descriptions.",
+    "What to search if a request does not say: pictures, the words written about "
+    "museums, or both; both if not given and there are descriptions.",
 )
 _ALLOWED_HOSTS = flags.DEFINE_list(
     "allowed_hosts",
     [],
-    "Further names that browsers reach this server by, such as that of a proxy; * for "
-    "all.",
+    "Other names by which browsers reach this server, such as a proxy's; * for all.",
 )
 _ROOT_PATH = flags.DEFINE_string(
-    "root_path", "", "Path of a proxy that this server is below, such as /museums."
+    "root_path", "", "Path at which a proxy offers this server, such as /museums."
 )
 _FORWARDED_ALLOW_IPS = flags.DEFINE_list(
     "forwarded_allow_ips",
     [],
-    "Addresses of proxies whose X-Forwarded-For and X-Forwarded-Proto are believed.",
+    "Addresses of proxies whose X-Forwarded-For and X-Forwarded-Proto are trusted.",
 )
 flags.adopt_module_key_flags(engine_flags)
 

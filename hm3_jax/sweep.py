@@ -1,15 +1,15 @@
 r"""Trains many settings of each strategy as one program, and tests every one.
 
-What is swept is given in one of three ways:
+Give the settings to vary in one of three ways:
 
   --grid="loss_margin=0.2,0.25;lr=0.001,0.0005"   every combination
   --settings=FILE    a JSON list of objects: settings, and optionally experiment_name
-  --experiments=A.cfg,B.cfg    flag files as for train, one an experiment
+  --experiments=A.cfg,B.cfg    flag files as for train, one per experiment
 
-Settings that are not swept come from the flags, as for train. The tries of all settings
-of a strategy train together; each is the same as if it were trained alone, up to the
-last bits. Each point becomes an experiment's folder in WORKDIR, in the form that train
-gives it. A run that diverges is put aside and named at the end.
+All other settings come from the flags, as for train. The tries of all settings of a
+strategy train together; the results are the same as if each were trained alone, up to
+the last bits. Each point gets an experiment's folder in WORKDIR, like those of train. A
+run that diverges is set aside and named at the end.
 
   python -m hm3_jax.sweep --features=STORE --workdir=runs --epochs=25 \
     --config_files_dir=configs/strategies/pov_and_video --use_categories_in_loss \
@@ -41,8 +41,7 @@ flags.adopt_module_key_flags(distributed)
 _GRID = flags.DEFINE_string(
     "grid",
     None,
-    "Settings and their values: NAME=A,B;NAME=C,D. The value none takes a setting back "
-    "to not given.",
+    "Settings and their values: NAME=A,B;NAME=C,D. The value none unsets a setting.",
 )
 _SETTINGS = path_flags.define_path(
     "settings", None, "JSON file with a list of objects of settings."
@@ -50,7 +49,7 @@ _SETTINGS = path_flags.define_path(
 _EXPERIMENTS = path_flags.define_paths(
     "experiments",
     None,
-    "Flag files, one an experiment. Flags of the command line override theirs.",
+    "Flag files, one per experiment. Flags on the command line override theirs.",
 )
 
 

@@ -33,21 +33,21 @@ _SEED = flags.DEFINE_integer("seed", _DEFAULT.seed, "Seed of the museums.")
 _CONCEPT_SEED = flags.DEFINE_integer(
     "concept_seed",
     _DEFAULT.concept_seed,
-    "Seed of the concept space; a model can be used on sets of the space that it was "
+    "Seed of the concept space; a model works on sets from the space that it was "
     "trained in.",
 )
-_ROOMS = flags.DEFINE_float("rooms", _DEFAULT.rooms, "Mean rooms a museum.")
-_VIEWS = flags.DEFINE_integer("views", _DEFAULT.views, "Views a room.")
+_ROOMS = flags.DEFINE_float("rooms", _DEFAULT.rooms, "Mean rooms per museum.")
+_VIEWS = flags.DEFINE_integer("views", _DEFAULT.views, "Views per room.")
 _SENTENCES = flags.DEFINE_float(
-    "sentences", _DEFAULT.sentences, "Mean sentences a museum."
+    "sentences", _DEFAULT.sentences, "Mean sentences per museum."
 )
-_CLIPS = flags.DEFINE_float("clips", _DEFAULT.clips, "Mean clips a room.")
-_IMAGES = flags.DEFINE_integer("images", _DEFAULT.images, "Most images a room.")
+_CLIPS = flags.DEFINE_float("clips", _DEFAULT.clips, "Mean clips per room.")
+_IMAGES = flags.DEFINE_integer("images", _DEFAULT.images, "Maximum images per room.")
 _FEATURE_SIZE = flags.DEFINE_integer(
-    "feature_size", _DEFAULT.feature_size, "Floats a feature."
+    "feature_size", _DEFAULT.feature_size, "Size of a feature."
 )
 _NOISE = flags.DEFINE_float(
-    "noise", _DEFAULT.noise, "Noise in a view, beside 1 for what it shows."
+    "noise", _DEFAULT.noise, "Noise in a view, relative to 1 for what it shows."
 )
 
 

@@ -1,4 +1,4 @@
-r"""Trains strategies on a feature store and tests what was saved.
+r"""Trains strategies on a feature store and tests the saved models.
 
 Writes WORKDIR/EXPERIMENT_NAME/experiment.json and, for each strategy, strategy.json,
 test_output.json, test_output.npz (its arrays) and try_K/{checkpoints/, metrics.jsonl,

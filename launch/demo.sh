@@ -4,8 +4,8 @@
 #
 #   bash launch/demo.sh [FOLDER]
 #
-# Everything goes into FOLDER (build/demo without a word). What an earlier demo left
-# there is replaced.
+# Everything goes into FOLDER (build/demo if not given). The results of an earlier demo
+# there are replaced.
 set -euo pipefail
 case "${1:-}" in
   "") folder=build/demo ;;

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds the documentation as a web site in build/docs: guides, tour, every command and
-# every module. Whatever is warned of is an error. Sets up .venv first.
+# Builds the documentation as a website in build/docs: guides, tour, every command and
+# every module. Warnings count as errors. Sets up .venv first.
 #
 #   bash launch/docs.sh
 set -euo pipefail

@@ -1,20 +1,20 @@
 #!/usr/bin/env bash
-# Measures everything that is to be known of a GPU: equality with the published numbers,
-# speed beside PyTorch, search, extraction, memory, several GPUs.
+# Checks and measures everything on this machine's GPUs: equality with the published
+# numbers, speed beside PyTorch, search, extraction, memory, several GPUs.
 #
 #   bash launch/gpu_check.sh [--minutes=9] [--output=gpu_check] [--work=DIR] [--miniature]
 #
-#   --minutes    that there are; what matters most comes first
+#   --minutes    time to use; what matters most comes first
 #   --output     gets results.json and results.md, number by number
-#   --work       gets generated data and logs; OUTPUT without it
-#   --miniature  everything as small as it can be, on a CPU: a rehearsal
+#   --work       gets generated data and logs; OUTPUT if not given
+#   --miniature  a rehearsal on a CPU: everything is as small as possible
 #
-# Takes .venv where JAX is in it, else a python3 that has JAX, and else makes .venv,
-# which needs a network. What is not installed is named and left out; packages in a
-# folder of your own are found by PYTHONPATH.
+# Uses .venv if it has JAX, otherwise a python3 with JAX; otherwise it makes .venv, which
+# needs a network. Packages that are not installed are named, and their measurements left
+# out; PYTHONPATH can name a folder with packages.
 #
 # Environment:
-#   PYTHON  the Python to take
+#   PYTHON  the Python to use
 set -euo pipefail
 case "${1:-}" in
   -h | --help)

@@ -4,8 +4,8 @@
 #
 #   bash launch/make_published_configs.sh [FOLDER [make_configs flags]]
 #
-# FOLDER is configs/strategies unless given. Files that are already there are left
-# alone if they say the same and reported as an error if not (--overwrite replaces).
+# FOLDER is configs/strategies if not given. Existing files are left alone if they have
+# the same content, and reported as an error otherwise (--overwrite replaces them).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 

@@ -3,15 +3,15 @@
 #
 #   bash launch/multi_gpu.sh [train|sweep] FLAG ...
 #
-#   train|sweep  the command, hm3_jax.train without a word
+#   train|sweep  the command; train if not given
 #   FLAG         its flags, for example --features=STORE --workdir=runs
 #
-# Runs are spread over the GPUs first; GPUs that are left over share the batches of the
-# others. --num_devices=N takes N of them.
+# Runs are spread over the GPUs first; remaining GPUs share the batches of a run.
+# --num_devices=N uses N of them.
 #
 # Environment:
 #   CUDA_VISIBLE_DEVICES  the GPUs to use, for example 0,1
-#   PYTHON                the Python to use, .venv's without it
+#   PYTHON                the Python to use; .venv's if not given
 set -euo pipefail
 case "${1:-}" in
   "" | -h | --help)

@@ -3,12 +3,11 @@
 #
 #   bash launch/my_museums.sh FOLDER [FLAG ...]
 #
-#   FOLDER  a folder for each museum, in it a folder for each room, in these pictures
-#   FLAG    further flags of hm3_jax.collection, for example --port=8081 or --noserve
+#   FOLDER  has a folder for each museum, with a folder of pictures for each room
+#   FLAG    flags of hm3_jax.collection, for example --port=8081 or --noserve
 #
-# What it makes lies beside FOLDER, in FOLDER.collection. The same command continues where
-# it was stopped, and takes what has come to FOLDER since. Installs what it needs into
-# .venv.
+# Everything it makes is beside FOLDER, in FOLDER.collection. The same command continues
+# where it stopped, and adds what is new in FOLDER. Installs what it needs into .venv.
 set -euo pipefail
 case "${1:-}" in
   -h | --help)

@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
-# Trains the 12 published experiments, each strategy for all its settings and tries at
+# Trains the 12 published experiments; all settings and tries of a strategy train at
 # once.
 #
 #   bash launch/published_grid.sh STORE WORKDIR [MUSEUMS3K_STORE] [FLAG ...]
 #
 #   STORE            features of genMuseums: 11 experiments of 4 strategies
 #   WORKDIR          gets a folder for each experiment, as `train` writes it
-#   MUSEUMS3K_STORE  features of Museums3k: 1 experiment of 6 strategies; left out
-#                    without it
-#   FLAG             further flags of hm3_jax.sweep, for example --resume
+#   MUSEUMS3K_STORE  features of Museums3k: 1 experiment of 6 strategies, which is left
+#                    out if not given
+#   FLAG             flags of hm3_jax.sweep, for example --resume
 #
-# To go on after an interruption, run the same with --resume.
+# To continue after an interruption, run the same command with --resume.
 set -euo pipefail
 if [ $# -lt 2 ] || [ "${1#-}" != "$1" ]; then
   sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p;}' "${BASH_SOURCE[0]}"

@@ -4,7 +4,7 @@
 #   bash launch/residences_results.sh STORE WORKDIR [SEED ...]
 #
 # STORE holds the residences features; WORKDIR/seed_SEED gets the experiments STL and
-# theme, three tries each, for every seed (424242 without a word).
+# theme, three tries each, for every seed (424242 if not given).
 set -euo pipefail
 store="$1" workdir="$2"
 shift 2

@@ -3,8 +3,8 @@
 #
 #   bash launch/serve.sh [INDEX [FLAG ...]]
 #
-#   INDEX  index that build_index made (that of the demo without a word)
-#   FLAG   further flags of hm3_jax.serve, for example --port=8080 or
+#   INDEX  index that build_index made (the demo's if not given)
+#   FLAG   flags of hm3_jax.serve, for example --port=8080 or
 #          --museums=museums.jsonl
 #
 # Installs what it needs into .venv.

@@ -3,17 +3,17 @@
 #
 #   bash launch/setup.sh [full|core] [EXTRA ...]
 #
-#   full    everything, torch and the test tools too (the default)
+#   full    everything, including torch and the test tools (the default)
 #   core    what training and search need
-#   EXTRA   further extras of pyproject.toml, for example: core test
+#   EXTRA   more extras of pyproject.toml, for example: core test
 #
-# What .venv holds already stays. Where nothing is to be added and the packages asked
-# for are the same as last time, it ends at once and needs no network.
+# Packages that .venv already has stay. If nothing is missing, it ends at once and needs
+# no network.
 #
 # Environment:
 #   HM3_JAX_PYTHON  the Python (3.11 or newer) that .venv is made from
-#   HM3_JAX_EXTRA   the build of JAX: cuda12, cuda13 or cpu. Without it: cuda12 where
-#                   nvidia-smi lists a GPU, and cpu elsewhere.
+#   HM3_JAX_EXTRA   the build of JAX: cuda12, cuda13 or cpu. By default cuda12 if
+#                   nvidia-smi lists a GPU, otherwise cpu.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 

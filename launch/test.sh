@@ -4,13 +4,13 @@
 #   bash launch/test.sh [--thorough|--long] [PYTEST ARGUMENT ...]
 #
 #   --thorough   also the tests marked thorough, as continuous integration does
-#   --long       all tests, those marked slow too
+#   --long       all tests, including those marked slow
 #
 # Environment:
-#   HM3_JAX_SETUP=core  install no torch: its tests are skipped, and so are the types,
-#                       which need torch's
+#   HM3_JAX_SETUP=core  do not install torch: its tests are skipped, and so is the check
+#                       of types, which needs torch
 #
-# The last lines name what was left out, and what runs it.
+# The last lines name the tests that were left out, and the command that runs them.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 

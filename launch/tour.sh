@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs docs/tour.ipynb again, outputs included, in a minute or two. Sets up .venv first.
+# Runs docs/tour.ipynb and saves its outputs, in a minute or two. Sets up .venv first.
 #
 #   bash launch/tour.sh
 set -euo pipefail

@@ -1,13 +1,13 @@
-"""From a folder of pictures to an index, and what its page shows, in one go.
+"""From a folder of pictures to an index and its page, in one call.
 
-| in the output | holds |
+| in the output | contents |
 |---|---|
 | `list/` | the museum list of the folder |
 | `store/` | features of its pictures and texts |
-| `index/` | the museums, to be searched without training |
-| `page/` | the list without what could not be read, as the store numbers things |
-| `left_out.txt` | what is not searched, and why; only where there is something |
-| `made.json` | what the index was made of |
+| `index/` | the museums, for search without training |
+| `page/` | the list without unreadable files, numbered like the store |
+| `left_out.txt` | files that were left out, and why; absent if there are none |
+| `made.json` | what the index was made from |
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class CollectionSettings:
         output: Folder to make, or one that this made, to bring up to date.
         preset: The CLIP model, and how texts and videos are read.
         device: PyTorch's name of a device, or "auto".
-        num_workers: Processes that decode; None for as many as suit.
+        num_workers: Processes that decode; None to choose.
     """
 
     source: Path
@@ -80,19 +80,20 @@ class CollectionSettings:
 def make_collection(settings: CollectionSettings, say: Say = print) -> None:
     """Makes an index of a folder of museums, or brings it up to date.
 
-    What is finished stays: after an interruption, the same call goes on. A later one
-    takes what came to the folder, drops what has gone, and tries again what could not
-    be read.
+    Finished parts are kept: after an interruption, the same call continues. A later
+    call adds what is new in the folder, drops what has gone, and tries again what could
+    not be read.
 
     Args:
         settings: What to do.
         say: Takes lines about what is done, and how long it took.
 
     Raises:
-        FileNotFoundError: There is no such folder, or no weights of the model.
+        FileNotFoundError: There is no such folder, or the model's weights are missing.
         FileExistsError: The output was made with another model, or by something else.
-        ValueError: The folder has no museum, or contradicts itself; the model is none.
-        ModuleNotFoundError: What extraction takes is not installed.
+        ValueError: The folder has no museum, or contradicts itself; the model is not
+            valid.
+        ModuleNotFoundError: A package that extraction needs is not installed.
         FileSystemFailure: The file system failed.
     """
     output = settings.output
@@ -104,7 +105,7 @@ def make_collection(settings: CollectionSettings, say: Say = print) -> None:
     begun = time.monotonic()
     if WorkFolder(output / STORE).record() is not None:
         # With the list of then, or what it has encoded would be lost.
-        with _step("going on with what was interrupted", say):
+        with _step("continuing what was interrupted", say):
             _extract(settings, say)
     with _step(f"1/3 looking for museums in {settings.source}", say):
         raw = read_folder(settings.source)
@@ -117,8 +118,8 @@ def make_collection(settings: CollectionSettings, say: Say = print) -> None:
         write_museum_files(output / LIST, raw.museums, replace=True)
         say(raw.summary())
     with _step(
-        "2/3 reading pictures, videos and texts by CLIP, whose weights are downloaded "
-        "the first time",
+        "2/3 reading pictures, videos and texts with CLIP, whose weights are "
+        "downloaded the first time",
         say,
     ):
         manifest = _extract(settings, say)
@@ -160,7 +161,7 @@ def _extract(settings: CollectionSettings, say: Say) -> Manifest:
 def as_stored(listed: MuseumFiles, report: Mapping[str, Any]) -> list[RawMuseum]:
     """The museums of a list without what an extraction has left out.
 
-    Rooms and pictures have the numbers then that they have in the store.
+    Rooms and pictures then have the same numbers as in the store.
 
     Args:
         listed: The list.
@@ -234,7 +235,7 @@ def _say_left_out(path: Path, raw: RawSet, report: Mapping[str, Any], say: Say) 
     write_whole(path, "\n\n".join(sections) + "\n")
     for why, names in by_reason.items():
         say(f"note: {why}: {some_of(names)}")
-    say(f"note: {path} lists all of it")
+    say(f"note: {path} lists everything that was left out")
 
 
 @contextlib.contextmanager

@@ -20,13 +20,13 @@ from hm3_jax.objective.similarity import COSINE
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class EmbeddedMuseums:
-    """Embedded museums, and what comparing them takes.
+    """Embedded museums, and what is needed to compare them.
 
     Attributes:
         vectors: One of length 1 for each museum, float32; or those of their items,
             where the model is one of late interaction.
         sharpness: Of late interaction's soft maximum.
-        theme_weight: How much it counts that themes agree, in late interaction.
+        theme_weight: How much a shared theme counts, in late interaction.
     """
 
     vectors: Float[np.ndarray, "museums d"] | MuseumVectors
@@ -96,14 +96,14 @@ def embed_texts(
 def score(
     texts: Sequence[EmbeddedQuery], museums: EmbeddedMuseums
 ) -> Float[np.ndarray, "texts museums"]:
-    """How well texts and museums match, all with all.
+    """Scores how well each text matches each museum.
 
     Args:
         texts: Embedded, one at least.
         museums: Embedded by the same model.
 
     Returns:
-        float32; cosines, or what late interaction has in their place. Larger is better.
+        float32; cosines, or late interaction's scores. Larger is better.
     """
     known = museums.vectors
     if isinstance(known, MuseumVectors):

@@ -54,17 +54,17 @@ SayLines = Callable[[Sequence[str]], object]
 def evaluate_all(
     settings: EvaluationSettings, store: FeatureStore, say: SayLines
 ) -> list[tuple[str, Evaluation]]:
-    """Evaluates every checkpoint on every split, and writes what came of it.
+    """Evaluates every checkpoint on every split, and writes the results.
 
     One checkpoint on one split is written into the output folder itself; otherwise
     each has a folder below it, CHECKPOINT, SPLIT or CHECKPOINT/SPLIT, and `metrics.csv`
-    has a line for each. The output is there whole or not at all. `files.json` in each
-    folder has the checksums of what is there.
+    has a line for each. The output is complete or absent. `files.json` in each folder
+    has checksums of its files.
 
     Args:
         settings: What to do.
         store: Features; of the model that the checkpoints were trained on.
-        say: Told what came of each.
+        say: Takes lines about each result.
 
     Returns:
         Name of the checkpoint and its evaluation, in the order of the settings.
@@ -74,7 +74,7 @@ def evaluate_all(
         ConnectionError: If the hub failed.
         FileExistsError: If the output is there.
         ValueError: If a checkpoint is damaged, features are of another model, or
-            settings or queries are not as they have to be.
+            settings or queries are not valid.
         ModuleNotFoundError: If what parquet, the text encoder or the hub takes is
             missing.
     """
@@ -198,7 +198,7 @@ def _write_by_weight(evaluation: Evaluation, folder: Path) -> list[str]:
     heads = ["theme_weight", *evaluation.tested.metrics]
     write_csv(folder / "by_theme_weight.csv", [heads, *rows])
     heads = "".join(f" {head:>11s}" for head in main_heads())
-    lines = ["by weight of the themes:", f"  {'weight':>9s}{heads}"]
+    lines = ["by theme weight:", f"  {'weight':>9s}{heads}"]
     for weight, of in found.items():
         values = "".join(f" {of[key]:11.3f}" for key in MAIN_KEYS)
         lines.append(f"  {weight:>9g}{values}")

@@ -232,7 +232,7 @@ def _vectors(
 ) -> tuple[Float[np.ndarray, "museums d"], Float[np.ndarray, "rooms d"]]:
     """Vectors of museums, and of each without each of its rooms, as an index has them.
 
-    A museum of one room has its own vector in place of one without it.
+    A museum of one room has its own vector instead of one without it.
     """
     embedded, without = embed_without_rooms(model, features, museums)
     bad = ~np.isfinite(embedded).all(axis=1)

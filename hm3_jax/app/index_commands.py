@@ -102,7 +102,7 @@ def verify(output: Path) -> str:
     index_files.verify_index(index)
     index.museums.check(str(output))
     museums = counted(len(index.museums), "museum")
-    return f"{output}: everything about {museums} is as it was written"
+    return f"{output}: verified, {museums}: every byte is as it was written"
 
 
 def copy_to_engine(output: Path, engine: Engine) -> str:
@@ -121,7 +121,7 @@ def write_client(output: Path, client: Path) -> str:
         ValueError: If it is damaged.
     """
     write_head(client, index_files.open_head(output))
-    return f"{client}: what a machine needs that searches {output} by --uri"
+    return f"{client}: what a machine needs to search {output} by --uri"
 
 
 def make_index(

@@ -1,6 +1,6 @@
-"""What the package offers in Python that no command does in one piece.
+"""Functions of the Python API that no other module has.
 
-`import hm3_jax` has it, with what other modules have.
+`import hm3_jax` offers them, with those of other modules.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from hm3_jax.learn.saved.checkpoint import Checkpoint
 
 
 def generate_store(folder: str | Path, config: SyntheticConfig) -> FeatureStore:
-    """Generates museums with themes, to try things on.
+    """Generates museums with themes, for trying things out.
 
     Args:
         folder: Store to make; must not exist.

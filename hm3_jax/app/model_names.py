@@ -9,7 +9,7 @@ CHECKPOINT_HELP = (
     "A try_K folder, one that convert made with --to=orbax or --to=shared, "
     f"hub:USER/NAME[@REVISION], or {ZERO_SHOT}, which needs no training."
 )
-"""What a flag that takes a checkpoint says of it."""
+"""What a flag that takes a checkpoint says about it."""
 
 Form = Literal["pytorch", "orbax", "shared"]
 """Form of a folder with a model: the release's, ours, or one made to share."""

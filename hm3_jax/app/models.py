@@ -1,4 +1,4 @@
-"""One door for models: whatever form a checkpoint has and wherever it lies."""
+"""Loads models, whatever form a checkpoint has and wherever it is."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ def load_checkpoint(name: str | Path, store: FeatureStore | None = None) -> Chec
     if str(name) == ZERO_SHOT:
         if store is None:
             raise ValueError(
-                f"{ZERO_SHOT} is no saved model, and this takes one: it is made of a "
-                "feature store wherever that is given too"
+                f"{ZERO_SHOT} is not a saved model, which is expected here; it works "
+                "only beside a feature store"
             )
         return Checkpoint(zero_shot(store), epoch=0)
     folder = checkpoint_folder(name)
@@ -86,7 +86,7 @@ def load_shared(folder: Path) -> Checkpoint:
     """Loads a folder made to share.
 
     Raises:
-        ValueError: It names a masking that there is not, or its weights do not fit its
+        ValueError: It names an unknown masking, or its weights do not fit its
             strategy; else as `read_shared_folder`.
         FileNotFoundError: As `read_shared_folder`.
     """

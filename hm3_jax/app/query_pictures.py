@@ -43,7 +43,7 @@ class PictureEncoder:
 
         Raises:
             ValueError: If the index cannot be searched by a picture, because museums
-                have one vector each or were made up without pictures; or as
+                have one vector each or were generated without pictures; or as
                 `QueryEncoder.of_index`.
             FileNotFoundError: As `QueryEncoder.of_index`.
             ModuleNotFoundError: As `QueryEncoder.of_index`.

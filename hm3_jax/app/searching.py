@@ -61,7 +61,7 @@ def lines_of(answer: Answer) -> list[str]:
     if not answer.hits:
         return [*lines, "no museum found"]
     if not answer.exact:
-        lines.append("approximate: others may belong to these")
+        lines.append("approximate: some that match better may be missing")
     if answer.fits is False:
         lines.append("nothing fits well; these are the nearest")
     for place, hit in enumerate(answer.hits, start=1):

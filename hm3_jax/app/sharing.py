@@ -50,8 +50,8 @@ def share(
         saved: The model.
         source: Folder that it was loaded from; the files of a run beside it say where
             it comes from.
-        output: Folder to write; must not exist. It is whole or absent, and absent too
-            where it could not be pushed, so that the same command can be tried again.
+        output: Folder to write; must not exist. It is complete, or absent, which it
+            also is after a failed push, so that the same command can be run again.
         push: Where to put it on the hub; None for nowhere.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Experiments carried out for a person: what `train` and `sweep` share."""
+"""Runs experiments and prints about them: what `train` and `sweep` share."""
 
 import contextlib
 import dataclasses
@@ -18,14 +18,14 @@ from hm3_jax.tracking.tracker import Tracker
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class TrainingOrder:
-    """What is asked for besides the experiments.
+    """How experiments are to be run.
 
     Attributes:
         features: a store, as `open_features` takes it.
-        execution: how to carry the runs out.
-        resume: go on with what is in the experiments' folders.
-        grace_seconds: after a signal, for the epoch to be finished and saved.
-        trackers: told of every run.
+        execution: where and how runs are computed.
+        resume: continue what is in the experiments' folders.
+        grace_seconds: time after a signal to finish and save the epoch.
+        trackers: informed of every run.
     """
 
     features: str

@@ -15,16 +15,16 @@ PRESET = flags.DEFINE_enum(
     "preset",
     None,
     list(PRESETS),
-    "Model, weights and settings of published features; flags below override single "
-    "ones.",
+    "Model, weights and settings of published features; the flags below override "
+    "single settings.",
 )
 MODEL = flags.DEFINE_string(
-    "model", None, "CLIP model by open_clip's name, such as ViT-B-32-quickgelu."
+    "model", None, "CLIP model, by its name in open_clip, such as ViT-B-32-quickgelu."
 )
 PRETRAINED = path_flags.define_path(
     "pretrained",
     None,
-    "Weights: open_clip's name of them (such as openai, downloaded once), a file, a "
+    "Weights: their name in open_clip (such as openai, downloaded once), a file, a "
     "CLIP4Clip checkpoint, or a folder with open_clip_config.json and weights, which "
     "needs no --model.",
 )
@@ -32,16 +32,17 @@ PRECISION = flags.DEFINE_enum(
     "precision",
     "auto",
     PRECISIONS,
-    "Precision of the model: auto is bf16 on a GPU that has it, else float32.",
+    "Precision of the model: auto is bf16 on a GPU that supports it, otherwise "
+    "float32.",
 )
 LANGUAGE = flags.DEFINE_string(
     "language",
     "en",
-    "Language of descriptions that are one text, as ISO 639 code: how to find their "
+    "Language (ISO 639 code) by whose rules a description in one text is split into "
     "sentences.",
 )
 DEVICE = flags.DEFINE_string(
-    "device", "auto", "PyTorch's name of a device; auto is the GPU if there is one."
+    "device", "auto", "Device, by its name in PyTorch; auto is the GPU if there is one."
 )
 
 

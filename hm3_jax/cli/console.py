@@ -22,7 +22,7 @@ _CALLED = {"inspect_features": "inspect"}
 
 
 def commands() -> dict[str, str]:
-    """All commands by name, with the first line of what each says of itself."""
+    """All commands by name, with the first line of what each says about itself."""
     texts = {path.stem: path.read_text() for path in sorted(_PACKAGE.glob("*.py"))}
     return {
         _CALLED.get(name, name): (ast.get_docstring(ast.parse(text)) or "").split(
@@ -37,8 +37,8 @@ def main() -> NoReturn:
     """Runs what `sys.argv` names.
 
     Raises:
-        SystemExit: Unless it does, with exit code 0 for the list, and 2 for a name that
-            is none.
+        SystemExit: If it runs none: with exit code 0 after the list, and 2 for a name
+            that is not a command.
     """
     interrupts.end_at_once()
     name, *arguments = sys.argv[1:] or ["--help"]

@@ -22,9 +22,9 @@ _DISTRIBUTED = flags.DEFINE_enum(
     "distributed",
     "auto",
     ["auto", "off"],
-    "Whether to form one program with other processes: auto does where "
+    "Whether to form one program with other processes: auto does if "
     "--coordinator_address is given, and in a SLURM job step of several tasks (srun), "
-    "found by SLURM_STEP_NUM_TASKS.",
+    "recognised by SLURM_STEP_NUM_TASKS.",
 )
 _COORDINATOR_ADDRESS = flags.DEFINE_string(
     "coordinator_address",
@@ -35,7 +35,7 @@ _NUM_PROCESSES = flags.DEFINE_integer(
     "num_processes", None, "Number of processes that form one program.", lower_bound=1
 )
 _PROCESS_ID = flags.DEFINE_integer(
-    "process_id", None, "Which of them this is, from 0.", lower_bound=0
+    "process_id", None, "Number of this process, from 0.", lower_bound=0
 )
 
 # Seconds for all processes to arrive.

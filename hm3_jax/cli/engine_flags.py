@@ -35,7 +35,7 @@ def given_engine() -> Engine | None:
     """Where Qdrant is, or None where no flag says so.
 
     Raises:
-        ValueError: If flags contradict each other, or one is not as it has to be.
+        ValueError: If flags contradict each other, or one is not valid.
     """
     if URI.value is None:
         for flag in (TOKEN, COLLECTION, CANDIDATES):

@@ -1,7 +1,7 @@
 """Command-line frame shared by every `python -m hm3_jax.NAME` entry.
 
-An entry declares its flags with `absl.flags` (`required=True` where it cannot do
-without), defines `main()` without arguments and ends with
+An entry declares its flags with `absl.flags` (`required=True` if it needs one), defines
+`main()` without arguments and ends with
 
     if __name__ == "__main__":
         cli.run(main)

@@ -18,7 +18,7 @@ _VALUES = (
 _COMMON = (
     (
         "--flagfile=FILE",
-        "Read flags from FILE, one a line, or from one that comes with hm3_jax, such "
+        "Read flags from FILE, one per line, or from one that comes with hm3_jax, such "
         "as stl; # starts a comment.",
     ),
     ("--debug", "Show tracebacks and the libraries' log lines."),
@@ -29,7 +29,7 @@ _COMMON = (
 def asked_for(arguments: Iterable[str]) -> str | None:
     """Says which help page a command line asks for.
 
-    Help comes before parsing, so that one gets it whatever else is wrong.
+    This comes before parsing, so that help is shown even if other flags are wrong.
 
     Args:
         arguments: The command line without the program's name.

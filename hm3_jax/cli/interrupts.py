@@ -1,8 +1,8 @@
-"""Ctrl-C ends a command, whatever it does at that moment.
+"""Ctrl-C ends a command, whatever it is doing at that moment.
 
-KeyboardInterrupt alone does not see to that. Where it is raised in a callback (of the
-garbage collector, which JAX has one of, of a weak reference, in `__del__`), Python
-hands it to `sys.unraisablehook` and goes on as if nothing had happened.
+KeyboardInterrupt alone does not ensure that. If it is raised in a callback (of the
+garbage collector, as JAX has one, of a weak reference, or in `__del__`), Python passes
+it to `sys.unraisablehook` and continues as if nothing had happened.
 """
 
 import contextlib

@@ -40,7 +40,7 @@ def define_path(
         required: Whether an entry cannot do without.
 
     Returns:
-        The flag; its value has the home in place of ~, and what was taken is said on
+        The flag; its value has the home instead of ~, and what was taken is said on
         stderr.
     """
     return flags.DEFINE(_PathParser(), name, default, help, required=required)
@@ -73,7 +73,7 @@ def define_paths(
 
 
 def with_home(path: str) -> str:
-    """Puts the home of the user in place of ~, and that of NAME in place of ~NAME.
+    """Puts the home of the user instead of ~, and that of NAME instead of ~NAME.
 
     Args:
         path: What was typed; may have a prefix that another part of the program reads.

@@ -34,7 +34,7 @@ def from_grid(values: flags.FlagValues, grid: str) -> list[Experiment]:
         grid: "NAME=A,B;NAME=C,D".
 
     Raises:
-        ValueError: the grid is not of this form, names a setting that there is not or
+        ValueError: the grid is not of this form, names an unknown setting or
             twice, or a combination contradicts itself (named).
     """
     axes: dict[str, list[str]] = {}

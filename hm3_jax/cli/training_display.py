@@ -89,7 +89,7 @@ def _lines(wording: Wording, *, of_epochs: bool) -> Listeners:
 
 
 def pace_of(report: EpochReport) -> str:
-    """How fast an epoch was trained, and how long was compiled before, if it was."""
+    """The speed of an epoch, and the time of compilation before it, if any."""
     pace = f"{report.museums_per_second:,.0f} museums/s"
     if not report.compile_seconds:
         return pace
@@ -97,7 +97,7 @@ def pace_of(report: EpochReport) -> str:
 
 
 def summary_of_test(results: Sequence[TryResult]) -> list[str]:
-    """Lines with the means over tries of what matters most, one a direction.
+    """Lines with the means over tries of what matters most, one per direction.
 
     And notes, where few museums were tested.
     """

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, get_args, get_type_hints
@@ -19,7 +20,7 @@ from hm3_jax.cli import path_flags
 from hm3_jax.cli.training_display import KINDS, Wording, display
 from hm3_jax.data.open_features import FEATURES_HELP
 from hm3_jax.files.text import is_text, readable
-from hm3_jax.learn.settings import Execution, TrainSettings
+from hm3_jax.learn.settings import Execution, TrainSettings, check_ranges
 from hm3_jax.nn.strategy_choice import load_strategies
 from hm3_jax.tracking.tensorboard import TensorBoard
 from hm3_jax.tracking.tracker import Tracker
@@ -37,7 +38,7 @@ _WORKDIR = path_flags.define_path(
 _CONFIG_FILES = path_flags.define_paths(
     "config_files",
     [],
-    "Strategy JSON files, or names of some that come with hm3_jax, such as "
+    "Strategy JSON files, or names of strategies that come with hm3_jax, such as "
     "pov_and_video/rnn_cnn1d_video, separated by commas.",
 )
 _CONFIG_FILES_DIR = path_flags.define_path(
@@ -52,9 +53,9 @@ _EXPERIMENT_NAME = flags.DEFINE_string(
 _EXPERIMENT_DESCRIPTION = flags.DEFINE_string(
     "experiment_description", "", "Free text, kept in experiment.json."
 )
-_TAGS = flags.DEFINE_list("tags", [], "Free words, kept in experiment.json.")
+_TAGS = flags.DEFINE_list("tags", [], "Tags, kept in experiment.json.")
 _RESUME = flags.DEFINE_bool(
-    "resume", False, "Go on with the experiments that are in their folders."
+    "resume", False, "Continue the experiments that are in their folders."
 )
 _GRACE_SECONDS = flags.DEFINE_float(
     "grace_seconds",
@@ -66,22 +67,22 @@ _GRACE_SECONDS = flags.DEFINE_float(
 _RUNS_AT_ONCE = flags.DEFINE_integer(
     "runs_at_once",
     None,
-    "Runs trained as one program; all of them unless memory forbids.",
+    "Runs trained as one program; as many as fit into memory if not given.",
     lower_bound=1,
 )
 _NUM_DEVICES = flags.DEFINE_integer(
     "num_devices",
     None,
-    "Devices to use; all without it. Runs are spread over them, and what devices "
-    "remain share batches.",
+    "Devices to use; all if not given. Runs are spread over them, and remaining "
+    "devices share batches.",
     lower_bound=1,
 )
 _DATA_PLACEMENT = flags.DEFINE_enum(
     "data_placement",
     "auto",
     ["device", "host", "auto"],
-    "Where the features lie: all on every device, on the host (batches are sent ahead "
-    "of their turn), or on the devices if they fit.",
+    "Where features are kept: all of them on every device, on the host (batches are "
+    "sent ahead of time), or on the devices if they fit.",
 )
 _SAVE_EVERY_SECONDS = flags.DEFINE_float(
     "save_every_seconds",
@@ -100,8 +101,8 @@ _PROGRESS = flags.DEFINE_enum(
     "progress",
     "auto",
     list(KINDS),
-    "Bars, a line an epoch, or nothing but the tests' results; auto is bars on a "
-    "terminal and lines elsewhere.",
+    "Bars, a line per epoch, or only the test results; auto is bars on a terminal and "
+    "lines elsewhere.",
 )
 
 # What all common file systems have.
@@ -173,7 +174,12 @@ def given_experiment(
         for field in dataclasses.fields(TrainSettings)
     }
     strategies = load_strategies(value(_CONFIG_FILES), value(_CONFIG_FILES_DIR))
-    settings = TrainSettings(**{**given, **(changes or {})})
+    given |= changes or {}
+    check_ranges(given)
+    if "jax" not in sys.modules:
+        # Nothing else is said for some seconds.
+        print("loading JAX", flush=True)
+    settings = TrainSettings(**given)
     from hm3_jax.learn.training.experiment import Experiment
 
     return Experiment(
@@ -222,7 +228,7 @@ def given_display(
 
 
 def _given_trackers() -> list[Tracker]:
-    """What the flags want told of every run, besides the files in its folder.
+    """What the flags want informed of every run, besides the files in its folder.
 
     Raises:
         ValueError: one is not known, not installed or not logged in.

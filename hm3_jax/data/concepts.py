@@ -1,10 +1,10 @@
-"""A small space of concepts that words and pictures share, to make features up in.
+"""A small space of concepts that words and pictures share, for generated features.
 
-Every word has a fixed direction, derived by hashing from the space's seed, so that a
-store's facts alone rebuild the encoder of its sentences: text typed later lands in the
-space that the store's features are in. Pictures show the same concepts in directions
-that agree with the words' only in part, and at an offset (the modality gap), as image
-and text features of CLIP do.
+Every word has a fixed direction, derived by hashing from the space's seed. So a store's
+facts alone are enough to rebuild the encoder of its sentences, and texts typed later
+get features in the same space. Pictures show the same concepts in directions that agree
+only partly with those of the words, and at an offset (the modality gap), as CLIP's
+image and text features do.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ class ConceptSpace:
 
     Attributes:
         seed: Which of many alike spaces.
-        size: Floats a feature.
+        size: Size of a feature.
         concepts: Words of each group.
         index: Number of each concept word, over all groups in order.
     """

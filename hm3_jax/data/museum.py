@@ -20,7 +20,7 @@ SPLITS = ("train", "val", "test")
 UNKNOWN_ROOM = -1
 """Stands for the room of a sentence that is about none, or nobody knows which."""
 
-# Ids and themes are kept one a line in UTF-8, which lone surrogates do not have.
+# Ids and themes are kept one per line in UTF-8, which lone surrogates do not have.
 _NOT_IN_NAMES = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 # What Unicode says may be left out when drawn: two ids would look the same. Names for
 # people take some of them, in Persian and Hebrew; the selectors U+FE00 to U+FE0F are in
@@ -82,7 +82,7 @@ class ArtworkTable:
 
     Attributes:
         ids: Unique names of the artworks.
-        features: (artworks, d) one feature an artwork.
+        features: (artworks, d) one feature per artwork.
     """
 
     ids: tuple[str, ...]
@@ -97,7 +97,7 @@ def rooms_of_sentences(by_room: Iterable[int], rooms: int) -> tuple[int, ...] | 
         rooms: Number of the museum's rooms.
 
     Returns:
-        Numbers of rooms; None if there is not one part for each room.
+        Numbers of rooms; None unless there is one part for each room.
 
     >>> rooms_of_sentences([2, 0, 1], rooms=3)
     (0, 0, 2)
@@ -173,7 +173,7 @@ def check_name(name: object, what: str) -> None:
 
 
 def check_id(name: object, what: str) -> None:
-    """Raises ValueError unless `name` is a name that can be told by its looks."""
+    """Raises ValueError unless `name` is a name without invisible characters."""
     check_name(name, what)
     if _NOT_IN_IDS.search(str(name)):
         raise ValueError(

@@ -121,7 +121,7 @@ def read_museum_files(path: Path, *, root: Path | None = None) -> MuseumFiles:
     Raises:
         FileNotFoundError: If there is no such file, or no such folder as `root`.
         ValueError: If a line is not what it should be, an id occurs twice, a room
-            refers to an artwork that there is not, or there is no museum.
+            refers to an unknown artwork, or there is no museum.
     """
     root = (path.parent if root is None else root).resolve()
     if not root.is_dir():
@@ -159,7 +159,7 @@ def write_museum_files(
     *,
     replace: bool = False,
 ) -> None:
-    """Writes a museum list, whole or not at all.
+    """Writes a museum list, completely or not at all.
 
     Args:
         folder: Folder to make for it.

@@ -1,9 +1,8 @@
-"""What `--features` names, opened: a feature store, or a TFDS data set of one.
+"""Opens what `--features` names: a feature store, or a TFDS data set of one.
 
-A TFDS data set is read once: the store that it was made from is made again in the
-user's cache, where it is found by the checksum of its manifest. So training on the
-data set is training on the store, and from the second time on it opens as fast and
-needs no TFDS.
+A TFDS data set is read once: its store is recreated in the user's cache, where it is
+found by the checksum of its manifest. So training on the data set is training on the
+store. From the second time on, it opens as fast as a store and needs no TFDS.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ FEATURES_HELP = (
 
 
 def open_features(spec: str) -> FeatureStore:
-    """Opens the features that `spec` names, and sees that they are as written.
+    """Opens the features that `spec` names, and checks them for damage.
 
     Args:
         spec: The folder of a store, or `tfds:` and what
@@ -38,7 +37,7 @@ def open_features(spec: str) -> FeatureStore:
     Raises:
         FileNotFoundError: If there is no such store or data set, or a file is missing.
         ModuleNotFoundError: If a data set is to be read and TFDS is not installed.
-        ValueError: If the store or data set is damaged or of other make.
+        ValueError: If the store or data set is damaged or not one of ours.
     """
     folder = store_folder(spec)
     try:

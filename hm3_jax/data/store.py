@@ -155,7 +155,7 @@ class FeatureStore:
         return int(np.count_nonzero(self.sentences.lengths == 0))
 
     def feature_size(self, kind: str) -> int:
-        """Floats a feature of "sentences", "views", "images" or "videos".
+        """Size of a feature of "sentences", "views", "images" or "videos".
 
         Raises:
             ValueError: If the store has no such kind.
@@ -189,7 +189,7 @@ def open_store(path: str | os.PathLike[str]) -> FeatureStore:
         FileNotFoundError: If there is no store, or a file of it is missing.
         ValueError: If the manifest is of a newer format, damaged or not a manifest, a
             file has not the size, dtype or shape that the manifest gives it, or one
-            refers to what there is not.
+            refers to something missing.
     """
     store = map_store(path)
     for problem in out_of_range(store):

@@ -2,9 +2,9 @@
 
 A store is a folder. `manifest.json` says what is in it; the other files are
 
-| file | holds |
+| file | contents |
 |---|---|
-| `museum_ids.txt` | museum ids, one a line |
+| `museum_ids.txt` | museum ids, one per line |
 | `theme_index.npy` | (museums,) int32, index into the manifest's themes |
 | `split_NAME.npy` | (museums in the split,) int64 museum indices, in published order |
 | `room_offsets.npy` | (museums + 1,) int64: rooms of museum i are [i]:[i + 1] |
@@ -51,7 +51,7 @@ class FeatureFacts:
     """Where one kind of feature came from; None where the source does not say.
 
     Attributes:
-        feature_size: Floats a feature.
+        feature_size: Size of a feature.
         model: Architecture, in open_clip's naming where it has a name for it.
         weights: Name of the pretrained weights.
         preprocessing: What was done to the input before the model saw it.
@@ -73,7 +73,7 @@ class Manifest:
 
     Attributes:
         dataset_name: Name of the data set.
-        kind: "real", or "synthetic" where the features were made up.
+        kind: "real", or "synthetic" if they were generated.
         dtype: "float16" or "float32", of all features.
         splits: Number of museums of each split; those without a description are in
             none.

@@ -1,4 +1,4 @@
-"""Whether a store's offsets and references lead to what there is; cheap.
+"""Whether a store's offsets and references are valid; a cheap check.
 
 Each generator here yields one line for each problem, which begins with the file.
 """

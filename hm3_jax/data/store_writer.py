@@ -1,4 +1,4 @@
-"""Writes feature stores: museum by museum, whole or not at all."""
+"""Writes feature stores: museum by museum, completely or not at all."""
 
 from __future__ import annotations
 

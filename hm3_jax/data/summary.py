@@ -50,14 +50,14 @@ def summarize(store: FeatureStore) -> dict[str, Any]:
     manifest = store.manifest
     rooms = np.diff(store.room_offsets)
     lengths = {
-        "sentences a museum": store.sentences.lengths,
-        "rooms a museum": rooms,
-        "views a room": store.views.lengths,
+        "sentences per museum": store.sentences.lengths,
+        "rooms per museum": rooms,
+        "views per room": store.views.lengths,
     }
     for kind in ARTWORK_KINDS:
         artworks = store.artworks(kind)
         if artworks is not None:
-            lengths[f"{kind} a room"] = artworks.hung.lengths
+            lengths[f"{kind} per room"] = artworks.hung.lengths
     by_split = {
         split: np.bincount(store.theme_index[museums], minlength=len(store.themes))
         for split, museums in store.splits.items()

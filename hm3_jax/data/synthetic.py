@@ -1,4 +1,4 @@
-"""Makes up museum sets with themes, to try things on and to measure with.
+"""Generates museum sets with themes, for trying things out and for measurements.
 
 What they hold is planned in `synthetic_plan`, worded in `synthetic_text`, and turned
 into features in the space of `concepts`: a sentence's feature is made from its words
@@ -44,7 +44,7 @@ _WORDING, _VIEWS, _CLIPS, _PAINTINGS = 1, 2, 3, 4
 
 
 def synthesize(path: str | os.PathLike[str], config: SyntheticConfig) -> Manifest:
-    """Makes up a museum set and writes it as a store labelled synthetic.
+    """Generates a museum set and writes it as a store labelled synthetic.
 
     The same configuration gives the same bytes on the same machine.
 

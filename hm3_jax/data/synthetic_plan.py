@@ -53,12 +53,12 @@ class SyntheticConfig:
         seed: Seed of what the museums are.
         concept_seed: Seed of the concept space; sets of one space understand each
             other's features.
-        rooms: Mean number of rooms a museum; from half to one and a half of it.
+        rooms: Mean number of rooms per museum; from half to one and a half of it.
         views: Views of each room.
-        sentences: Mean number of sentences a museum.
-        clips: Mean number of clips a room; from 0 to twice as many.
+        sentences: Mean number of sentences per museum.
+        clips: Mean number of clips per room; from 0 to twice as many.
         images: Most images a room; from 0 on, paintings that other rooms may show too.
-        feature_size: Floats a feature.
+        feature_size: Size of a feature.
         noise: Length of the noise in a view, beside 1 for what it shows.
     """
 

@@ -38,7 +38,7 @@ def find_published(spec: str) -> PublishedStore:
 
     Raises:
         FileNotFoundError: If there is no such data set or no such version of it.
-        ValueError: If it is a TFDS data set of other make, or its manifest is damaged.
+        ValueError: If it is another kind of TFDS data set, or its manifest is damaged.
     """
     folder = _version_folder(spec)
     file = folder / STORE_MANIFEST

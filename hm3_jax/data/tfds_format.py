@@ -4,7 +4,7 @@ A published store is a folder DATA_DIR/NAME/VERSION as TFDS expects it: ArrayRec
 files of each split with one museum an example, `dataset_info.json`, `features.json`.
 What museums share, and what makes the store the store it was, lies beside them:
 
-| file | holds |
+| file | contents |
 |---|---|
 | `images.npy`, `image_ids.txt` | each image once, as in the store (videos likewise) |
 | `store_manifest.json` | the store's manifest, byte for byte |

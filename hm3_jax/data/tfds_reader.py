@@ -32,7 +32,7 @@ def unpack(
     *,
     watch: Watch | None = None,
 ) -> Manifest:
-    """Makes the store again, byte for byte, whole or not at all.
+    """Recreates the store, byte for byte, completely or not at all.
 
     The museums are read one at a time from each split.
 

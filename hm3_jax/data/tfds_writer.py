@@ -39,7 +39,7 @@ def publish_store(
     *,
     watch: Watch | None = None,
 ) -> Path:
-    """Publishes a store as DATA_DIR/NAME/VERSION, whole or not at all.
+    """Publishes a store as DATA_DIR/NAME/VERSION, completely or not at all.
 
     The museums are read one at a time from the store's mapped files, each split in its
     order. `tfds.builder_from_directory` opens the result, and

@@ -1,4 +1,4 @@
-"""Where things are kept that can be made again."""
+"""The user's cache, for files that can be made again."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ def user_cache(kind: str) -> Path:
 
 
 def provide_cache() -> str | None:
-    """Sees to it that there is a cache, for this program and the libraries it uses.
+    """Makes sure that there is a cache, for this program and the libraries it uses.
 
-    A container's user may have no home, or one where nothing can be made. Then a
-    temporary folder is the cache, until the process ends; libraries that look for a
-    home, and find none, find that folder. A cache that exists is used even if it cannot
-    be written to: what is needed may be in it.
+    A container's user may have no home, or one that is read-only. Then a temporary
+    folder is the cache until the process ends, and also the home for libraries that
+    look for one. A cache that exists is used even if it is read-only, because it may
+    have what is needed.
 
     Returns:
         What the user should know, in one line; None if there was a cache.
@@ -52,7 +52,7 @@ def provide_cache() -> str | None:
 
 
 def is_temporary_home(path: str) -> bool:
-    """Whether a path is in a folder that `provide_cache` made for want of a home."""
+    """Whether a path is in a folder that `provide_cache` made instead of a home."""
     return any(Path(path).is_relative_to(home) for home in _homes)
 
 

@@ -126,7 +126,7 @@ def _ids(path: Path, name: str, count: int) -> Iterator[str]:
     ids = _lines(path, name)
     repeated = first_repeated(ids)
     if len(ids) != count:
-        yield f"{name}: expected {count} ids, one a line, found {len(ids)}"
+        yield f"{name}: expected {count} ids, one per line, found {len(ids)}"
     elif repeated is not None:
         yield f"{name}: expected every id once, found {repeated!r} twice"
 

@@ -39,7 +39,7 @@ class ClipModel:
     Features are as the model's projections give them: float32, not normalised.
 
     Attributes:
-        feature_size: Floats a feature.
+        feature_size: Size of a feature.
         context_length: Tokens of a text.
         picture_transform: Makes the model's input of a picture; needs no PyTorch and
             can be pickled.

@@ -1,4 +1,4 @@
-"""Compresses all videos below a folder, several at a time, and again where it ended."""
+"""Compresses all videos below a folder, several at a time; can be continued."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def compress_tree(
     """Compresses every file below a folder into another of the same shape.
 
     A file that is in the target already is done: it was written whole. So after an
-    interruption the same call goes on where it was.
+    interruption the same call continues.
 
     Args:
         source: Folder of the videos. Hidden files are passed over; all others that

@@ -50,12 +50,12 @@ def compress_or_copy(
 ) -> str | None:
     """Compresses a video, or copies a file that cannot be compressed.
 
-    The target is whole or absent: it is written beside its place and then renamed.
+    The target is complete or absent: it is written beside its place and then renamed.
 
     Args:
         source: The video.
         target: File to make; its folder is made too.
-        partial: Where it is written; made up if not given.
+        partial: Where it is written; chosen if not given.
 
     Returns:
         None if it was compressed, and else why it was not.
@@ -86,7 +86,7 @@ def compress_or_copy(
 
 
 def copy_whole(source: Path, target: Path) -> None:
-    """Copies a file; the target is whole or absent."""
+    """Copies a file; the target is complete or absent."""
     with _whole(target) as partial:
         shutil.copyfile(source, partial)
 

@@ -198,7 +198,7 @@ def _check_layout(path: Path, picture: Image.Image) -> None:
     tags = getattr(picture, "tag_v2", {})
     if tags.get(284) == 2 and picture.mode in ("LA", "La", "PA", "LAB"):
         raise UnreadableInput(
-            path, f"expected a TIFF that is read here, found {_tiff_layout(tags)}"
+            path, f"expected a supported TIFF, found {_tiff_layout(tags)}"
         )
 
 
@@ -229,7 +229,7 @@ def _what_it_is(file: BinaryIO) -> str:
             tags = TiffImagePlugin.ImageFileDirectory_v2(head[: 16 if large else 8])
             file.seek(tags.next)
             tags.load(file)
-            return f"a TIFF that is not read here, {_tiff_layout(tags)}"
+            return f"an unsupported TIFF, {_tiff_layout(tags)}"
         except Exception:
             return "a damaged TIFF"
     return "something else"

@@ -29,7 +29,7 @@ from hm3_jax.extraction.work_folder import WorkFolder
 # Chunks of a task: enough to make its start cheap, few enough for all workers to have
 # something to do until the end.
 _MOST_CHUNKS, _TASKS_OF_A_SLOT = 8, 4
-# A worker that died for want of memory, or with its machine, has no fault of its own.
+# A worker may die with its machine, or because memory ran out: that is not its fault.
 _RETRIES = 3
 
 

@@ -179,8 +179,8 @@ def merge(
     if absent:
         raise ValueError(
             f"{work.chunks}: expected {len(chunks)} finished chunks, found "
-            f"{len(chunks) - len(absent)} ({absent[0].name} is missing): run the "
-            "shards to their end first"
+            f"{len(chunks) - len(absent)} ({absent[0].name} is missing): finish all "
+            "shards first"
         )
     with work.locked(0, 1):
         return _finish(work, sources, settings, share, form, say)

@@ -1,4 +1,4 @@
-"""What an extraction says of itself: to go on with it, and in the store's manifest."""
+"""What an extraction records: to continue it, and for the store's manifest."""
 
 from __future__ import annotations
 

@@ -72,10 +72,10 @@ class Share:
     Attributes:
         index: Which shard, from 0.
         shards: Into how many shards the work is split.
-        num_workers: Processes that decode; None for as many as suit.
+        num_workers: Processes that decode; None to choose.
         on_error: "skip" leaves out what cannot be read, "fail" stops at the first.
         seconds_per_file: What a decoder may take for one file before it is ended.
-        max_pixels: Most pixels of a picture that are decoded.
+        max_pixels: Maximum pixels of a decoded picture.
         engine: "local" encodes in this process, "ray" in those of a Ray cluster.
         ray_address: The cluster, as `ray.init` takes it; None for Ray's own choice.
     """
@@ -124,7 +124,7 @@ class Share:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class StoreForm:
-    """What a store is like beside its features' origin.
+    """Name and dtype of a store.
 
     Attributes:
         dataset_name: Name of the data set.

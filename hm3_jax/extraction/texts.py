@@ -90,7 +90,7 @@ class TextSplit:
     ) -> list[TextPiece]:
         """Cuts a description.
 
-        Sentences that show nothing are left out; `count_empty` says how many.
+        Sentences without a visible character are left out; `count_empty` counts them.
 
         Args:
             description: One text, sentences, or sentences by room, which are taken one
@@ -98,7 +98,7 @@ class TextSplit:
             tokenizer: The model's; only "max_len" needs it.
 
         Returns:
-            The pieces in order; none for a description that shows nothing.
+            The pieces in order; none for a description without visible characters.
 
         Raises:
             ValueError: For "max_len" without a tokenizer, or where windows would not

@@ -1,6 +1,6 @@
 """The folder of an extraction that is under way: `STORE.extraction` beside the store.
 
-| file | holds |
+| file | contents |
 |---|---|
 | `record.json` | what decides every feature: list, settings, model |
 | `plan.json` | the distinct items and the museums they make up |
@@ -8,10 +8,9 @@
 | `SHARD.lock` | held while a process works on a shard |
 | `former/` | the store that was added to, while the new one takes its place |
 
-An extraction goes on only with the list, the settings and the model that it was begun
-with. Of processes that begin one together, the one whose record gets its name first has
-begun it; the others compare theirs with it. The folder is removed once the store is
-complete.
+An extraction continues only with the same list, settings and model. If several
+processes begin one at the same time, the first whose record gets its final name wins;
+the others compare theirs with it. The folder is removed when the store is complete.
 """
 
 from __future__ import annotations
@@ -53,7 +52,7 @@ class WorkFolder:
         self.chunks = self.path / _CHUNKS
 
     def begin(self, facts: Mapping[str, Any], plan: Callable[[], Plan]) -> Plan:
-        """Begins an extraction, or goes on with the one that is there.
+        """Begins an extraction, or continues the one that is there.
 
         Args:
             facts: What decides every feature (JSON values).

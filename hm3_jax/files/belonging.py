@@ -1,4 +1,4 @@
-"""Whether a checkpoint is the one that belongs where it lies.
+"""Whether a checkpoint belongs to the folder that it is in.
 
 It says of which run, try, slot and epoch it is, beside the settings and the strategy;
 the record of the try, `run.json`, says what the run is. Paths say nothing but the
@@ -24,7 +24,7 @@ def check_belongs(where: Path, meta: Mapping[str, Any]) -> None:
     Args:
         where: `FOLDER/checkpoints/SLOT/EPOCH`, where FOLDER is a try's, or one that
             holds a converted model and no record.
-        meta: What the checkpoint says of itself, its `meta.json`.
+        meta: What the checkpoint says about itself, its `meta.json`.
 
     Raises:
         ValueError: It is another; named with both.

@@ -1,4 +1,4 @@
-"""What a file is that is not what its name says, by its first bytes."""
+"""Recognises files that are not what their names say, by their first bytes."""
 
 from __future__ import annotations
 

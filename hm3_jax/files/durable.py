@@ -1,4 +1,4 @@
-"""Files and folders that are whole or absent, and on the disk."""
+"""Files and folders that are complete or absent, and flushed to disk."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hm3_jax.files.rename import exchange, rename_to_new
 
 
 def write_whole(path: Path, content: bytes | str) -> None:
-    """Writes a file whole or not at all, and to the disk.
+    """Writes a file completely or not at all, and to the disk.
 
     Args:
         path: The file; one that is there is replaced.

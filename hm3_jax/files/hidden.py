@@ -1,4 +1,4 @@
-"""Hidden names beside a path, for what is not whole yet, or is on its way out.
+"""Hidden names beside a path, for outputs that are incomplete or being removed.
 
 | name | is |
 |---|---|
@@ -7,8 +7,8 @@
 | `.NAME.former-TOKEN` | what was there, while a new one takes its place |
 | `.NAME.deleted-TOKEN` | a folder that is being deleted |
 
-A living process holds the lock of what has a token; what has none is left of dead
-processes.
+A running process holds the lock of everything with its token; files and folders without
+a lock are left from dead processes.
 """
 
 from __future__ import annotations

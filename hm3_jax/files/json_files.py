@@ -1,4 +1,4 @@
-"""JSON: files of it, and text; faults are one line that names the place."""
+"""JSON files and text; errors are one line that names the place."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def check_seal(values: Mapping[str, Any], where: object) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes a JSON file whole or not at all, in ASCII.
+    """Writes a JSON file completely or not at all, in ASCII.
 
     Raises:
         OSError: The disk did not take it; a file that was there before still is.

@@ -30,7 +30,7 @@ def telling_words(text: str) -> list[str]:
 def unknown_note(sentence: str) -> str:
     """What is said of a sentence without a word that an encoder knows."""
     shown = sentence if len(sentence) <= _SHOWN else f"{sentence[:_SHOWN]}…"
-    return f"“{shown}” may say nothing: the encoder knows no word of it."
+    return f"“{shown}” may have no effect: the encoder knows none of its words."
 
 
 def counted(number: int, noun: str) -> str:

@@ -142,8 +142,8 @@ def _clear_errors(source: str, library: ModuleType) -> Iterator[None]:
         yield
     except errors.GatedRepoError:
         raise ValueError(
-            f"{source}: expected a model that you may read, found one whose owner has "
-            "to let you in first"
+            f"{source}: expected a model that you may read, found one whose owner must "
+            "grant access first"
         ) from None
     except errors.RevisionNotFoundError:
         raise ValueError(
@@ -161,7 +161,7 @@ def _clear_errors(source: str, library: ModuleType) -> Iterator[None]:
         if library.constants.HF_HUB_OFFLINE:
             why = "HF_HUB_OFFLINE is set"
         raise FileNotFoundError(
-            f"{source}: not whole in the cache, and the hub cannot be used: {why}"
+            f"{source}: not complete in the cache, and the hub cannot be used: {why}"
         ) from None
     except errors.HfHubHTTPError as error:
         status = error.response.status_code

@@ -128,7 +128,7 @@ def _late_interaction(config: LateInteractionConfig) -> str:
         f"{config.embedding_size} numbers of every sentence of a description and of "
         "every item (view, painting, clip) of a virtual museum. A museum is found by "
         "the mean, over sentences, of the soft maximum of a sentence's cosines with "
-        "the museum's items (late interaction). The model is of the package hm3_jax."
+        "the museum's items (late interaction). It was made with the package hm3_jax."
         "\n\n"
         f"Strategy `{config.file_stem}`{': ' if more else ''}{'; '.join(more)}."
     )
@@ -145,12 +145,12 @@ def _two_towers(config: TowersConfig, facts: SharedFacts) -> str:
     if isinstance(config.museum, ConvConfig):
         masking = f" The convolution masks {facts.cnn1d_masking}."
     return (
-        "A pair of encoders that puts descriptions of virtual museums and the museums "
-        f"into one space of {config.text.hidden_size} numbers, so that a museum is "
-        "found by the cosine of its vector with that of a text. It follows the paper "
+        "Two encoders that turn descriptions of virtual museums, and the museums "
+        f"themselves, into vectors of {config.text.hidden_size} numbers, so that a "
+        "text finds museums by the cosine of their vectors. They follow the paper "
         "*HM3: Hierarchical Modeling of Multimedia Metaverses on 10000 Thematic "
-        "Museums via Theme-aware Contrastive Loss Function* (ICMR 2025) and is of the "
-        "package hm3_jax.\n\n"
+        "Museums via Theme-aware Contrastive Loss Function* (ICMR 2025) and were made "
+        "with the package hm3_jax.\n\n"
         f"Strategy `{config.file_stem}`: sentences by {_part(config.text)}, "
         f"{scene}.{masking}"
     )
@@ -170,7 +170,7 @@ def _part(part: MuseumConfig) -> str:
 def _features(config: StrategyConfig, facts: SharedFacts) -> str:
     if facts.feature_facts is None:
         return (
-            "Which model its features have to come from is not recorded; their sizes "
+            "The model that its features must come from is not recorded; their sizes "
             "are in `config.json`."
         )
     lines = ["| kind | size | model | weights | pooling |", "|---|---|---|---|---|"]
@@ -222,7 +222,7 @@ def _test(origin: Origin | None) -> str:
     of = "the" if origin.test_museums is None else f"{origin.test_museums:,}"
     lines = [
         f"On {of} museums of the test split of {_data_set(origin)}. Ranks begin at 1; "
-        "all else is percent."
+        "everything else is in percent."
     ]
     for direction, what in _DIRECTIONS.items():
         rows = [
@@ -249,8 +249,8 @@ def _numbers(key: str, metrics: Mapping[str, float], tries: Tries | None) -> str
 
 def _usage(config: StrategyConfig, name: str | None) -> str:
     form = (
-        "`config.json` and `model.safetensors` are in the form of the published "
-        "PyTorch release, whose `from_pretrained` takes this folder as well."
+        "`config.json` and `model.safetensors` have the format of the "
+        "published PyTorch release, whose `from_pretrained` also reads this folder."
         if isinstance(config, TowersConfig)
         else "The names in `model.safetensors` are those of hm3_jax; the published "
         "PyTorch release has no such model."
@@ -271,15 +271,14 @@ def _usage(config: StrategyConfig, name: str | None) -> str:
 
 def _limits(config: StrategyConfig, facts: SharedFacts) -> str:
     limits = [
-        "It reads features, not pictures or texts: those of another model than named "
-        "above give vectors without meaning.",
-        "It was trained to tell the museums of its data set apart. Museums and "
-        "descriptions of another kind are likely to be found less well than the test "
-        "says.",
+        "It reads features, not pictures or texts. Features of a model other than the "
+        "one named above give meaningless vectors.",
+        "It was trained to tell the museums of its data set apart. It will probably "
+        "find other kinds of museums less well than the test says.",
     ]
     if facts.origin is not None and facts.origin.dataset_kind == "synthetic":
         limits.append(
-            "It was trained on generated features, which serve to try things on; it "
+            "It was trained on generated features, which are for trying things out; it "
             "knows nothing of real pictures or texts."
         )
     if (
@@ -288,7 +287,7 @@ def _limits(config: StrategyConfig, facts: SharedFacts) -> str:
         and facts.cnn1d_masking == "time"
     ):
         limits.append(
-            "Its 1-D CNN leaves padded steps out, where the published release zeroes "
-            "channels: loaded there, it gives other embeddings than those tested here."
+            "Its 1-D CNN masks padded steps, but the published release masks channels: "
+            "loaded there, it gives different embeddings from those tested here."
         )
     return "\n".join(f"* {limit}" for limit in limits)

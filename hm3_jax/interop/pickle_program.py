@@ -1,8 +1,8 @@
-"""Bounds what a pickle may use of memory and time, before it is loaded.
+"""Limits the memory and time that a pickle may use, before it is loaded.
 
-A pickle of a few bytes can have its table of objects grown to any size, bytes allocated
-that the file does not have, or a container hold another so often, level by level, that
-nobody gets to its end. `check_program` goes through the operations and does none.
+A pickle of a few bytes can make its table of objects grow to any size, allocate bytes
+that the file does not have, or nest containers so often that nobody gets to the end.
+`check_program` looks at the operations and executes none.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def check_program(data: Data, at: int) -> None:
         at: Where it begins.
 
     Raises:
-        RefusedPickle: It would take more memory or time than its size speaks for.
+        RefusedPickle: It would take more memory or time than its size justifies.
         ValueError: It is damaged: cut short, or no pickle.
     """
     # The number of parts of each object, None for a mark; lists that grow later count

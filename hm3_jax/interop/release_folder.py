@@ -104,7 +104,7 @@ def write_release_folder(
     """Writes a checkpoint folder that the release's `from_pretrained` takes.
 
     Args:
-        folder: Where to write; must not exist. It is whole or absent.
+        folder: Where to write; must not exist. It is complete or absent.
         config: The strategy.
         params: The parameters as `from_torch` gives them.
 

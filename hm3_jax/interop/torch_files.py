@@ -1,4 +1,4 @@
-"""Reads torch files of strangers: tensors come back as numpy arrays, no code runs.
+"""Reads torch files that need not be trusted, as numpy arrays; no code runs.
 
 Neither torch nor trust is needed; `hm3_jax.interop.torch_pickle` says how.
 """

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, get_args
 
 from hm3_jax.nn.precision import MEANING, MatmulPrecision
@@ -71,14 +71,14 @@ class TrainSettings:
 
     # JAX would take the rest of a seed's bits for none.
     seed: int = _setting(42, "Seed of all randomness.", at_least=0, at_most=2**32 - 1)
-    batch_size: int = _setting(64, "Museums of a batch.", at_least=1)
+    batch_size: int = _setting(64, "Museums in a batch.", at_least=1)
     epochs: int = _setting(25, "Epochs to train.", at_least=1)
     lr: float = _setting(1e-3, "Learning rate of Adam.", above=0)
     scheduler: str = _setting(
         "step",
         "How the learning rate falls from epoch to epoch: step multiplies it by "
-        "--scheduler_gamma every --scheduler_step_size epochs, cosine takes it to 0 "
-        "along half a wave.",
+        "--scheduler_gamma every --scheduler_step_size epochs, cosine lowers it to 0 "
+        "along half a cosine wave.",
         choices=SCHEDULERS,
     )
     scheduler_step_size: int = _setting(
@@ -89,7 +89,7 @@ class TrainSettings:
     scheduler_gamma: float = _setting(0.75, "See --scheduler_step_size.", above=0)
     weight_decay: float = _setting(
         0.0,
-        "Share of a weight that a step takes away, times the learning rate (AdamW).",
+        "Share of each weight that a step subtracts, times the learning rate (AdamW).",
         at_least=0,
     )
     number_of_tries: int = _setting(
@@ -113,7 +113,7 @@ class TrainSettings:
         choices=LOSSES,
     )
     temperature: float | None = _setting(
-        None, "Of --loss=info_nce, before the first step (0.07).", above=0
+        None, "Initial temperature of --loss=info_nce (0.07).", above=0
     )
     loss_margin: float = _setting(0.25, "Margin of the triplet loss, in cosine.")
     use_categories_in_loss: bool = _setting(
@@ -123,7 +123,7 @@ class TrainSettings:
         None, "Margin of the second component, between museums of one theme."
     )
     second_loss_component_weight: float | None = _setting(
-        None, "Weight of the second component (0.5 where there is one)."
+        None, "Weight of the second component (0.5 if there is one)."
     )
     second_loss_component_weight_decay_factor: float | None = _setting(
         None,
@@ -142,12 +142,12 @@ class TrainSettings:
         None, "Epochs without a lower val loss after which a try ends.", at_least=1
     )
     loss_delta: float | None = _setting(
-        None, "How much lower counts for it (0).", at_least=0
+        None, "By how much the val loss must fall to count as lower (0).", at_least=0
     )
     partial_descriptions: float = _setting(
         0.0,
-        "Share of the descriptions that each epoch replaces by some consecutive "
-        "sentences of theirs, drawn anew, as people type only a few.",
+        "Share of the descriptions that each epoch replaces by a few of their "
+        "consecutive sentences, drawn anew, because people type only a few.",
         at_least=0,
         at_most=1,
     )
@@ -156,21 +156,14 @@ class TrainSettings:
     )
     cnn1d_masking: Masking = _setting(
         "time",
-        "What the 1-D CNN masks; channels is the published release's way, for "
+        "What the 1-D CNN masks; channels is as in the published release, for "
         "comparison with its checkpoints.",
         choices=get_args(Masking),
     )
 
     def __post_init__(self) -> None:
         """Checks ranges and contradictions."""
-        for field in dataclasses.fields(self):
-            value, about = getattr(self, field.name), field.metadata
-            if value is None:
-                continue
-            if about["choices"] is not None:
-                _check_choice(field.name, value, about["choices"])
-            elif about["bounds"]:
-                _check(field.name, value, **about["bounds"])
+        check_ranges({f.name: getattr(self, f.name) for f in dataclasses.fields(self)})
         if self.save_strategy == "best" and self.best_strategy is None:
             raise ValueError("save_strategy best needs best_strategy")
         if self.save_strategy != "best" and self.best_strategy is not None:
@@ -184,7 +177,7 @@ class TrainSettings:
         self.loss_weights(0)  # checks margins and weight
 
     def _check_loss(self) -> None:
-        """Refuses settings of another loss, and of a component that there is not."""
+        """Refuses settings of another loss, and of a component that does not exist."""
         for loss, names in _READ_BY.items():
             for name in names:
                 if loss != self.loss and getattr(self, name) not in (None, False):
@@ -272,6 +265,25 @@ class TrainSettings:
         return self.lr * self.scheduler_gamma ** (epoch // self.scheduler_step_size)
 
 
+def check_ranges(values: Mapping[str, Any]) -> None:
+    """Refuses values that are out of range, without JAX.
+
+    Args:
+        values: of the fields of `TrainSettings`, by name; None for not given.
+
+    Raises:
+        ValueError: a value is out of range; it is named.
+    """
+    for field in dataclasses.fields(TrainSettings):
+        value, about = values[field.name], field.metadata
+        if value is None:
+            continue
+        if about["choices"] is not None:
+            _check_choice(field.name, value, about["choices"])
+        elif about["bounds"]:
+            _check(field.name, value, **about["bounds"])
+
+
 def _check(
     name: str,
     value: float,
@@ -298,14 +310,14 @@ def _check_choice(name: str, value: Any, choices: Sequence[str]) -> None:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Execution:
-    """How runs are carried out; changes no number beyond the last bits.
+    """Where and how runs are computed; changes numbers only in the last bits.
 
     Attributes:
         runs_at_once: trained as one program; None for as many as fit the memory.
         num_devices: to use; None for all.
         data_placement: "device", "host" or "auto", see `learn.batches.placement`.
         save_every_seconds: between saves, besides those at the end; 0 for every epoch.
-        keep_going: whether a run that diverges is put aside and the others go on.
+        keep_going: whether a run that diverges is set aside and the others continue.
     """
 
     runs_at_once: int | None = None

@@ -66,7 +66,7 @@ def _mean(conv: SequenceConv, sequences: ragged.Ragged) -> Float[Array, "sequenc
 def _published_mean(
     conv: SequenceConv, sequences: ragged.Ragged
 ) -> Float[Array, "sequences c"]:
-    """What the published release computes in place of the mean over steps.
+    """What the published release computes instead of the mean over steps.
 
     It pads all sequences to the longest of the batch and, where the padded *steps* were
     to be zeroed, zeroes the *channels* from the sequence's length on. So the sum runs

@@ -2,7 +2,7 @@
 
 torch's `Linear`, `Conv1d`, `GRU` and `LSTM` draw every tensor, biases too, from a
 uniform distribution on (-bound, bound) with bound = 1 / sqrt(fan_in); recurrent layers
-use their hidden size in place of the fan-in.
+use their hidden size instead of the fan-in.
 """
 
 import math

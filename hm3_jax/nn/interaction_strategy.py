@@ -110,7 +110,7 @@ class LateInteractionConfig(StrategyConfig):
         """Reads `ee_args` of a strategy file; what it does not say is as usual.
 
         Raises:
-            ValueError: a setting is missing, unknown, or of a value that there is not.
+            ValueError: a setting is missing, unknown, or has an unknown value.
         """
         if not isinstance(args, Mapping):
             raise ValueError(f"ee_args must be an object, found {args!r}")

@@ -7,8 +7,8 @@ MatmulPrecision = Literal["default", "high", "highest"]
 
 MEANING = (
     "Precision of the encoders' products: highest is float32; high and default let "
-    "GPUs round what they multiply to TF32, which is faster and changes about the "
-    "fourth digit. CPUs compute all three alike."
+    "GPUs round the factors to TF32, which is faster and changes about the fourth "
+    "digit. All three are the same on a CPU."
 )
 """What a flag of it says."""
 

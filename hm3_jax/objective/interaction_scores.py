@@ -62,7 +62,7 @@ class PartVectors:
 class LateInteraction(Scores):
     """Mean over sentences of the soft maximum over items, and what else there is.
 
-    The soft maximum of n items is ``log(mean(exp(a c))) / a``: with a sum in place of
+    The soft maximum of n items is ``log(mean(exp(a c))) / a``: with a sum instead of
     the mean, large museums would be found for everything.
 
     Without the themes, whose weight is chosen afterwards, see `theme_agreement`.

@@ -170,7 +170,7 @@ def _prepare(
             f"1, found {described.shape} and {shown.shape}"
         )
     for name, rows in (("descriptions", described), ("museums", shown)):
-        # One number a row finds NaN, infinity, and lengths beyond float32.
+        # One number per row finds NaN, infinity, and lengths beyond float32.
         bad = ~np.isfinite(np.einsum("nd,nd->n", rows, rows))
         if bad.any():
             raise ValueError(

@@ -30,7 +30,7 @@ class TripletLoss(Loss):
     pair is 0, with zero gradient. The first component's mask is ``i != j``, or
     ``c_i != c_j`` with themes; the second's, within themes, is ``c_i == c_j`` and
     ``i != j``. With new positives the second component has the first one's negatives
-    and, in place of the match, museums ``p`` drawn from the anchor's theme: the mean
+    and, instead of the match, museums ``p`` drawn from the anchor's theme: the mean
     over an anchor's draws of ``relu(m + s[i, j] - s[i, p])``, and likewise in columns
     with the same draws; anchors without a draw are not counted. The filter of hard
     negatives drops pairs with ``s[i, j] >= s[i, i]`` from rows and with

@@ -7,6 +7,8 @@ References:
 
 import dataclasses
 import functools
+import math
+import warnings
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,7 @@ from scipy import stats
 
 RESAMPLES = 10_000
 LEVEL = 0.95
-# Percent, or ranks, by which equal means of float32 scores may differ.
+# Percent, or ranks, by which equal scores in float32 may differ.
 _ROUNDING = 1e-6
 # Resamples drawn at a time: 1,000 of 2,000 queries are 16 MB.
 _CHUNK = 1_000
@@ -25,11 +27,14 @@ _CHUNK = 1_000
 class Interval:
     """A difference of means, and how sure it is.
 
+    Equal values say nothing about how others would spread: of these there is neither
+    interval nor p.
+
     Attributes:
         difference: as observed.
-        low: lower end of the 95 % interval.
-        high: upper end.
-        p: two-sided.
+        low: lower end of the 95 % interval; NaN without a spread.
+        high: upper end; NaN without a spread.
+        p: two-sided; NaN without a spread.
     """
 
     difference: float
@@ -39,7 +44,7 @@ class Interval:
 
     @property
     def significant(self) -> bool:
-        """Whether p is below 0.05."""
+        """Whether there is a p, and it is below 0.05."""
         return self.p < 1 - LEVEL
 
 
@@ -58,7 +63,8 @@ def over_queries(
 
     Returns:
         A percentile interval of the mean for each column; p is twice the share of
-        resamples on the other side of 0, counting one more, at most 1.
+        resamples on the other side of 0, counting one more, at most 1. Without
+        interval and p where all queries differ by the same.
     """
     values = np.asarray(differences, np.float64)
     # In float32, as the scores are: twice as fast, and the error of a mean is 1e-6.
@@ -70,8 +76,10 @@ def over_queries(
     ]
     resampled = np.concatenate(means)
     return [
-        _interval(float(observed), column)
-        for observed, column in zip(values.mean(axis=0), resampled.T, strict=True)
+        _interval(float(column.mean()), means_of_column)
+        if _differ(column)
+        else _without_spread(float(column.mean()))
+        for column, means_of_column in zip(values.T, resampled.T, strict=True)
     ]
 
 
@@ -87,22 +95,33 @@ def over_tries(
             otherwise variances are pooled as Welch (1947) does.
 
     Returns:
-        An interval of mean A minus mean B; None where a run has fewer than two tries.
+        An interval of mean A minus mean B, without its ends and p where there is no
+        spread; None where a run has fewer than two tries.
     """
     if len(a) < 2 or len(b) < 2:
         return None
     observed = float(np.mean(a) - np.mean(b))
-    spread = (a - b,) if paired else (a, b)
-    if not any(np.ptp(values) > _ROUNDING for values in spread):
-        # Without any spread there is no t.
-        return Interval(observed, observed, observed, float(observed == 0))
-    found: Any = (
-        stats.ttest_1samp(a - b, 0)
-        if paired
-        else stats.ttest_ind(a, b, equal_var=False)
-    )
+    compared = (a - b,) if paired else (a, b)
+    if not any(map(_differ, compared)):
+        return _without_spread(observed)
+    with warnings.catch_warnings():
+        # The tries of one side may be equal: what is lost of their variance is nothing.
+        warnings.simplefilter("ignore", RuntimeWarning)
+        found: Any = (
+            stats.ttest_1samp(a - b, 0)
+            if paired
+            else stats.ttest_ind(a, b, equal_var=False)
+        )
     low, high = map(float, found.confidence_interval(LEVEL))
     return Interval(observed, low, high, float(found.pvalue))
+
+
+def _differ(values: Float[np.ndarray, " n"]) -> bool:
+    return bool(np.ptp(values) > _ROUNDING)
+
+
+def _without_spread(observed: float) -> Interval:
+    return Interval(observed, math.nan, math.nan, math.nan)
 
 
 @functools.lru_cache(maxsize=2)

@@ -72,7 +72,7 @@ def draw_all(
         else:
             say(
                 "no ranking strips, density and confusion of themes: every test museum "
-                "has a theme of its own"
+                "has its own theme"
             )
         if not mapped:
             return
@@ -86,7 +86,7 @@ def _mapped(
     embedded: Mapping[Run, EmbeddedTest],
     say: Callable[[str], None],
 ) -> dict[Run, str]:
-    """The first runs with one vector a museum: no others have a place on a map."""
+    """The first runs with one vector per museum: no others have a place on a map."""
     of_one = {
         run: name
         for run, name in usable.items()
@@ -94,7 +94,7 @@ def _mapped(
     }
     for run in usable:
         if run not in of_one:
-            say(f"{run.name}: not on the maps: it has many vectors a museum")
+            say(f"{run.name}: not on the maps: it has many vectors per museum")
     return dict(itertools.islice(of_one.items(), _SIDE_BY_SIDE))
 
 

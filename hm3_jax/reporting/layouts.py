@@ -120,9 +120,9 @@ def _notes(
         notes += _size_notes(published, data_set, chosen, tests)
     else:
         notes.append(
-            f"Ours are of {data}, the published numbers of {data_set} with real "
-            "features: another data set, so they do not compare and no difference is "
-            f"shown. Published: {published.source}."
+            f"Our runs are of {data}, the published numbers of {data_set} with real "
+            "features. They cannot be compared, so no difference is shown. Published: "
+            f"{published.source}."
         )
     shown = {run.name: run for by_strategy in chosen for run in by_strategy.values()}
     for run in shown.values():
@@ -151,7 +151,9 @@ def _notes(
             if len(nearest) <= _NEAR:
                 apart.append(f"{run.name} ({', '.join(nearest)})")
     if again:
-        notes.append(f"The same settings again, not shown here: {', '.join(again)}.")
+        notes.append(
+            f"Further runs with the same settings, not shown here: {', '.join(again)}."
+        )
     if apart:
         notes.append(
             f"Not trained as published, so not shown here: {'; '.join(apart)}."
@@ -176,6 +178,6 @@ def _size_notes(
         return []
     found = ", ".join(map(str, sorted(sizes)))
     return [
-        f"Ours were tested on {found} museums, the published ones on {expected}: "
-        "rankings of other lengths, so the differences mean little."
+        f"Ours were tested on {found} museums, the published ones on {expected}: their "
+        "rankings have different lengths, so the differences mean little."
     ]

@@ -156,10 +156,10 @@ def length_table(searched: Searched, curves: Sequence[Curve], name: str) -> Tabl
         columns=tuple(("", label_of(metric)) for metric in metrics),
         rows=tuple(rows),
         notes=(
-            "Queries are so many consecutive sentences of each description, drawn once "
-            "and the same for all models; descriptions that have fewer are taken "
-            f"whole, and all of them in {WHOLE_QUERY}. Mean ± standard deviation over "
-            "tries; bold: the best of each number of sentences.",
+            "Queries are this many consecutive sentences of each description, drawn "
+            "once and the same for all models; shorter descriptions are used whole, as "
+            f"all are in the rows {WHOLE_QUERY}. Mean ± standard deviation over tries; "
+            "bold: the best of each number of sentences.",
         ),
     )
 

@@ -8,7 +8,7 @@ from hm3_jax.reporting.processes import cores, processes
 from hm3_jax.reporting.records import Run
 from hm3_jax.reporting.release_output import TestedRun, read_tested
 
-# Bytes from which on further processes, which take a second to start, are worth it.
+# Bytes from which on more processes, which take a second to start, are worth it.
 _MUCH = 2**28
 _PROCESSES = 4
 

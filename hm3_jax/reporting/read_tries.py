@@ -75,7 +75,7 @@ def read_object(path: Path) -> dict[str, Any]:
 
 
 def entries(experiment: Path) -> list[Mapping[str, Any]]:
-    """What experiment.json says of each strategy; empty where there is no such file.
+    """What experiment.json says about each strategy; empty where there is no such file.
 
     Raises:
         ValueError: the file is something else, edited, or not to be read.
@@ -233,7 +233,7 @@ def _kind(strategy_folder: Path) -> str:
 
 
 def _entry(strategy_folder: Path) -> Mapping[str, Any]:
-    """What experiment.json says of a strategy; empty where it says nothing."""
+    """What experiment.json says about a strategy; empty where it says nothing."""
     try:
         listed = entries(strategy_folder.parent)
     except ValueError:  # said already, where the folder was found

@@ -90,7 +90,7 @@ class Run:
 
     @property
     def state(self) -> str:
-        """What to say of tries that are missing; empty where none is."""
+        """What to say about tries that are missing; empty where none is."""
         if self.complete:
             return ""
         said = [f"try {number} {state}" for number, state in self.states.items()]
@@ -99,13 +99,13 @@ class Run:
         )
 
     def values(self, metric: str) -> list[float] | None:
-        """A metric of every finished try; None where a try has not got it."""
+        """A metric of every finished try; None where a try does not have it."""
         if not self.tries or any(metric not in t.metrics for t in self.tries):
             return None
         return [t.metrics[metric] for t in self.tries]
 
     def mean(self, metric: str) -> float | None:
-        """Mean over the finished tries; None where a try has not got the metric."""
+        """Mean over the finished tries; None where a try lacks the metric."""
         values = self.values(metric)
         return None if values is None else statistics.fmean(values)
 

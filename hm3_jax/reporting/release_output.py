@@ -138,7 +138,7 @@ def read_tested(run: Run, *, both_by_theme: bool, embeddings: bool) -> TestedRun
 
 
 def _load(folder: Path) -> tuple[Path, list[Mapping[str, Any]]]:
-    """The file that is read, and an object a try, under the published keys."""
+    """The file that is read, and an object per try, under the published keys."""
     path = folder / TEST_ARRAYS
     if not path.exists():
         path = folder / TEST_OUTPUT

@@ -1,5 +1,6 @@
 """Tables of all runs of a data set, and of their differences."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 from hm3_jax.objective.metric_table import KEYS, label_of
@@ -106,9 +107,7 @@ def settings_table(data: DataSet, runs: Sequence[Run], name: str) -> Table:
         rows=tuple(
             Row((name, said(value)), ()) for name, value in shared(runs).items()
         ),
-        notes=(
-            "Those that are not the same in all runs stand in the table of all runs.",
-        ),
+        notes=("Settings that differ between runs are in the table of all runs.",),
     )
 
 
@@ -175,17 +174,18 @@ def significance_table(
             "tries, 10,000 resamples, percentile intervals. Over tries: Student's t, "
             "paired where both runs have the same seed and tries, Welch's otherwise. "
             "Two-sided p, not corrected for the number of comparisons. A dash: a run "
-            "has fewer than two tries. The median rank has no test over queries here, "
-            "being no mean over them.",
+            "has fewer than two tries, or all queries or tries differ by the same, and "
+            "without a spread there is neither interval nor p. The median rank is no "
+            "mean over queries, so it has no test here.",
         ),
     )
 
 
 def _interval_cells(interval: Interval | None) -> list[Cell]:
-    if interval is None:
+    if interval is None or math.isnan(interval.p):
         return [Cell()] * 3
     return [
         Cell(interval.low, signed=True),
         Cell(interval.high, signed=True),
-        Cell(interval.p, decimals=4),
+        Cell(interval.p, decimals=4, least=1e-4),
     ]

@@ -28,6 +28,8 @@ class Cell:
         text: shown instead of a number.
         decimals: shown of the number.
         signed: show a plus as well.
+        least: what is smaller is shown as "< LEAST", so that no p is shown as 0; None
+            to show all numbers.
     """
 
     value: float | None = None
@@ -36,12 +38,15 @@ class Cell:
     text: str = ""
     decimals: int = 2
     signed: bool = False
+    least: float | None = None
 
     @property
     def number(self) -> str:
         """The number without its spread, or the words; a dash where there is none."""
         if self.value is None:
             return self.text or "–"
+        if self.least is not None and self.value < self.least:
+            return f"< {self.least:.{self.decimals}f}"
         sign = "+" if self.signed else ""
         return f"{self.value:{sign}.{self.decimals}f}".replace("-", "−")
 

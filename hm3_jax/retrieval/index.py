@@ -199,8 +199,8 @@ def _open(path: Path, manifest: IndexManifest) -> Index:
     own = set(manifest.files).difference(manifest.head_files)
     if folder.is_dir() and not any((folder / name).exists() for name in own):
         raise FileNotFoundError(
-            f"{path}: expected an index with its museums, found what it takes to "
-            "search them by --uri"
+            f"{path}: expected an index with its museums, found only what is needed to "
+            "search by --uri"
         )
     check_sizes(folder, manifest.files)
     for name, facts in manifest.files.items():

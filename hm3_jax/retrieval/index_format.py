@@ -4,16 +4,16 @@ An index is a folder. `manifest.json` names the *generation*, the folder below i
 holds the files; a change writes the next generation and then replaces the manifest, so
 a reader sees all of a change or nothing of it. The files of a generation are
 
-| file | holds |
+| file | contents |
 |---|---|
-| `museum_ids.txt` | museum ids, one a line |
+| `museum_ids.txt` | museum ids, one per line |
 | `theme_index.npy` | (museums,) int32, index into the manifest's themes |
 | `details.npy`, `details_offsets.npy` | JSON of each museum, UTF-8 bytes |
 | `map.npy` | (museums, 2) float32, a place for each on a map of the collection |
 
 beside, for museums of one vector (format version 1),
 
-| file | holds |
+| file | contents |
 |---|---|
 | `vectors.npy` | (museums, d) float32, unit vectors |
 | `room_offsets.npy` | (museums + 1,) int64: rooms of museum i are [i]:[i + 1] |
@@ -21,7 +21,7 @@ beside, for museums of one vector (format version 1),
 
 or, for museums of many (format version 2),
 
-| file | holds |
+| file | contents |
 |---|---|
 | `items.npy` | (items, d) float16, unit vectors |
 | `item_offsets.npy` | (museums + 1,) int64: items of museum i are [i]:[i + 1] |
@@ -66,7 +66,7 @@ class Column:
         rows: What there is a row of: a name in the manifest's counts.
         width: Of a row: a name in the counts, "size", or a number; None for one number.
         offsets: Where each museum's rows are: the name of that column; None where there
-            is one a museum.
+            is one per museum.
         bounds: The rows whose places in the museums this column says, or None; it has
             one row more than there are museums.
         in_memory: Whether a server holds it there; else it reads what it needs.

@@ -1,8 +1,8 @@
 """Making and changing an index.
 
-A change is written beside what is there, as the index's next generation, and counts
-once the manifest has been replaced. A kill leaves the index as it was; what it leaves
-besides is removed by the next change.
+A change is written beside the current files, as the index's next generation, and takes
+effect when the manifest has been replaced. A kill leaves the index as it was; the next
+change removes leftovers.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def create_index(
 
     Raises:
         FileExistsError: If `path` exists.
-        ValueError: If there is no museum, or one is not as it has to be.
+        ValueError: If there is no museum, or one is not valid.
     """
     museums.check(str(path))
     with whole_or_absent(path, "an index") as folder:
@@ -115,7 +115,7 @@ def append_museums(
     Raises:
         FileNotFoundError: If there is no index.
         ValueError: If the index is damaged or of another model or encoder, one of its
-            museums is among the new ones, or a museum is not as it has to be.
+            museums is among the new ones, or a museum is not valid.
     """
     museums.check(f"{path}, to be added")
 

@@ -45,7 +45,7 @@ class Answering:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Carried:
-    """What carried a match.
+    """Why a museum matched a query.
 
     Attributes:
         sentences: What each sentence of the query adds to the score.
@@ -133,7 +133,7 @@ class KnownMuseums(abc.ABC):
         row: int,
         score: float,
     ) -> Carried:
-        """What carried the match of a query and a museum.
+        """Why a museum matched a query.
 
         Args:
             query: Embedded.

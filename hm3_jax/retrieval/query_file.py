@@ -1,7 +1,7 @@
 """Files of queries: free descriptions, and what they ought to find where that is known.
 
 A text file has one query a line. A JSON file has a list of objects, a JSON Lines file
-one object a line, with `id` and `text`, and possibly `relevant` (ids of the museums
+one object per line, with `id` and `text`, and possibly `relevant` (ids of the museums
 that are described) and `theme`.
 """
 

@@ -47,7 +47,7 @@ def check_query(text: str) -> str:
                 f"U+{ord(character):04X} at place {place + 1}"
             )
     if not any(map(_is_visible, text)):
-        raise ValueError("expected a query that says something, found an empty one")
+        raise ValueError("expected a query with some text, found an empty one")
     return text.strip()
 
 

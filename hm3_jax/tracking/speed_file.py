@@ -11,7 +11,7 @@ NAME = "speed.jsonl"
 
 
 class SpeedFile:
-    """Appends a line an epoch; one computed again after a kill has two."""
+    """Appends a line per epoch; one computed again after a kill has two."""
 
     name = "jsonl"
 

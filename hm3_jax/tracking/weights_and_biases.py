@@ -55,7 +55,7 @@ class WeightsAndBiases:
             )
 
     def begin(self, run: TrackedRun) -> None:
-        """Begins a run, or goes on with the one that the try had before."""
+        """Begins a run, or continues the one that the try had before."""
         if run.folder in self._runs:
             return
         self._runs[run.folder] = self._wandb.init(

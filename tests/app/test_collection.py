@@ -89,7 +89,7 @@ def test_what_was_left_out_is_listed_with_the_reason(made, folder):
         "note: left out: expected a picture, found something else: 1 (museum 1/Calm/"
         "view 0.jpg)"
     )
-    assert file == f"note: {output / 'left_out.txt'} lists all of it"
+    assert file == f"note: {output / 'left_out.txt'} lists everything that was left out"
 
 
 def test_the_page_has_what_the_store_has(made, folder):
@@ -165,7 +165,7 @@ def test_an_interrupted_command_goes_on(folder, clip_folder, tmp_path, monkeypat
     write_museum(source / "museum 5", 5)
     said: list[str] = []
     make_collection(settings, said.append)
-    assert said[0] == "going on with what was interrupted"
+    assert said[0] == "continuing what was interrupted"
     assert museums_of(output) == ["museum 0", "museum 1", "museum 5"]
     assert not (output / "store.extraction").exists()
 

@@ -71,7 +71,7 @@ def test_a_folder_becomes_a_page(served: list[str]) -> None:
         page.keyboard.press("Enter")
         expect(page.locator(".card")).to_have_count(MUSEUMS)
         expect(page.locator(".note")).to_have_text(
-            "“Xyzzy.” may say nothing: the encoder knows no word of it."
+            "“Xyzzy.” may have no effect: the encoder knows none of its words."
         )
         # Every card has its picture.
         page.wait_for_function(

@@ -322,7 +322,7 @@ Flags:
 
 Every entry:
   --flagfile=FILE
-      Read flags from FILE, one a line, or from one that comes with hm3_jax,
+      Read flags from FILE, one per line, or from one that comes with hm3_jax,
       such as stl; # starts a comment.
   --debug
       Show tracebacks and the libraries' log lines.

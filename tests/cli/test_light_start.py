@@ -19,13 +19,22 @@ SLOW = {
     *("tensorflow_datasets", "torch", "torchvision", "uvicorn", "wandb"),
 }
 
-# Runs each command in a process that it forks, so that Python starts only once.
+# Runs each command in a process that it forks, so that Python starts only once. JAX is
+# never loaded: a command that asks for it says so and ends.
 RUNNER = """\
 import json, os, runpy, sys
 
 # What nearly all of them take.
 import absl.flags, jaxtyping, numpy
 
+class NoJax:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name == "jax":
+            os.write(1, b"asks for JAX\\n")
+            raise SystemExit("asked for JAX")
+
+sys.meta_path.insert(0, NoJax)
 SLOW = set(json.loads(sys.argv[1]))
 for name, *arguments in json.loads(sys.argv[2]):
     ours, theirs = os.pipe()
@@ -85,6 +94,15 @@ STRATEGY = (
     Path(__file__).resolve().parents[2]
     / "configs/strategies/pov_only/hier_by_room_rnn_meanPoolProc.json"
 )
+
+
+def test_training_speaks_before_it_loads_jax(repository, tmp_path):
+    flags = [*TRAIN, f"--config_files={STRATEGY}"]
+    commands = [["train", *flags], ["sweep", *flags, "--grid=lr=0.1,0.2;seed=1,2"]]
+    for done in run_all(commands, tmp_path, repository):
+        assert done.said == "loading JAX\nasks for JAX\n"
+
+
 WRONG = [
     (["train", *TRAIN, "--epoch=3"], "Unknown command line flag 'epoch'"),
     (["train", "--features=f"], "missing --workdir"),

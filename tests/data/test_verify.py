@@ -157,9 +157,9 @@ def test_contradictions_are_found_though_the_checksums_fit(
     ("name", "old", "new", "complaint"),
     [
         ("museum_ids.txt", b"museum-1", b"museum-2", "found 'museum-2' twice"),
-        ("museum_ids.txt", b"museum-1\n", b"", "expected 9 ids, one a line, found 8"),
+        ("museum_ids.txt", b"museum-1\n", b"", "expected 9 ids, one per line, found 8"),
         ("image_ids.txt", b"images-0", b"images-1", "found 'images-1' twice"),
-        ("video_ids.txt", b"videos-0", b"\xff", "expected 4 ids, one a line, found 0"),
+        ("video_ids.txt", b"videos-0", b"\xff", "4 ids, one per line, found 0"),
     ],
 )
 def test_faulty_ids_are_found(path, name, old, new, complaint):

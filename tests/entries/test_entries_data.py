@@ -108,7 +108,7 @@ def test_inspect_prints_json(run_module, synthetic):
     )
     assert summary["counts"] == dict(store.manifest.counts)
     assert summary["features"] == store.feature_facts()
-    assert summary["lengths"]["rooms a museum"] == {
+    assert summary["lengths"]["rooms per museum"] == {
         "mean": pytest.approx(np.diff(store.room_offsets).mean()),
         "min": np.diff(store.room_offsets).min(),
         "max": np.diff(store.room_offsets).max(),

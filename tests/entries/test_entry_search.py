@@ -117,7 +117,7 @@ def test_an_index_is_built_grown_and_searched(folder, store, run_module, tmp_pat
     arguments = ["--output=index", "--append", "--splits=train", "--verify"]
     shown = succeed(run_module("hm3_jax.build_index", *build, *arguments))
     assert "70 museums embedded; index has 100 museums of" in shown
-    assert shown.endswith("index: everything about 100 museums is as it was written\n")
+    assert shown.endswith("verified, 100 museums: every byte is as it was written\n")
     dropped = [store.ids[0], store.ids[99]]
     arguments = ["--output=index", f"--remove={','.join(dropped)}"]
     assert "2 museums removed; index has 98" in succeed(
@@ -235,7 +235,7 @@ def test_an_engine_gives_the_same_answer(folder, ask, run_module, tmp_path):
         wanted = succeed(ask(*arguments))
         assert succeed(ask(*arguments, f"--index={client}", uri)) == wanted
     fail(ask("--like=nobody", f"--index={client}", uri), "the index, found 'nobody'")
-    fail(ask("--like=museum00085", f"--index={client}"), "to search them by --uri")
+    fail(ask("--like=museum00085", f"--index={client}"), "to search by --uri")
 
 
 def test_a_list_gives_titles(folder, store, tmp_path):
@@ -267,7 +267,7 @@ def test_a_list_gives_titles(folder, store, tmp_path):
 @pytest.mark.parametrize(
     ("query", "complaint"),
     [
-        (Query(5, ""), "expected a query that says something, found an empty one"),
+        (Query(5, ""), "expected a query with some text, found an empty one"),
         (Query(5, " \u200b\n\u00ad"), "found an empty one"),
         (Query(5, "a " * 50_000), "at most 10000 characters, found 100000"),
         (Query(5, "So. " * 129), "at most 128 sentences, found 129"),

@@ -39,7 +39,7 @@ def test_cut_and_encoded_as_descriptions_are(clip, clip_folder, split):
         np.testing.assert_allclose(row, wanted, rtol=0, atol=1e-5)
 
 
-NOTHING = "may say nothing: the encoder knows no word of it."
+NOTHING = "may have no effect: the encoder knows none of its words."
 
 
 @pytest.mark.parametrize(

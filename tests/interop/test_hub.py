@@ -187,7 +187,7 @@ def test_a_gated_model_says_so(ask, model, token):
     model.gated = True
     raised, text = ask("download", "hub:ann/museums", token=token)
     assert raised == "ValueError"
-    assert "found one whose owner has to let you in first" in text
+    assert "found one whose owner must grant access first" in text
 
 
 @pytest.mark.parametrize(
@@ -202,7 +202,7 @@ def test_a_hub_that_cannot_be_used(hub, ask, model, tmp_path, status, environmen
     hub.status = status
     raised, text = ask("download", "hub:ann/museums", **environment)
     assert raised == "FileNotFoundError"
-    assert text.startswith("hub:ann/museums: not whole in the cache, and the hub")
+    assert text.startswith("hub:ann/museums: not complete in the cache, and the hub")
     assert why in text and "\n" not in text
     for function, first in (
         ("check_can_push", "ann/museums"),

@@ -235,7 +235,7 @@ def test_the_card_says_what_the_run_reached(folder):
         "| note | a\\|b |",
         "Weights after 25 epochs.",
         "The convolution masks time.",
-        "loaded there, it gives other embeddings than those tested here.",
+        "loaded there, it gives different embeddings from those tested here.",
         "python -m hm3_jax.evaluate --checkpoint=FOLDER \\",
     ):
         assert line in text, line
@@ -265,7 +265,7 @@ def test_a_card_of_little(tmp_path, params):
     for line in (
         "No test of these weights is recorded.",
         "Its settings are not recorded.",
-        "Which model its features have to come from is not recorded;",
+        "The model that its features must come from is not recorded;",
         "The convolution masks channels.",
     ):
         assert line in text

@@ -44,10 +44,34 @@ def test_p_is_even_where_nothing_differs():
     assert 5 <= sum(interval.significant for interval in found) <= 40
 
 
-@pytest.mark.parametrize("value", [0.0, 1e-17])
-def test_equal_runs_do_not_differ(value):
-    (found,) = over_queries(np.full((10, 1), value), resamples=50)
-    assert found.p == 1 and not found.significant
+def has_no_spread(found):
+    return np.isnan([found.low, found.high, found.p]).all() and not found.significant
+
+
+@pytest.mark.parametrize("queries", [1, 2, 10])
+@pytest.mark.parametrize("value", [0.0, 1e-17, 0.83])
+def test_queries_that_all_differ_by_the_same(value, queries):
+    varied = np.linspace(0, 1, queries)
+    columns = np.stack([np.full(queries, value), varied], axis=1)
+    same, other = over_queries(columns, resamples=50)
+    assert same.difference == pytest.approx(value)
+    assert has_no_spread(same)
+    assert has_no_spread(other) == (queries == 1)
+
+
+@pytest.mark.parametrize("paired", [True, False])
+def test_few_coarse_scores_differ_by_chance_no_more_often_than_they_should(paired):
+    """A recall of few museums takes few values, so tries are often all alike.
+
+    Both runs draw from the same two recalls, so every significant result is wrong.
+    """
+    draws = np.random.default_rng(8).choice([10.0, 10.83], (1000, 2, 2))
+    found = [over_tries(a, b, paired=paired) for a, b in draws]
+    assert sum(i is not None and has_no_spread(i) for i in found) > 200
+    assert np.mean([i is not None and i.significant for i in found]) <= 0.05
+    # Where all tries of a run are alike, one in eight times the runs differ by chance.
+    alike = (np.ptp(draws, axis=2) == 0).all(axis=1)
+    assert 0.1 < np.mean(alike & (draws[:, 0, 0] != draws[:, 1, 0])) < 0.15
 
 
 def by_hand(difference, variance, freedom):
@@ -80,10 +104,17 @@ def test_over_tries_of_unpaired_tries():
 
 @pytest.mark.parametrize("paired", [True, False])
 def test_tries_that_are_all_alike(paired):
-    same = over_tries(np.full(3, 2.0), np.full(3, 2.0), paired=paired)
-    assert same is not None and same.p == 1 and not same.significant
-    other = over_tries(np.full(3, 2.0), np.full(3, 1.0), paired=paired)
-    assert other is not None and (other.low, other.high, other.p) == (1, 1, 0)
+    for value in (2.0, 1.17):
+        found = over_tries(np.full(3, 2.0), np.full(3, value), paired=paired)
+        assert found is not None and found.difference == pytest.approx(2 - value)
+        assert has_no_spread(found)
+
+
+def test_paired_tries_that_all_differ_by_the_same():
+    a = np.array([10.0, 12.5, 11.0])
+    found = over_tries(a, a - 0.83, paired=True)
+    assert found is not None and found.difference == pytest.approx(0.83)
+    assert has_no_spread(found)
 
 
 @pytest.mark.parametrize("paired", [True, False])

@@ -221,7 +221,7 @@ def test_trade_off_leaves_out_what_has_no_line(tmp_path):
     with settings():
         drawing = draw_trade_off(runs[0].data, runs, "x")
     assert drawing is not None and len(drawing.rows) == 2
-    assert "having one weight only: 0.05_0.3/rnn_rnn." in drawing.caption
+    assert "because they have only one weight: 0.05_0.3/rnn_rnn." in drawing.caption
 
 
 def test_another_loss_is_drawn_as_such_and_named_by_what_differs(tmp_path):
@@ -366,8 +366,8 @@ def test_themes_of_one_museum_have_no_figures_of_themes(tmp_path):
         names = [drawing.name for drawing in drawings]
     assert names == ["trade_off", "training_curves", "map_pca", "map_tsne"]
     assert said == [
-        "no ranking strips, density and confusion of themes: every test museum has a "
-        "theme of its own"
+        "no ranking strips, density and confusion of themes: every test museum has "
+        "its own theme"
     ]
 
 

@@ -6,11 +6,15 @@ import numpy as np
 import pytest
 
 from hm3_jax.objective.metric_table import KEYS
+from hm3_jax.reporting.bootstrap import over_queries, over_tries
 from hm3_jax.reporting.read_runs import find_runs
 from hm3_jax.reporting.release_output import read_tested
+from hm3_jax.reporting.render import comma_separated, latex, markdown
 from hm3_jax.reporting.run_tables import metric_cells, significance_table
-from hm3_jax.reporting.significance import best_of, compare, same_museums
+from hm3_jax.reporting.significance import Comparison, best_of, compare, same_museums
 from tests.reporting.run_folders import write, write_run
+
+ALIKE = np.full(2, 7.0), np.full(3, 6.0)
 
 
 def read(folder):
@@ -95,6 +99,38 @@ def test_the_table_has_both_intervals(two):
     ]
     assert row.labels == ("t2s mAP",)
     assert all(cell.value is not None for cell in row.cells)
+
+
+def test_the_table_has_no_p_where_nothing_varies():
+    queries, one = over_queries(np.array([[0.83, 0.0], [0.83, 2.0]]))
+    tries = over_tries(np.array([4.83, 3.83]), np.array([4.0, 3.0]), paired=True)
+    table = significance_table(
+        [Comparison("A", "B", "t2s_mAP", queries, tries)]
+        + [Comparison("A", "B", "t2s_R@1", one, over_tries(*ALIKE, paired=False))],
+        "x",
+        "X",
+    )
+    first, second = table.rows
+    assert [cell.number for cell in first.cells] == ["+0.83"] + ["–"] * 6
+    assert [cell.number for cell in second.cells[1:4]] != ["–"] * 3
+    assert [cell.number for cell in second.cells[4:]] == ["–"] * 3
+    assert "neither interval nor p" in table.notes[0]
+    assert comma_separated(table).splitlines()[1] == "t2s mAP,0.83,,,,,,"
+
+
+def test_no_p_is_shown_as_zero():
+    far = over_tries(np.array([80.0, 80.1, 80.2]), np.zeros(3), paired=True)
+    near = over_tries(np.array([1.0, 2.0, 3.0]), np.zeros(3), paired=True)
+    assert far is not None and near is not None and 0 < far.p < 5e-5 < near.p
+    (query,) = over_queries(np.arange(9.0)[:, None])
+    table = significance_table(
+        [Comparison("A", "B", "t2s_mAP", query, tries) for tries in (far, near)],
+        "x",
+        "X",
+    )
+    assert [row.cells[-1].number for row in table.rows] == ["< 0.0001", f"{near.p:.4f}"]
+    assert r"$<$ 0.0001" in latex(table) and r"\< 0.0001" in markdown(table)
+    assert f"{far.p:.10g}" in comma_separated(table)
 
 
 def test_the_table_names_runs_where_there_are_several(two):

@@ -89,7 +89,7 @@ def test_of_another_data_set_no_difference_but_a_note(tmp_path):
     write_run(tmp_path / "STL" / f"{POOL}_video", dataset="residences", **PUBLISHED)
     table = layout(tmp_path, "stl_vs_theme")
     assert rows_of(table, "b MP").keys() == {"ours", "published"}
-    assert "another data set, so they do not compare" in " ".join(table.notes)
+    assert "They cannot be compared" in " ".join(table.notes)
 
 
 @pytest.mark.parametrize("kind", ["synthetic", "unknown"])
@@ -183,7 +183,7 @@ def test_any_other_setting_keeps_a_run_out_of_published_cells(tmp_path, name):
     wanted = [mine.mean(key) for key in ("t2s_mAP", "t2s_avg_ndcg")]
     assert [value for value in shown if value is not None][:2] == wanted
     assert sum(value is not None for value in shown) == 4
-    assert not any("same settings again" in note for note in table.notes)
+    assert not any("same settings, not shown" in note for note in table.notes)
     # It stands in the table of all runs, named by what differs.
     whole = all_runs(runs[0].data, runs, {}, "runs")
     assert len(whole.rows) == 2
@@ -221,7 +221,7 @@ def test_the_same_settings_again_are_said_to_be(tmp_path):
     write_run(tmp_path / "B" / "rnn_cnn1d_video", **PUBLISHED)
     notes = " ".join(layout(tmp_path, "stl_vs_theme").notes)
     assert "release that masks channels" in notes
-    again = "The same settings again, not shown here: B/rnn_cnn1d_video."
+    again = "Further runs with the same settings, not shown here: B/rnn_cnn1d_video."
     assert again in notes and "otherwise" not in notes
 
 

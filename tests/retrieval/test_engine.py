@@ -272,7 +272,9 @@ def test_a_server_says_that_an_engine_has_gone(index):
                 for path in ("/api/museums/museum/8", "/api/like/museum/8", "/api/map"):
                     answer = client.get(path)
                     assert answer.status_code == 503
-                    assert answer.json()["error"].startswith("what searches for this")
+                    assert answer.json()["error"].startswith(
+                        "the search engine of this"
+                    )
                 stand_in.refused = None
                 assert client.get("/api/museums/museum/8").status_code == 200
 
@@ -423,7 +425,7 @@ def test_a_head_has_no_museums_and_replaces_itself_only(index, tmp_path):
     assert (again.manifest, again.files) == (head.manifest, head.files)
     assert again.words is not None
     assert again.words.find("17", 9) == [17]
-    with pytest.raises(FileNotFoundError, match="found what it takes to search them"):
+    with pytest.raises(FileNotFoundError, match="found only what is needed to search"):
         open_index(tmp_path / "client")
     with pytest.raises(FileExistsError, match="or one made by --client, found another"):
         write_head(index.path, head)

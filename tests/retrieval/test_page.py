@@ -245,7 +245,7 @@ def test_nothing_that_fits_is_said_in_words(visit: Visit, items: str) -> None:
     expect(
         page.get_by_role("img", name="Map of 30 museums", exact=True)
     ).to_be_visible()
-    page.get_by_text("What comes nearest all the same").click()
+    page.get_by_text("Show the nearest museums anyway").click()
     expect(page.locator(".card").first).to_be_visible()
 
 
@@ -332,7 +332,7 @@ def test_the_map_is_seen_from_nearer(visit: Visit, url: str) -> None:
     visit.go(f"{url}/?like=museum-06")
     page, canvas = visit.page, visit.page.locator("canvas")
     corner = Position(x=26, y=26)
-    page.get_by_role("button", name="Nearer").click()
+    page.get_by_role("button", name="Zoom in").click()
     canvas.hover(position=corner)
     expect(page.locator(".tip")).to_be_hidden()
     box = canvas.bounding_box()
@@ -347,7 +347,7 @@ def test_the_map_is_seen_from_nearer(visit: Visit, url: str) -> None:
     page.mouse.up()
     canvas.hover(position=corner)
     expect(page.locator(".tip")).to_contain_text("number 24")
-    page.get_by_role("button", name="Farther").click()
+    page.get_by_role("button", name="Zoom out").click()
     canvas.hover(position=corner)
     expect(page.locator(".tip")).to_contain_text("number 24")
 
@@ -356,7 +356,7 @@ def test_the_map_without_a_mouse(visit: Visit, url: str) -> None:
     visit.go(f"{url}/?view=map&query=king")
     page = visit.page
     expect(
-        page.get_by_role("img", name="Map of 30 museums, 12 of them lit")
+        page.get_by_role("img", name="Map of 30 museums, 12 of them highlighted")
     ).to_be_visible()
     page.locator("summary").nth(1).focus()
     page.keyboard.press("Enter")
@@ -409,8 +409,8 @@ def test_nothing_found(visit: Visit, browser: Browser) -> None:
     [
         ("/?query=123", "query: expected words, found digits only"),
         ("/?query=king&theme=cubism", "theme: expected one of landscape, marine"),
-        ("/?museum=nobody", "museum: expected the id of one here, found 'nobody'"),
-        ("/?like=%3Cscript%3E", "museum: expected the id of one here"),
+        ("/?museum=nobody", "museum: expected the id of a museum here, found 'nobody'"),
+        ("/?like=%3Cscript%3E", "museum: expected the id of a museum here"),
     ],
 )
 def test_what_the_server_refuses_is_said(
@@ -421,7 +421,7 @@ def test_what_the_server_refuses_is_said(
     page.goto(url + address)
     expect(page.get_by_role("alert")).to_contain_text(line)
     expect(page.get_by_role("button", name="Try again")).to_have_count(0)
-    page.get_by_role("link", name="To the start").click()
+    page.get_by_role("link", name="Back to the start").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("30 museums in 3 themes")
     expect(page.get_by_role("alert")).to_be_empty()
     page.close()
@@ -436,7 +436,7 @@ def test_a_server_that_has_gone_and_comes_back(browser: Browser) -> None:
         expect(page.locator("canvas")).to_be_visible()
     page.get_by_label("What would you like to see?").fill("king")
     page.get_by_role("button", name="Search", exact=True).click()
-    expect(page.get_by_role("alert")).to_contain_text("The server does not answer.")
+    expect(page.get_by_role("alert")).to_contain_text("The server does not respond.")
     with served(WordCollection(), port=int(url.rpartition(":")[2])):
         page.get_by_role("button", name="Try again").click()
         expect(page.locator(".card")).to_have_count(12)
@@ -513,11 +513,11 @@ def test_many_themes_are_a_list_to_choose_from(visit: Visit) -> None:
     with served(ManyThemes()) as url:
         visit.go(f"{url}/?query=king&top_k=30&view=map")
         page = visit.page
-        expect(page.get_by_role("status")).to_contain_text("Lit: 12 museums")
+        expect(page.get_by_role("status")).to_contain_text("Highlighted: 12 museums")
         expect(page.locator(".legend li")).to_have_count(0)
         page.get_by_text("All museums 30").click()
         expect(page.locator(".list a")).to_have_count(30)
-        page.get_by_role("link", name="See them as results").click()
+        page.get_by_role("link", name="Show them as results").click()
         page.get_by_label("Theme").focus()
         page.get_by_label("Theme").select_option("theme 01")
         expect(page).to_have_url(f"{url}/?query=king&theme=theme+01")

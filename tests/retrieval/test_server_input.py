@@ -13,8 +13,8 @@ from hm3_jax.retrieval.server.hosts import Hosts
     ("parameters", "line"),
     [
         ({}, "query: expected a value, found none"),
-        ({"query": ""}, "query: expected a query that says something, found an empty"),
-        ({"query": " \n\t"}, "query: expected a query that says something"),
+        ({"query": ""}, "query: expected a query with some text, found an empty"),
+        ({"query": " \n\t"}, "query: expected a query with some text"),
         ({"query": "a\x00b"}, "found the control character U+0000"),
         ({"query": "a\x1b[31m"}, "found the control character U+001B"),
         ({"query": "x" * 20_000}, "at most 10000 characters, found 20000"),

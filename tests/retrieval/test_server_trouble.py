@@ -72,7 +72,7 @@ def test_an_unreachable_backend_is_503_and_recovers(
     answer = client.get("/api/search", params={"query": "unreachable"})
     assert answer.status_code == 503
     assert answer.json() == {
-        "error": "what searches for this server cannot be reached; try again later"
+        "error": "the search engine of this server cannot be reached; try again later"
     }
     assert answer.headers["retry-after"] == "10"
     assert [record.message for record in caplog.records if record.exc_info is None] == [

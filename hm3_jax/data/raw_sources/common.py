@@ -67,7 +67,7 @@ class InputRoot:
     """
 
     def __init__(self, folders: Sequence[Path], chosen: Path | None):
-        """Takes the chosen folder, or the least one that holds all the others.
+        """Takes the chosen folder, or the smallest one that contains all the others.
 
         Args:
             folders: The folders that are read.

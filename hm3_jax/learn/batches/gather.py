@@ -1,4 +1,4 @@
-"""What the museums of a batch hold, gathered on the device inside the compiled step."""
+"""Gathers the contents of a batch's museums on the device, in the compiled step."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Int

@@ -1,7 +1,7 @@
 """Batches as a few small integers: museum numbers, and the layout of recurrences.
 
 Everything here is numpy on the host and known before training starts, because the order
-of museums is pure in (seed, try, epoch). What they hold is gathered on the device
+of museums depends only on (seed, try, epoch). Their contents are gathered on the device
 (`learn.batches.gather`).
 """
 

@@ -1,9 +1,8 @@
 """Parts of descriptions: of each museum some consecutive sentences, or all of them.
 
-A *span* is the number of its first sentence (from 0) and how many there are. `WHOLE`
-in place of the first sentence stands for the complete description, whatever comes
-second. A span that happens to have all sentences is a part all the same: complete is
-what is meant to be, not what is long.
+A *span* is the number of its first sentence (from 0) and the number of its sentences.
+`WHOLE` instead of the first sentence stands for the complete description, whatever the
+second number is. A span that happens to have all sentences still counts as a part.
 """
 
 import numpy as np

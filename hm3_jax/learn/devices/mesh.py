@@ -1,6 +1,6 @@
 """Where runs and batches lie: devices in a mesh of a run axis and a data axis.
 
-Runs are spread over the run axis first; what devices remain form the data axis, over
+Runs are spread over the run axis first; remaining devices form the data axis, over
 which every batch is split. On each device runs are computed in *groups*: the runs of a
 group side by side (`vmap`), one group after the other. A GPU is filled by one large
 group; on a CPU, where a single run fills the caches, groups of one are fastest.

@@ -35,7 +35,7 @@ def of_all(number: int) -> list[int]:
 
 
 def any_of_them(here: bool) -> bool:
-    """Whether something is so in any of the processes; all get the same answer."""
+    """Whether something is true in any process; all get the same answer."""
     return any(of_all(here))
 
 

@@ -1,6 +1,6 @@
 """Museums embedded by a saved model, for an index.
 
-One vector a museum, and one without each of its rooms; or a vector for every item.
+One vector per museum, and one without each of its rooms; or a vector for every item.
 """
 
 import dataclasses

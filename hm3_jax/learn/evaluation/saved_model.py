@@ -63,7 +63,7 @@ class Evaluation:
     def write(self, folder: Path) -> None:
         """Writes `metrics.json` and `embeddings.npz` into a folder.
 
-        A model with many vectors a museum has scores of all pairs there in their place.
+        For a model with many vectors per museum, these are the scores of all pairs.
         """
         path = folder / "embeddings.npz"
         arrays = {

@@ -58,7 +58,7 @@ def rank_embeddings(
     """Scores of every query of every run, and rows that are not finite or -1."""
 
     def bad_row(rows):
-        # One number a row finds NaN, infinity, and lengths beyond float32.
+        # One number per row finds NaN, infinity, and lengths beyond float32.
         bad = ~jnp.isfinite(jnp.sum(jnp.square(rows), axis=1))
         return jnp.where(bad.any(), jnp.argmax(bad), -1)
 

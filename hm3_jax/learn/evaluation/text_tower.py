@@ -1,4 +1,4 @@
-"""The query side by itself: embeds descriptions that come in one by one.
+"""The query side alone: embeds descriptions that arrive one by one.
 
 Compiled once for each of few sizes, so that a query takes milliseconds.
 """

@@ -74,9 +74,9 @@ def _first_line(error: Exception) -> str:
 
 @contextlib.contextmanager
 def _silent_orbax() -> Iterator[None]:
-    """Keeps what is raised anyway from being logged too, with pages of traceback.
+    """Keeps errors that are raised anyway from being logged too, with long tracebacks.
 
-    After Ctrl-C for good: Orbax's threads go on until the process ends.
+    After Ctrl-C this stays so, because Orbax's threads run until the process ends.
     """
 
     def keep(record: logging.LogRecord) -> bool:

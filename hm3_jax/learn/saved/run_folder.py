@@ -111,8 +111,8 @@ def check_log(folder: Path, finished_epochs: int, checksum: str | None) -> None:
     if checksum not in (None, hashlib.sha256(kept).hexdigest()):
         raise ValueError(
             f"{folder / LOG}: damaged or edited: the lines of the {finished_epochs} "
-            "finished epochs are not those that were written: put these back, or train "
-            "anew elsewhere"
+            "finished epochs are not those that were written: put them back, or train "
+            "again in another folder"
         )
 
 
@@ -133,7 +133,7 @@ def finished_lines(folder: Path, epochs: int) -> list[bytes]:
 
 
 class MetricsLog:
-    """`metrics.jsonl` of a try: one line an epoch, nothing that depends on time."""
+    """`metrics.jsonl` of a try: one line per epoch, nothing that depends on time."""
 
     def __init__(self, folder: Path, finished_epochs: int):
         """Opens the log, dropping what was written after the given epoch.

@@ -1,4 +1,4 @@
-"""Lists of what a finished run has written, by which edits are found later.
+"""Lists of a finished run's files, by which later edits are found.
 
 `files.json` of a try has its record, log and test; that of its strategy, the tests of
 all tries. A try that is not finished has none: its checkpoints have a checksum of its

@@ -93,19 +93,19 @@ def run_experiments(
     """Trains and tests every strategy of every experiment.
 
     The runs of a strategy, of all experiments and tries, train together as far as one
-    program can hold them. Everything that can be known to fail is found before the
-    first is trained.
+    program can hold them. Whatever can be checked is checked before the first is
+    trained.
 
     Args:
         experiments: what to do, each into a folder of its own.
         store: features to train on.
-        listeners: told about the progress.
-        execution: how to carry the runs out; by default on all devices, all together
-            if the memory allows.
-        resume: go on with what is in the experiments' folders.
+        listeners: called with the progress.
+        execution: where and how runs are computed; by default on all devices, all
+            together if memory allows.
+        resume: continue what is in the experiments' folders.
         stop: asked after every epoch.
-        trackers: told of every run, besides the files in its folder. One that fails is
-            switched off with a warning.
+        trackers: informed of every run, in addition to the files in its folder. One
+            that fails is switched off with a warning.
 
     Returns:
         Names of the runs that failed (`execution.keep_going`), empty if none did.
@@ -123,7 +123,7 @@ def run_experiments(
         if experiment.folder.exists() and not resume:
             raise FileExistsError(
                 f"{experiment.folder}: expected no experiment there, found one (give "
-                "another --experiment_name or --workdir, or go on with --resume)"
+                "another --experiment_name or --workdir, or continue with --resume)"
             )
         read_experiment(experiment.folder)
         for config in experiment.strategies:

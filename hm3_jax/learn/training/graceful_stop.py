@@ -1,4 +1,4 @@
-"""Ending well when asked to, by SIGTERM or by SIGUSR1, which schedulers send ahead."""
+"""A clean end on SIGTERM, or on SIGUSR1, which schedulers send ahead of time."""
 
 import os
 import signal
@@ -12,7 +12,7 @@ _SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
 
 
 class GracefulStop:
-    """Notes that the process was asked to end, and sees to it that it does.
+    """Notes that the process was asked to end, and makes sure that it does.
 
         with GracefulStop(grace_seconds=60) as stop:
             for epoch in ...:
@@ -21,15 +21,16 @@ class GracefulStop:
                 if stop.requested:
                     break
 
-    If the block has not ended `grace_seconds` after the signal, be it that a step or a
-    compilation takes longer, the process says what is saved and ends on the spot, with
-    exit code 0: a checkpoint either counts or is not there, at any moment.
+    If the block has not ended `grace_seconds` after the signal, for example because a
+    step or a compilation takes longer, the process says what is saved and ends at once,
+    with exit code 0: at any moment, a checkpoint is either complete or absent.
 
     Ctrl-C raises KeyboardInterrupt as ever. With `jax.distributed`, enter the block
     after `initialize`, which may take SIGTERM for itself.
 
     Attributes:
-        saved: what could be gone on with, for the last line; None if nobody says.
+        saved: what a later run could continue from, for the last line; None if nothing
+            was said.
     """
 
     def __init__(self, *, grace_seconds: float):
@@ -113,7 +114,7 @@ class GracefulStop:
             saved = self.saved or "what was saved before"
             line = (
                 f"stopped by {name} after {self._grace:g} s of grace; {saved} is "
-                "whole, --resume continues from there\n"
+                "complete, --resume continues from there\n"
             )
             # Not print: another thread may hold what print would wait for.
             os.write(sys.stderr.fileno(), line.encode())

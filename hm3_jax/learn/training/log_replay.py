@@ -1,7 +1,7 @@
-"""Whether checkpoints of earlier versions are of the run whose log lies beside them.
+"""Whether checkpoints of earlier versions belong to the run whose log is beside them.
 
-They neither say which try they are of nor have a checksum of the log; but scores of all
-epochs stand in both.
+They have neither the number of their try nor a checksum of the log, but both have the
+scores of all epochs.
 """
 
 import json

@@ -284,7 +284,7 @@ def _cut(both: tuple[jax.Array, jax.Array], *, first: int) -> list[list[jax.Arra
 
 
 def keys_of(runs: Sequence[Run], stream: int, epoch: int) -> jax.Array:
-    """Random keys of one stream and epoch, one a run."""
+    """Random keys of one stream and epoch, one per run."""
     seeds = np.array([run.settings.seed for run in runs], np.uint32)
     attempts = np.array([run.attempt for run in runs], np.uint32)
     return _fold(seeds, attempts, np.uint32(stream), np.uint32(epoch))

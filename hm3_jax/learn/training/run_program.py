@@ -32,9 +32,9 @@ def run_program(
         task: their strategy and store.
         runs: with equal `settings.program`.
         listener: called after every epoch.
-        follower: told of every run, its epochs and its test.
+        follower: informed of every run, its epochs and its test.
         execution: how to carry the runs out.
-        resume: go on with what is in their folders.
+        resume: continue what is in their folders.
         stop: asked after every epoch.
 
     Returns:
@@ -63,7 +63,7 @@ def run_program(
             fitting = _fewer(len(together), error)
             warnings.warn(
                 f"{task.config.file_stem}: {len(together)} runs at once do not fit "
-                f"the memory; going on with {fitting} at once",
+                f"into memory; continuing with {fitting} at once",
                 stacklevel=2,
             )
             continue

@@ -24,7 +24,7 @@ def check_folders(task: Task, runs: Sequence[Run], *, resume: bool) -> None:
     Args:
         task: strategy and store.
         runs: that are to train together.
-        resume: whether runs that are there go on.
+        resume: whether existing runs continue.
 
     Raises:
         FileExistsError: there is a run already and `resume` is False.
@@ -34,7 +34,7 @@ def check_folders(task: Task, runs: Sequence[Run], *, resume: bool) -> None:
         if run.folder.exists() and not resume:
             raise FileExistsError(
                 f"{run.folder}: expected no run there, found one (give another "
-                "--experiment_name or --workdir, or go on with --resume)"
+                "--experiment_name or --workdir, or continue with --resume)"
             )
         before = RunRecord.read(run.folder)
         if before is None:

@@ -87,7 +87,7 @@ def _choose(first: jax.Array, a: Any, b: Any) -> Any:
 
 
 def has_ended(run: Run, progress: TryProgress) -> bool:
-    """Whether a run takes no further epoch."""
+    """Whether a run takes no more epochs."""
     return progress.ended or progress.epoch >= run.settings.epochs
 
 
@@ -185,7 +185,7 @@ def load(runs: Sequence[Run], start: TrainingState, task: Task) -> TrainingState
     slots are kept, so that the others' numbers come out the same to the last bit.
 
     Args:
-        runs: to go on with.
+        runs: to continue.
         start: their state before the first epoch.
         task: their strategy and store.
 
@@ -213,8 +213,8 @@ def load(runs: Sequence[Run], start: TrainingState, task: Task) -> TrainingState
     if newest == 0:
         if any(saved[n] for n in going_on):
             warnings.warn(
-                f"{runs[0].folder}: begins again, because not all runs that train "
-                "together have saved an epoch in common",
+                f"{runs[0].folder}: starts again, because the runs that train together "
+                "have no saved epoch in common",
                 stacklevel=2,
             )
         return dataclasses.replace(start, progress=progress)

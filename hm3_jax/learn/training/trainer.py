@@ -68,9 +68,9 @@ class Trainer:
         """Trains, then tests what was saved.
 
         Args:
-            resume: go on from the checkpoints below the folders, if there are any.
+            resume: continue from the checkpoints below the folders, if there are any.
             listener: called after every epoch.
-            follower: told of every run, its epochs and its test.
+            follower: informed of every run, its epochs and its test.
             stop: asked after every epoch.
 
         Returns:

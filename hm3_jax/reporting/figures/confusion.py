@@ -33,7 +33,7 @@ def draw_confusion(
     embedded: Mapping[Run, EmbeddedTest],
     name: str,
 ) -> Drawing:
-    """Draws a matrix a run, side by side.
+    """Draws a matrix per run, side by side.
 
     Args:
         names: what to call the runs, at most two, in order.

@@ -102,7 +102,7 @@ def _logs(run: Run, say: Callable[[str], None]) -> list[list[dict[str, Any]]]:
             found.append(_read_log(path))
         except (OSError, ValueError) as error:
             why = error.strerror if isinstance(error, OSError) else error
-            say(f"{path}: expected a line of metrics an epoch, found {why}; not drawn")
+            say(f"{path}: expected a line of metrics per epoch, found {why}; not drawn")
     return found
 
 

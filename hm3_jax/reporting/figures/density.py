@@ -24,7 +24,7 @@ _GRID = np.linspace(0, 100, 201)
 def draw_density(
     names: Mapping[Run, str], tests: Mapping[Run, TestedRun], name: str
 ) -> Drawing:
-    """Draws one density a run, below one another.
+    """Draws one density per run, below one another.
 
     Args:
         names: what to call the runs, in order.
@@ -61,8 +61,8 @@ def draw_density(
         title="Density of mAP by theme",
         caption=(
             "Test queries, description to museum, each with its mean over tries; "
-            "Gaussian kernel, reflected at 0 and 100. Lines: quartiles, whose numbers "
-            "stand below each name."
+            "Gaussian kernel, reflected at 0 and 100. Lines mark the quartiles, which "
+            "are printed below each name."
         ),
         figure=figure,
         heads=("run", "mAP by theme", "density"),

@@ -84,9 +84,9 @@ def draw_lengths(
         name=name,
         title=f"Quality against sentences of the query: {searched}",
         caption=(
-            "Museums ranked for so many consecutive sentences of each description, the "
-            "same for all models; all: whole descriptions. Bars: standard deviation "
-            "over tries."
+            "Queries are this many consecutive sentences of each description, the same "
+            "for all models; all: whole descriptions. Bars: standard deviation over "
+            "tries."
             + (f" Grey: {ZERO_SHOT}, without training." if _has_grey(drawn) else "")
             + (f" {left} more in the table." if left else "")
         ),

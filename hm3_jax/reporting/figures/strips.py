@@ -106,9 +106,8 @@ def draw_strips(
         title="Ranking strips at the quartiles of mAP by theme",
         caption=(
             "For the test descriptions at the quartiles of mAP by theme of "
-            f"{runs[0].name}: where in the ranking museums of the same theme stand "
-            "(dark), best rank left. "
-            f"Try {', '.join(map(str, tries))}."
+            f"{runs[0].name}: ranks of the museums of the same theme (dark), best rank "
+            f"on the left. Try {', '.join(map(str, tries))}."
             + (f" A bar is {count / bars:.1f} ranks." if bars < count else "")
         ),
         figure=figure,

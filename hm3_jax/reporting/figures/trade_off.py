@@ -1,4 +1,4 @@
-"""mAP against mAP by theme: one line a strategy, one marker a weight."""
+"""mAP against mAP by theme: one line per strategy, one marker per weight."""
 
 from __future__ import annotations
 
@@ -116,14 +116,14 @@ def draw_trade_off(data: DataSet, runs: Sequence[Run], name: str) -> Drawing | N
         name=name,
         title=f"mAP against mAP by theme: {data}",
         caption=(
-            "Test split, description to museum; one line a strategy and margin within "
-            "a theme, one marker a weight of the second component, a star for the "
-            "standard triplet loss, a cross for any other loss. Settings that are not "
-            "the same in all runs stand behind the strategy. Bars: standard deviation "
-            "over tries."
+            "Test split, description to museum; one line per strategy and margin "
+            "within a theme, one marker per weight of the second component, a star for "
+            "the standard triplet loss, a cross for any other loss. Settings that "
+            "differ between runs follow the strategy. Bars: standard deviation over "
+            "tries."
             + (" Hollow markers: published." if published else "")
             + (
-                f" Not drawn, having one weight only: {', '.join(left)}."
+                f" Not drawn, because they have only one weight: {', '.join(left)}."
                 if left
                 else ""
             )

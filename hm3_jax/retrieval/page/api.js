@@ -19,7 +19,7 @@ async function ask(address, options) {
     response = await fetch(address, options);
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Problem("The server does not answer.", true);
+    throw new Problem("The server does not respond.", true);
   }
   const answer = await response.json().catch(() => null);
   if (response.ok && answer !== null) return answer;

@@ -20,7 +20,7 @@ export function museumList(places, themes) {
   return make(
     "div",
     { class: "list" },
-    make("h2", {}, "The same as a list"),
+    make("h2", {}, "The map as a list"),
     parts(places, themes).map(({ name, theme, rows }) => {
       const list = make("ul");
       const more = make("button", { type: "button", click: () => grow() }, "Show more");

@@ -77,7 +77,7 @@ async function map(themes, hits, state, more = {}) {
 async function showResults(state, summary, signal) {
   const top_k = Math.min(Number(state.top_k) || FIRST_HITS, MOST_HITS);
   if (state.picture && !picture) {
-    throw new api.Problem(`${state.picture} is not known any more; choose it again.`, false);
+    throw new api.Problem(`${state.picture} is no longer available; choose it again.`, false);
   }
   const answer = await search(state, top_k, signal);
   const { hits } = answer;
@@ -125,9 +125,9 @@ function nothingFits(nearest) {
   return [
     make("div", { class: "empty" },
       make("p", {}, NOTHING_FITS),
-      make("p", { class: "hint" }, "Other words may find it, or it is not in this collection.")),
+      make("p", { class: "hint" }, "Try other words. It may also not be in this collection.")),
     make("details", { class: "nearest" },
-      make("summary", {}, "What comes nearest all the same"), nearest),
+      make("summary", {}, "Show the nearest museums anyway"), nearest),
   ];
 }
 
@@ -152,14 +152,14 @@ async function showMap(state, summary, signal) {
     : { hits: [] };
   document.title = "Map – Museum search";
   const line = answer.hits.length
-    ? `Lit: ${count(answer.hits.length, "museum")}, numbered from the best match.`
+    ? `Highlighted: ${count(answer.hits.length, "museum")}, numbered from the best match.`
     : "";
   say(line);
   return [
     make("h1", { tabindex: "-1" }, "Map of the collection"),
     line
       ? make("p", { class: "hint" }, `${line} `,
-        inside(write({ query: state.query, theme: state.theme }), {}, "See them as results"))
+        inside(write({ query: state.query, theme: state.theme }), {}, "Show them as results"))
       : null,
     await map(summary.themes, answer.hits, state, { list: true }),
   ];
@@ -186,9 +186,9 @@ async function showStart(state, summary) {
 function showProblem(error) {
   const again = make("button", { type: "button", click: show }, "Try again");
   problem.replaceChildren(
-    make("h1", {}, error.passing ? "There is no answer right now" : "This does not work"),
+    make("h1", {}, error.passing ? "No answer right now" : "This does not work"),
     make("p", {}, error.message),
-    make("p", {}, error.passing ? again : inside(START, {}, "To the start")),
+    make("p", {}, error.passing ? again : inside(START, {}, "Back to the start")),
   );
   content.replaceChildren();
   say("");
@@ -235,7 +235,7 @@ async function show() {
     if (error.name === "AbortError" || signal.aborted) return;
     if (!(error instanceof api.Problem)) console.error(error);
     showProblem(error instanceof api.Problem ? error : new api.Problem(
-      "The page has failed. Loading it again may help.", true));
+      "The page has failed. Reloading it may help.", true));
   } finally {
     if (!signal.aborted) content.removeAttribute("aria-busy");
     arrived = true;

@@ -134,7 +134,7 @@ class Chart {
     this.draw();
   }
 
-  /** Nearer or farther, around a place of the canvas. */
+  /** Zooms in or out, around a place of the canvas. */
   scale(factor, x = this.width / 2, y = this.height / 2) {
     const zoom = limited(this.zoom * factor, 1, MOST_ZOOM);
     const [cx, cy] = [this.width / 2, this.height / 2];
@@ -175,7 +175,7 @@ export function mapPart(places, themes, options) {
   const { hits, numbered, theme, open, signal } = options;
   const lit = new Map(hits.map((hit, i) => [hit.id, numbered ? String(i + 1) : ""]));
   const about = lit.size
-    ? `Map of ${count(places.ids.length, "museum")}, ${lit.size} of them lit`
+    ? `Map of ${count(places.ids.length, "museum")}, ${lit.size} of them highlighted`
     : `Map of ${count(places.ids.length, "museum")}`;
   const canvas = make("canvas", { role: "img", "aria-label": about });
   const tip = make("p", { class: "tip", dir: "auto", hidden: true });
@@ -202,8 +202,8 @@ export function mapPart(places, themes, options) {
       make(
         "div",
         { class: "zoom" },
-        button("+", "Nearer", () => chart.scale(1.6)),
-        button("−", "Farther", () => chart.scale(1 / 1.6)),
+        button("+", "Zoom in", () => chart.scale(1.6)),
+        button("−", "Zoom out", () => chart.scale(1 / 1.6)),
         button("⤢", "Whole map", () => chart.scale(0)),
       ),
     ),

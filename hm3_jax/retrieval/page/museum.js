@@ -97,7 +97,7 @@ export function museumPage(museum, themes, state, map, found) {
           "div",
           {},
           found.hit?.answers.length
-            ? [make("h2", {}, "What answers it here"),
+            ? [make("h2", {}, "What matches here"),
               answersPart(found.hit, found.sentences, theme)]
             : [],
           museum.description.length

@@ -251,12 +251,12 @@ class Collection(Protocol):
 
     @property
     def matches(self) -> Sequence[Match]:
-        """What can find museums for a text; the first is what does, unasked."""
+        """What can find museums for a text; the first is the default."""
         ...
 
     @property
     def theme_weight(self) -> float | None:
-        """What `Query.theme_weight` is, unasked; None where there is no such weight."""
+        """Default of `Query.theme_weight`; None if there is no such weight."""
         ...
 
     @property

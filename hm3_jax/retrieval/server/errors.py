@@ -19,10 +19,10 @@ _LOG = logging.getLogger(__name__)
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem, "description": what}
     for status, what in (
-        (404, "There is no such thing"),
+        (404, "Not found"),
         (413, "The request is too large"),
-        (422, "The request is not what it should be"),
-        (503, "Too many requests wait, or what searches does not answer"),
+        (422, "The request is not valid"),
+        (503, "Too many requests wait, or the search does not respond"),
     )
 }
 """What the OpenAPI document says of each status."""
@@ -65,7 +65,7 @@ async def _refused(request: Request, error: Exception) -> Response:
 async def _unreachable(request: Request, error: Exception) -> Response:
     # Its address is for those who run the server, not for those who ask.
     _LOG.error("%s", error)
-    line = "what searches for this server cannot be reached; try again later"
+    line = "the search engine of this server cannot be reached; try again later"
     return JSONResponse({"error": line}, 503, {"Retry-After": "10"})
 
 

@@ -32,14 +32,16 @@ QueryText = Annotated[
 TopK = Annotated[
     int, Field(ge=1, le=MOST_HITS, description="How many museums to return at most.")
 ]
-ThemeName = Annotated[str | None, Field(description="Search in this theme only.")]
+ThemeName = Annotated[str | None, Field(description="Search only in this theme.")]
 
 
 MatchName = Annotated[
     Match | None,
     Field(
-        description="What finds museums: their pictures, the words that are written "
-        "about them, or both; what the server is set to if not given."
+        description=(
+            "What to search: pictures, the words written about museums, or both; the "
+            "server's setting if not given."
+        )
     ),
 ]
 ThemeWeight = Annotated[
@@ -48,8 +50,10 @@ ThemeWeight = Annotated[
         ge=0,
         le=MOST_THEME_WEIGHT,
         allow_inf_nan=False,
-        description="How much it counts that a museum's theme is like the query's: 0 "
-        "finds this museum, more finds museums like it.",
+        description=(
+            "How much it counts that a museum shares the query's theme: 0 finds this "
+            "museum, more finds museums like it."
+        ),
     ),
 ]
 

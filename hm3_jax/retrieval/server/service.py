@@ -45,7 +45,7 @@ class Service:
         if museum not in self.collection:
             found = museum if len(museum) <= _SHOWN else f"{museum[:_SHOWN]}..."
             raise HTTPException(
-                404, f"museum: expected the id of one here, found {found!r}"
+                404, f"museum: expected the id of a museum here, found {found!r}"
             )
 
 

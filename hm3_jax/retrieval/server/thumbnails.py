@@ -59,7 +59,7 @@ class Thumbnails:
         else:
             self._kept.move_to_end(key)
         if not content:
-            raise FileNotFoundError("no picture that can be made small")
+            raise FileNotFoundError("no small copy can be made of this picture")
         return content
 
     def close(self) -> None:

@@ -77,7 +77,7 @@ def test_groups_are_halved_until_they_fit(monkeypatch):
 def test_where_it_is_known_how_many_fit_so_many_are_tried(
     monkeypatch, available, second
 ):
-    with pytest.warns(UserWarning, match=f"going on with {len(second)} at once"):
+    with pytest.warns(UserWarning, match=f"continuing with {len(second)} at once"):
         calls, results = run(monkeypatch, len(second), DoesNotFitError(100, available))
     assert calls[:2] == [(1, 2, 3, 4, 5), second]
     assert results == [1, 2, 3, 4, 5]

@@ -235,6 +235,6 @@ def test_beginning_again_is_said(store, folder, tmp_path):
     found = interrupt(store, tmp_path / "run", epoch=3, execution=EVERY_EPOCH)
     assert checkpoint.saved_epochs(found / "try_2", "last") == [1, 2]
     shutil.rmtree(found / "try_1" / "checkpoints")
-    with pytest.warns(UserWarning, match="try_1: begins again"):
+    with pytest.warns(UserWarning, match="try_1: starts again"):
         small.train(store, tmp_path / "run", resume=True)
     same(found, folder)

@@ -154,8 +154,8 @@ def test_runs_that_end_make_room(store, tmp_path, alone, side_by_side, sizes):
         for name in ("a", "d"):
             shutil.rmtree(to / name / STEM / "try_1" / "checkpoints")
         # "b" has not ended after the second epoch, and has saved it in vain.
-        begins_again = pytest.warns(UserWarning, match="begins again")
-        with begins_again if last == 3 else contextlib.nullcontext():
+        starts_again = pytest.warns(UserWarning, match="starts again")
+        with starts_again if last == 3 else contextlib.nullcontext():
             train(store, to, ENDING, listener=resumed.append, resume=True)
         assert [report.epoch for report in resumed] == [1, 2, 3, 4, 5, 6]
         ended = {"b": 3, "c": 2}

@@ -24,7 +24,7 @@ class Summary:
         themes: Their themes, by name.
         pictures: Whether there are pictures of them.
         examples: A few short texts to search for.
-        matches: What can find museums for a text; the first is what does, unasked.
+        matches: What can find museums for a text; the first is the default.
         theme_weight: What counts where a search has no such weight; None where there is
             none.
         picture_queries: Whether a picture can be searched with.

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from benchmarks.soak.forked import LIMIT, Ended, Running
 
-_QUESTIONS = ("api/collection", "api/like/museum00002", "api/like/museum00005")
+_QUESTIONS = ("api/collection", "api/map", "api/like/museum00002")
 
 
 class AskedServer:
@@ -24,9 +24,13 @@ class AskedServer:
             SystemExit: It did not start.
         """
         self._running = Running(module, flags, folder, name="server")
-        self._address = self._found_address()
-        self._wanted = self._answers()
         self._differed = ""
+        try:
+            self._address = self._found_address()
+            self._wanted = self._answers()
+        except BaseException:
+            self.end(signal.SIGKILL)
+            raise
 
     def ask(self) -> None:
         """Asks it once more."""
@@ -55,7 +59,8 @@ class AskedServer:
     def _answers(self) -> dict[str, bytes]:
         found = {}
         for question in _QUESTIONS:
-            with urllib.request.urlopen(f"{self._address}/{question}") as answer:
+            where = f"{self._address}/{question}"
+            with urllib.request.urlopen(where, timeout=LIMIT) as answer:
                 found[question] = answer.read()
         return found
 
@@ -65,7 +70,5 @@ class AskedServer:
             found = re.search(r"http://\S+", self._running.out)
             if found is not None:
                 return found[0]
-            if os.waitpid(self._running.process, os.WNOHANG)[0]:
-                break
             time.sleep(0.02)
         raise SystemExit("soak: the server did not start undisturbed")

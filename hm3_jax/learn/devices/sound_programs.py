@@ -70,7 +70,11 @@ class SoundPrograms:
         if not self._is_tidy:
             self._is_tidy = True
             self._remove_leftovers()
-        self._cache.put(key, value + xxhash.xxh3_128_digest(value))
+        try:
+            self._cache.put(key, value + xxhash.xxh3_128_digest(value))
+        except OSError:  # a full disk
+            self._remove(key)
+            raise
 
     def _remove_leftovers(self) -> None:
         for program in self._folder.glob(f"*{_PROGRAM}"):

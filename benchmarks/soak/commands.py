@@ -223,6 +223,20 @@ COMMANDS = {
         ("evaluation",),
         weight=2,
     ),
+    "convert late to shared": Command(
+        "convert",
+        f"--from=orbax --to=shared --input={LATE_RUN} --output=shared",
+        ("late_runs",),
+        ("shared",),
+        weight=4,
+    ),
+    "convert late to orbax": Command(
+        "convert",
+        "--from=shared --to=orbax --input=in/late_shared --output=orbax",
+        ("late_shared",),
+        ("orbax",),
+        weight=4,
+    ),
     "build_index late": Command(
         "build_index",
         f"{_LATE_INDEX} --output=index --splits=train,val",
@@ -349,6 +363,7 @@ ARTEFACTS = {
     "index": ("build_index", "index"),
     "extracted": ("extract", "store"),
     "late_runs": ("train late", "runs"),
+    "late_shared": ("convert late to shared", "shared"),
     "late_index": ("build_index late", "index"),
     "qdrant": ("build_index --uri", "qdrant"),
     "client": ("build_index --uri", "client"),

@@ -186,6 +186,12 @@ READERS = (
     Reader(
         "shared", "convert to orbax", _convert(Path("in/shared"), "shared", "orbax")
     ),
+    Reader("late_shared", "evaluate", _evaluate(Path("in/late_shared")), weight=2),
+    Reader(
+        "late_shared",
+        "convert to orbax",
+        _convert(Path("in/late_shared"), "shared", "orbax"),
+    ),
     Reader("pytorch", "convert", _convert(Path("in/pytorch"), "pytorch", "orbax")),
     Reader("orbax", "convert", _convert(Path("in/orbax"), "orbax", "pytorch")),
     Reader("index", "search --like", _search(_INDEX)),

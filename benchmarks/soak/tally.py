@@ -38,6 +38,8 @@ class Record:
         said: Details of a fault.
         whole: Whether a whole command was run.
         files: Kinds of the files that were damaged, each after its artefact.
+        left: What a kill left of the files that the command makes: "none", "some" or
+            "all".
     """
 
     lane: Lane
@@ -48,6 +50,7 @@ class Record:
     said: str = ""
     whole: bool = True
     files: tuple[str, ...] = ()
+    left: str = ""
 
 
 class Tally:
@@ -60,6 +63,7 @@ class Tally:
             files: Kinds of files that there are to be damaged.
         """
         self.files = Counter(dict.fromkeys(files, 0))
+        self.left: dict[str, Counter[str]] = {}
         self.counts: dict[Lane, Counter[tuple[str, str]]] = {
             "kills": Counter(),
             "damages": Counter(),
@@ -73,6 +77,8 @@ class Tally:
         self.counts[record.lane][record.what, record.outcome] += 1
         self.ways[record.lane][way] += 1
         self.files.update(record.files)
+        if record.left:
+            self.left.setdefault(record.what, Counter())[record.left] += 1
         if record.lane == "damages" and record.whole:
             self.whole += 1
         if record.outcome not in GOOD:
@@ -127,6 +133,7 @@ class Tally:
             "counts": counts,
             "ways": self.ways,
             "damages_read_by_whole_commands": self.whole,
+            "kills_by_what_they_left": dict(sorted(self.left.items())),
             "damages_by_file": dict(sorted(self.files.items())),
             "faults": [dataclasses.asdict(fault) for fault in self.faults],
         }

@@ -83,10 +83,12 @@ class WholeCommands:
         first = forked.run(command.module, command.given(), self._case, blow)
         if not first.struck:
             return None
+        there = self._there(reference)
         again = forked.run(command.module, command.given(again=True), self._case)
         outcome, said = self._after(command, reference, first, again)
         way = " and ".join(sent.name for sent in blow.signals)
-        return Record("kills", number, name, str(blow), outcome, said), way
+        record = Record("kills", number, name, str(blow), outcome, said, left=there)
+        return record, way
 
     def _kill_beside(
         self, name: str, number: int, draw: random.Random
@@ -191,6 +193,16 @@ class WholeCommands:
             for name in command.writes
             if (self._case / name).exists()
         }
+
+    def _there(self, reference: Reference) -> str:
+        """How many of the files that a command makes are there."""
+        wanted = [
+            self._case / output / name
+            for output, names in reference.left.items()
+            for name in names
+        ]
+        there = sum(path.exists() for path in wanted)
+        return "none" if not there else "all" if there == len(wanted) else "some"
 
     def _names(self) -> set[str]:
         return {

@@ -201,7 +201,8 @@ def test_blows_come_everywhere_in_a_command():
 def test_sums_and_files(tmp_path):
     tally = Tally(["store: views.npy", "store: manifest.json"])
     for outcome, way in (("equal", "SIGKILL"), ("wrong", "SIGINT")):
-        tally.add(Record("kills", 3, "train", "how", outcome, "why"), way)
+        record = Record("kills", 3, "train", "how", outcome, "why", left="some")
+        tally.add(record, way)
     for whole in (True, False):
         record = Record(
             "damages",
@@ -219,6 +220,7 @@ def test_sums_and_files(tmp_path):
     tally.write(tmp_path, {"seed": 1})
     found = json.loads((tmp_path / "soak.json").read_text())
     assert found["seed"] == 1 and found["ways"]["damages"] == {"bit flipped": 2}
+    assert found["kills_by_what_they_left"] == {"train": {"some": 2}}
     assert found["damages_by_file"] == {
         "store: manifest.json": 2,
         "store: views.npy": 0,

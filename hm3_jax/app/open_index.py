@@ -127,8 +127,7 @@ class SearchIndex:
             ConnectionError: If the engine cannot be reached or refuses.
             ModuleNotFoundError: If what the encoder takes is not installed.
         """
-        asked = Query(text=query) if isinstance(query, str) else query
-        check_query_form(asked)
+        asked = checked(Query(text=query) if isinstance(query, str) else query)
         museums = self._opened.museums
         if asked.theme is not None:
             check_theme(asked.theme, museums.themes)
@@ -138,8 +137,6 @@ class SearchIndex:
             check_match(asked.match, matches_of(museums))
         if asked.theme_weight is not None:
             check_theme_weight(asked.theme_weight, museums.theme_weight)
-        if asked.text is not None:
-            asked = dataclasses.replace(asked, text=check_query(asked.text))
         pictures = None
         if asked.picture is not None:
             pictures = self._pictures
@@ -208,12 +205,13 @@ def open_index(
         return SearchIndex(found, stack.pop_all(), pretrained=pretrained, device=device)
 
 
-def check_query_form(query: Query) -> None:
-    """Refuses what no index can answer.
+def checked(query: Query) -> Query:
+    """A query that some index can answer, its text as `check_query` returns it.
 
     Raises:
         ValueError: If the query asks for too many museums, or its text is none.
     """
     check_top_k(query.top_k)
-    if query.text is not None:
-        check_query(query.text)
+    if query.text is None:
+        return query
+    return dataclasses.replace(query, text=check_query(query.text))

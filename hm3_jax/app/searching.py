@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from hm3_jax.app.open_index import check_query_form, open_index
+from hm3_jax.app.open_index import checked, open_index
 from hm3_jax.files.input_kinds import INPUT_KINDS
 from hm3_jax.retrieval.engine.connection import Engine
 from hm3_jax.retrieval.server.collection import Answer, Hit, Query
@@ -44,14 +44,14 @@ def search(settings: SearchSettings) -> Answer:
         ConnectionError: If the engine cannot be reached or refuses.
         ModuleNotFoundError: If what the encoder or the engine takes is not installed.
     """
-    check_query_form(settings.query)
+    query = checked(settings.query)  # before the index, whose opening may take long
     with open_index(
         settings.index,
         settings.engine,
         pretrained=settings.pretrained,
         device=settings.device,
     ) as index:
-        return index.search(settings.query)
+        return index.search(query)
 
 
 def lines_of(answer: Answer) -> list[str]:

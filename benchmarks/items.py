@@ -28,7 +28,7 @@ import numpy as np
 
 from benchmarks.in_process import measured
 from benchmarks.items_others import OTHERS
-from benchmarks.search import by_blas, seconds, use_cores
+from benchmarks.search import in_turns, seconds, use_cores
 from hm3_jax.objective.late_interaction import MuseumVectors, QueryVectors, scores_of
 from hm3_jax.retrieval.exact import Search, unit
 from hm3_jax.retrieval.index import open_index
@@ -118,24 +118,13 @@ def compare(
     (found,) = ours.search([query], TOP_K)
     scores = scores_of(query, museums.embedded, SHARPNESS, museums.theme_weight)
     wanted = np.lexsort((np.arange(len(scores)), -scores))[:TOP_K]
-    times = [
-        (
-            seconds(lambda: ours.search([query], TOP_K)),
-            seconds(lambda: theirs.search(query.sentences, TOP_K)),
-            by_blas(theirs, query.sentences),
-        )
-        for _ in range(rounds)
-    ]
-    ratios = [ours_seconds / min(of_faiss) for ours_seconds, *of_faiss in times]
-    medians = [1000 * statistics.median(way) for way in zip(*times, strict=True)]
-    ways = ("ours", "faiss", "faiss_blas")
     return {
         "museums": len(museums),
         "items": len(items),
         "load_average": os.getloadavg()[0],
-        **{f"{w}_milliseconds": m for w, m in zip(ways, medians, strict=True)},
-        "ratio": statistics.median(ratios),
-        "largest_ratio": max(ratios),
+        **in_turns(
+            lambda: ours.search([query], TOP_K), theirs, query.sentences, rounds
+        ),
         "as_the_oracle": found.rows.tolist() == wanted.tolist(),
     }
 

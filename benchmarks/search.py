@@ -84,6 +84,35 @@ def seconds(call: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
+def in_turns(
+    ours: Callable[[], object], theirs: Any, vectors: np.ndarray, rounds: int
+) -> dict[str, float]:
+    """Times of our search and of both of faiss's, in turns.
+
+    Args:
+        ours: searches.
+        theirs: faiss's index.
+        vectors: that it is searched with, for as many museums.
+        rounds: turns.
+    """
+    times = [
+        (
+            seconds(ours),
+            seconds(lambda: theirs.search(vectors, TOP_K)),
+            by_blas(theirs, vectors),
+        )
+        for _ in range(rounds)
+    ]
+    ratios = [ours_seconds / min(of_faiss) for ours_seconds, *of_faiss in times]
+    medians = [1000 * statistics.median(way) for way in zip(*times, strict=True)]
+    ways = ("ours", "faiss", "faiss_blas")
+    return {
+        **{f"{w}_milliseconds": m for w, m in zip(ways, medians, strict=True)},
+        "ratio": statistics.median(ratios),
+        "largest_ratio": max(ratios),
+    }
+
+
 def compare(
     museums: Museums,
     rounds: int,
@@ -111,25 +140,10 @@ def compare(
         found = [hits.rows for hits in ours.search(of_case, TOP_K)]
         vectors = np.stack([query.vector for query in of_case])
         same = np.mean(np.array(found) == theirs.search(vectors, TOP_K)[1])
-        times = [
-            (
-                seconds(lambda q=of_case: ours.search(q, TOP_K)),
-                seconds(lambda q=vectors: theirs.search(q, TOP_K)),
-                by_blas(theirs, vectors),
-            )
-            for _ in range(rounds)
-        ]
-        ratios = [
-            ours_seconds / min(faiss_seconds) for ours_seconds, *faiss_seconds in times
-        ]
-        medians = [1000 * statistics.median(way) for way in zip(*times, strict=True)]
-        ways = ("ours", "faiss", "faiss_blas")
         result[name] = {
-            f"{way}_milliseconds": median
-            for way, median in zip(ways, medians, strict=True)
-        } | {
-            "ratio": statistics.median(ratios),
-            "largest_ratio": max(ratios),
+            **in_turns(
+                lambda q=of_case: ours.search(q, TOP_K), theirs, vectors, rounds
+            ),
             "same_museums": float(same),
         }
     return result

@@ -18,6 +18,7 @@ import signal
 import sys
 import tempfile
 import time
+import traceback
 from multiprocessing import Pipe
 from pathlib import Path
 
@@ -51,7 +52,7 @@ def main() -> int:
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(folder / "programs"))
     os.environ["XDG_CACHE_HOME"] = str(folder / "cache")
     began = time.monotonic()
-    tally = Tally()
+    tally, failed = Tally(), False
     try:
         _say("importing, and making the artefacts")
         forked.prepare()
@@ -70,6 +71,9 @@ def main() -> int:
         for ending in (signal.SIGINT, signal.SIGTERM):
             signal.signal(ending, signal.SIG_IGN)
         _say("interrupted")
+    except Exception:  # a fault of the soak's own: what it has found is not lost
+        traceback.print_exc()
+        failed = True
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     minutes = (time.monotonic() - began) / 60
@@ -82,7 +86,7 @@ def main() -> int:
     if asked.output:
         tally.write(Path(asked.output), about)
     print(tally.markdown())
-    return 1 if tally.faults else 0
+    return 1 if tally.faults or failed else 0
 
 
 def _asked() -> argparse.Namespace:

@@ -16,6 +16,7 @@ import hashlib
 import json
 import multiprocessing
 import os
+import signal
 import sqlite3
 from collections.abc import Callable
 from multiprocessing.connection import Connection
@@ -52,6 +53,8 @@ class Loader:
     def close(self) -> None:
         """Ends the process."""
         self._asks.close()
+        # It waits for all who might ask, and commands that hang might.
+        os.kill(self._process, signal.SIGKILL)
         os.waitpid(self._process, 0)
 
 

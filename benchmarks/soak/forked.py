@@ -149,7 +149,8 @@ class Running:
         """
         self._logs = [folder.parent / f"{name}.{kind}" for kind in ("out", "err")]
         self._operations = folder.parent / f"{name}.operations"
-        self._operations.unlink(missing_ok=True)
+        for file in (*self._logs, self._operations):
+            file.unlink(missing_ok=True)
         self._blow = blow
         self._reader, writer = os.pipe()
         os.set_blocking(self._reader, False)
@@ -167,7 +168,7 @@ class Running:
     @property
     def out(self) -> str:
         """What it has written to stdout."""
-        return self._logs[0].read_text(errors="replace")
+        return _text(self._logs[0])
 
     def end(self, meanwhile: Callable[[], object] = lambda: None) -> Ended:
         """Waits for its end, and deals the blow.
@@ -184,7 +185,7 @@ class Running:
         return Ended(
             code=os.waitstatus_to_exitcode(status),
             out=self.out,
-            err=self._logs[1].read_text(errors="replace"),
+            err=_text(self._logs[1]),
             seconds=seconds,
             operations=operations,
             first_write=first_write,
@@ -223,6 +224,14 @@ class Running:
             return bool(os.read(self._reader, 1))
         except BlockingIOError:
             return False
+
+
+def _text(log: Path) -> str:
+    """What a command has said, which may have been killed before it could."""
+    try:
+        return log.read_text(errors="replace")
+    except FileNotFoundError:
+        return ""
 
 
 def run(

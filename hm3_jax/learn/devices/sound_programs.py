@@ -40,9 +40,9 @@ def compare_what_is_read(folder: Path) -> None:
 
 def _compared_in(made: Any, folder: Path) -> Any:
     """What JAX's function has made: a cache and its path, or None."""
-    if made is None or folder not in _compared:
-        return made
-    return SoundPrograms(made[0], folder), made[1]
+    if folder in _compared and isinstance(made, tuple):
+        return SoundPrograms(made[0], folder), *made[1:]
+    return made
 
 
 class SoundPrograms:
@@ -51,8 +51,11 @@ class SoundPrograms:
     def __init__(self, cache: Any, folder: Path):
         """Wraps the cache of a folder."""
         self._cache, self._folder = cache, folder
-        self._path: Any = cache._path
         self._is_tidy = False
+
+    def __getattr__(self, name: str) -> Any:
+        """All else is as JAX has it."""
+        return getattr(self._cache, name)
 
     def get(self, key: str) -> bytes | None:
         """The program of a key; None where there is none that is sound."""

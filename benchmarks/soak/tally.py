@@ -92,6 +92,12 @@ class Tally:
             if outcome in (None, found)
         )
 
+    @property
+    def code(self) -> int:
+        """Exit code: 1 if damages found a fault, 3 if only kills did, else 0."""
+        lanes = {fault.lane for fault in self.faults}
+        return 1 if "damages" in lanes else 3 if lanes else 0
+
     def line(self) -> str:
         """All of it in one line."""
         parts = []

@@ -217,6 +217,7 @@ def test_sums_and_files(tmp_path):
     assert tally.total("kills") == 2 and tally.total("kills", "wrong") == 1
     assert tally.total("damages", "noticed") == 2 and tally.whole == 1
     assert [fault.outcome for fault in tally.faults] == ["wrong"]
+    assert tally.code == 3 and Tally().code == 0
     tally.write(tmp_path, {"seed": 1})
     found = json.loads((tmp_path / "soak.json").read_text())
     assert found["seed"] == 1 and found["ways"]["damages"] == {"bit flipped": 2}
@@ -228,6 +229,13 @@ def test_sums_and_files(tmp_path):
     text = (tmp_path / "soak.md").read_text()
     assert "| train | 2 | 1 | 1 | 0 | 0 | 0 | 0 |" in text
     assert "* kills 3: train: how: wrong: why\n" in text
+
+
+def test_a_fault_that_damages_found_decides():
+    tally = Tally()
+    tally.add(Record("kills", 1, "train", "how", "leftovers"), "SIGINT")
+    tally.add(Record("damages", 1, "store: train", "how", "hung"), "bit flipped")
+    assert tally.code == 1
 
 
 @pytest.mark.parametrize(

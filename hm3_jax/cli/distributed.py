@@ -164,9 +164,11 @@ class _Company:
 
     def join(self) -> None:
         """Waits for the others and forms one program with them."""
+        if self._partners.process_id == 0:
+            print("loading JAX, then waiting for the other processes")
+        sys.stdout.flush()
         import jax
 
-        sys.stdout.flush()
         if self._partners.process_id == 0:
             # Gloo prints to stdout whom it has reached; what we print goes past that.
             sys.stdout = os.fdopen(

@@ -97,7 +97,7 @@ def choice_of(facts: Mapping[str, Any], pretrained: str | None) -> ClipChoice:
         if pretrained is None:
             raise ValueError(
                 f"the features came from a model without a name ({model}), weights "
-                f"{weights}: name the folder that has it as pretrained weights"
+                f"{weights}: give the folder that has it (--pretrained)"
             )
         return ClipChoice(None, pretrained, "float32")
     if model.startswith(HUB):

@@ -1,11 +1,13 @@
 """Strategies that a user names, in the order of the published tables."""
 
+import difflib
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from hm3_jax.files.left_behind import is_left_behind
-from hm3_jax.files.shipped import found
+from hm3_jax.files.shipped import found, shipped_names
 from hm3_jax.nn.strategy import ConvConfig, StrategyConfig, TowersConfig
 from hm3_jax.nn.strategy_json import load_strategy
 
@@ -28,7 +30,7 @@ def load_strategies(
         ValueError: there is none, two have the same name, or a name means several.
         FileNotFoundError: a file is missing.
     """
-    paths = [found(file, "strategies") for file in files]
+    paths = [_found(file) for file in files]
     if folder:
         inside = [
             path
@@ -50,6 +52,18 @@ def load_strategies(
             raise ValueError(f"{path}: strategy {config.file_stem} is given twice")
         strategies[config.file_stem] = config
     return sorted(strategies.values(), key=published_order)
+
+
+def _found(name: str) -> Path:
+    path = found(name, "strategies")
+    if not path.exists():
+        names = shipped_names("strategies")
+        nearest = difflib.get_close_matches(name, names, n=3, cutoff=0)
+        raise FileNotFoundError(
+            f"{name}: expected a strategy file, or the name of one that comes with "
+            f"hm3_jax (such as {', '.join(nearest)}), found neither"
+        )
+    return path
 
 
 def published_order(config: StrategyConfig) -> tuple[Any, ...]:

@@ -26,9 +26,10 @@ SHOWN = (
 """Metrics that a page has room for; all are in the CSV."""
 
 MARKS_NOTE = (
-    "Mean ± standard deviation over tries. Bold: the best of its column; ≈: not "
-    "significantly worse than the best (paired bootstrap over test queries, p ≥ 0.05, "
-    "not corrected for the number of comparisons); medR is not tested."
+    "Mean ± standard deviation over tries; a single try has none. Bold: the best of "
+    "its column; ≈: not significantly worse than the best (paired bootstrap over test "
+    "queries, p ≥ 0.05, not corrected for the number of comparisons); medR is not "
+    "tested."
 )
 
 

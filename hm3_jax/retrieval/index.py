@@ -150,8 +150,11 @@ def read_manifest(path: Path) -> IndexManifest:
     """The manifest of the index at `path`; raises as `open_index`."""
     file = path / MANIFEST
     if not file.is_file():
+        inside = path / "index"
+        hint = f" ({inside} has one)" if (inside / MANIFEST).is_file() else ""
         raise FileNotFoundError(
-            f"{path}: expected an index made by build_index, found no {MANIFEST} there"
+            f"{path}: expected an index made by build_index, found no {MANIFEST} "
+            f"there{hint}"
         )
     try:
         text = file.read_bytes().decode()

@@ -45,6 +45,7 @@ def main():
 
 frame.run(main)
 """
+WAITS = "loading JAX, then waiting for the other processes\n"
 GONE = (
     "error: process 0 of 2 stops: another process has ended or cannot be reached; "
     "--resume continues from what is saved"
@@ -61,7 +62,7 @@ def test_process_0_speaks_for_all(start):
     with start("nothing") as processes:
         said = processes.wait()
     assert [s.code for s in said] == [3, 3]
-    assert said[0].out == "2 processes, 2 devices\n"
+    assert said[0].out == WAITS + "2 processes, 2 devices\n"
     assert said[0].err == "warning: of 0\n"
     assert (said[1].out, said[1].err) == ("", "")
 
@@ -81,7 +82,9 @@ def test_one_that_fails_alone_says_so_and_the_others_end(start):
     assert [s.code for s in said] == [1, 2]
     assert said[0].err.startswith("warning: of 0\n" + GONE)
     assert "Gloo" in said[0].err and said[0].err.count("\n") == 2
-    assert said[0].out == "2 processes, 2 devices\n"  # not what Gloo prints there
+    assert (
+        said[0].out == WAITS + "2 processes, 2 devices\n"
+    )  # not what Gloo prints there
     assert said[1].err == "process 1: error: found 3 museums\n"
 
 

@@ -87,7 +87,7 @@ def test_inspect_says_what_is_in_a_store(run_module, synthetic):
     output = succeed(run_module("hm3_jax.inspect_features", f"--features={synthetic}"))
     assert output.startswith(f"{synthetic}: synthetic (synthetic), format 1, float16")
     assert re.search(r"^train +14$", output, re.MULTILINE)
-    assert re.search(r"^views a room +2.00 +2 +2$", output, re.MULTILINE)
+    assert re.search(r"^views per room +2.00 +2 +2$", output, re.MULTILINE)
     assert re.search(rf"^rooms +{len(store.views)}$", output, re.MULTILINE)
     for i, theme in enumerate(store.themes):
         counts = [

@@ -70,3 +70,11 @@ def test_strategies_load_by_name():
     assert len(load_strategies([], "configs/strategies/hierart")) == 6
     with pytest.raises(ValueError, match="hierarts: expected strategy files .*neither"):
         load_strategies([], "hierarts")
+
+
+def test_an_unknown_strategy_is_refused_with_similar_names():
+    wanted = (
+        r"rnn_cnn1d_vidio: expected a strategy file, .* \(such as .*rnn_cnn1d_video"
+    )
+    with pytest.raises(FileNotFoundError, match=wanted):
+        load_strategies(["rnn_cnn1d_vidio"])

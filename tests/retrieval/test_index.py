@@ -246,6 +246,11 @@ def test_no_index_is_told_from_an_index(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_index_in_a_collection_is_named(path):
+    with pytest.raises(FileNotFoundError, match=rf"there \({path} has one\)$"):
+        open_index(path.parent)
+
+
 def flip(file: Path) -> None:
     data = bytearray(file.read_bytes())
     data[len(data) // 2] ^= 4

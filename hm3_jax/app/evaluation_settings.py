@@ -29,7 +29,7 @@ class EvaluationSettings:
         query_sentences: Numbers of sentences, or "all", to test with as well: so many
             consecutive ones of each description.
         query_seed: Of where these begin.
-        theme_weights: How much it counts that themes agree: one that replaces the
+        theme_weights: How much a shared theme counts: one that replaces the
             model's, or several to test with besides it.
 
     Raises:

@@ -247,7 +247,7 @@ def warn_of_missing(pictures: Pictures, listed: MuseumFiles) -> None:
         verb = "is" if len(gone) == 1 else "are"
         warnings.warn(
             f"{of}{len(gone)} {verb} not found below {listed.root}, such as {gone[0]}: "
-            "--input_root names the folder that the list's paths begin in",
+            "the list's paths are relative to --input_root",
             stacklevel=2,
         )
     if unshown:

@@ -19,14 +19,14 @@ TOKEN = flags.DEFINE_string("token", "", "API key, for Qdrant.")
 COLLECTION = flags.DEFINE_string(
     "collection",
     DEFAULT_COLLECTION,
-    "How the names of collections begin, in Qdrant.",
+    "Prefix of the names of collections in Qdrant.",
 )
 
 CANDIDATES = flags.DEFINE_integer(
     "candidates",
     DEFAULT_CANDIDATES,
-    "Museums of many vectors that are compared exactly for a query, after Qdrant has "
-    "put them first.",
+    "Museums of many vectors that are compared exactly for a query: those that Qdrant "
+    "ranks first.",
     1,
 )
 

@@ -183,7 +183,7 @@ def _in_processes(
                 answer, ended = None, None
                 if pipe not in ready:
                     ended = (
-                        f"its decoder was ended, which took more than {seconds:g} s "
+                        f"its decoder was ended after {seconds:g} s "
                         "(--seconds_per_file allows more)"
                     )
                     worker.kill()

@@ -182,8 +182,8 @@ class Decoder:
             if folder in self.folders and self.folders[folder] != found:
                 raise FileSystemFailure(
                     folder,
-                    "gone, or another folder than before, as when a file system is "
-                    "taken away",
+                    "gone, or not the same folder as before, as when a file system is "
+                    "unmounted",
                 )
 
     def _note_folders(self, path: Path) -> None:

@@ -90,7 +90,7 @@ class Share:
     ray_address: str | None = None
 
     def __post_init__(self) -> None:
-        """Refuses shards and workers that cannot be."""
+        """Refuses impossible numbers of shards and workers."""
         if self.shards < 1:
             raise ValueError(f"--num_shards: expected at least 1, found {self.shards}")
         if not 0 <= self.index < self.shards:

@@ -51,8 +51,8 @@ def map_frames(
     Args:
         path: The video, in any format that FFmpeg reads.
         each: Called with each frame in mode RGB, in the shape that is shown.
-        frames_per_second: Frames taken a second.
-        max_frames: Most frames taken.
+        frames_per_second: Frames taken per second.
+        max_frames: Maximum number of frames.
         damage: Is told if parts of the video could not be decoded.
 
     Returns:
@@ -93,8 +93,8 @@ def choose_frames(
     Args:
         times: When each frame appears, in seconds, ascending.
         end: When the last one disappears.
-        frames_per_second: Frames taken a second.
-        max_frames: Most frames taken.
+        frames_per_second: Frames taken per second.
+        max_frames: Maximum number of frames.
 
     Returns:
         Numbers of frames, ascending; one may occur more than once.

@@ -140,8 +140,8 @@ class _Worker:
                 if -code not in _CRASHES or not self._at[2]:
                     raise RuntimeError(
                         f"a worker process ended with exit code {code} near "
-                        f"{self._jobs[number].files[0]} (-9: killed, mostly for want "
-                        "of memory)"
+                        f"{self._jobs[number].files[0]} (-9: killed, usually because "
+                        "memory ran out)"
                     ) from None
                 self._give_up(number, f"its decoder crashed (exit code {code})")
                 continue
@@ -150,8 +150,8 @@ class _Worker:
             if since and time.monotonic() - since > limit:
                 self._give_up(
                     number,
-                    f"its decoder was ended, which took more than {limit:g} s "
-                    "(--seconds_per_file allows more)",
+                    f"its decoder was ended after {limit:g} s (--seconds_per_file "
+                    "allows more)",
                 )
 
     def _give_up(self, number: int, reason: str) -> None:

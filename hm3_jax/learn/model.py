@@ -98,7 +98,7 @@ class ModelSpec:
 
     @property
     def theme_weight(self) -> float:
-        """How much it counts that themes agree, unless a search says otherwise."""
+        """How much a shared theme counts, unless a search says otherwise."""
         config = self.config
         return config.theme_weight if isinstance(config, LateInteractionConfig) else 0.0
 

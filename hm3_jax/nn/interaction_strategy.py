@@ -35,7 +35,7 @@ class LateInteractionConfig(StrategyConfig):
             that it is trained on, if its museums share themes.
         theme_units: units of the hidden layer of each theme classifier.
         theme_dropout: share of those that training leaves out.
-        theme_weight: how much it counts that themes agree, unless a search says
+        theme_weight: how much a shared theme counts, unless a search says
             otherwise.
         sharpness: of the soft maximum, before the first step.
     """

@@ -48,7 +48,7 @@ def test_pictures_that_are_not_found_are_said(folder: Path) -> None:
     (line,) = said(folder, folder)
     assert line == (
         f"of 3 pictures of the museum list, 3 are not found below {folder}, such as "
-        "a.png: --input_root names the folder that the list's paths begin in"
+        "a.png: the list's paths are relative to --input_root"
     )
 
 

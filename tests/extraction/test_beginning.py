@@ -115,7 +115,7 @@ def test_a_share_that_goes_costs_nothing(clip_folder, tmp_path, monkeypatch):
         "tests.extraction.runs.Sources",
         lambda **paths: Sources(**paths, input_root=museums.parent),
     )
-    with pytest.raises(FileSystemFailure, match="share: gone, or another folder than"):
+    with pytest.raises(FileSystemFailure, match="share: gone, or not the same folder"):
         run(listed, tmp_path / "store", clip_folder)
     assert saved[-1] == "pictures-000000"
     # Nor does the same command while the share is away.

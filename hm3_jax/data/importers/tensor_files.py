@@ -1,4 +1,4 @@
-"""What Museums3k and the apartments have in common: two files per museum.
+"""Reads Museums3k and the apartments, which both have two files per museum.
 
 One holds the features of the views of all rooms, one those of the sentences. Splits are
 index tensors into a list of names. Each museum is its own theme; no artworks.

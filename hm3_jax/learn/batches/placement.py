@@ -1,4 +1,4 @@
-"""Where features wait to be used: all on every device, or fed from the host.
+"""Where features are kept: all on every device, or fed from the host.
 
 Fed features are for stores larger than a device's memory. An epoch is then cut into
 blocks of steps; each device gets just the museums of its own part of a block, as

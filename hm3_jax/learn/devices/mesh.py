@@ -1,4 +1,4 @@
-"""Where runs and batches lie: devices in a mesh of a run axis and a data axis.
+"""Where runs and batches are computed: devices in a mesh of a run axis and a data axis.
 
 Runs are spread over the run axis first; remaining devices form the data axis, over
 which every batch is split. On each device runs are computed in *groups*: the runs of a

@@ -149,7 +149,7 @@ class Split:
 
         Args:
             embeddings: of this split.
-            theme_weight: how much it counts that themes agree, in models that tell
+            theme_weight: how much a shared theme counts, in models that tell
                 themes apart.
 
         Returns:
@@ -198,7 +198,7 @@ class Split:
             params: of the models, on the host, with a leading axis of as many as the
                 layout was made for.
             spec: structure of the models.
-            theme_weights: how much it counts that themes agree: one that replaces the
+            theme_weights: how much a shared theme counts: one that replaces the
                 model's, or several to test with besides it.
             lengths: of queries to test as well, see `by_length`.
             seed: of their sentences.

@@ -46,7 +46,7 @@ class ParamState:
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class EpochInputs:
-    """What an epoch is told; every array has a leading axis of slots.
+    """Inputs of an epoch; every array has a leading axis of slots.
 
     Attributes:
         rates: of the optimiser.
@@ -64,7 +64,7 @@ class EpochInputs:
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Steps:
-    """What the steps of an epoch came to; 0 in groups without an active run.
+    """Results of the steps of an epoch; 0 in groups without an active run.
 
     Attributes:
         loss: of each batch, before its step; inside a step, of one run's one batch.
@@ -121,7 +121,7 @@ def train_epoch(
         optimizer: structure of the optimiser.
 
     Returns:
-        New state, and what the steps came to.
+        New state, and the results of the steps.
     """
     shares = layout.data_devices
 

@@ -49,7 +49,7 @@ class DoesNotFitError(MemoryError):
 
 @dataclasses.dataclass(frozen=True)
 class EpochScores:
-    """What an epoch came to, by slot.
+    """Results of an epoch, by slot.
 
     Attributes:
         val_loss: mean over the batches of val, with the training loss's settings.
@@ -151,7 +151,7 @@ class Program:
         return batch_themes(self._order(number, epoch), self._task.store.theme_index)
 
     def inputs(self, active: Sequence[int], epoch: int) -> EpochInputs:
-        """What an epoch (from 0) is told.
+        """Inputs of an epoch (from 0).
 
         Args:
             active: numbers of the runs that are to change.
@@ -193,7 +193,7 @@ class Program:
             epoch: from 0.
 
         Returns:
-            New state, and what the steps came to, on the host.
+            New state, and the results of the steps, on the host.
 
         Raises:
             DoesNotFitError: there is less memory than the steps take.

@@ -43,7 +43,7 @@ class EpochReport:
 
 @dataclasses.dataclass(frozen=True)
 class RunEpoch:
-    """What one epoch of one run came to.
+    """Results of one epoch of one run.
 
     Attributes:
         losses: of the training steps.
@@ -107,7 +107,7 @@ class RunLogs:
             task: strategy and store.
             runs: all of them.
             finished_epochs: of each.
-            follower: hears of all that is written, too.
+            follower: is told everything that is written.
 
         Raises:
             ValueError: a log has fewer epochs.
@@ -129,7 +129,7 @@ class RunLogs:
         Args:
             number: of the run.
             epoch: from 0.
-            came_to: what the epoch came to.
+            came_to: the epoch's results.
             speed: what depends on time, which only `speed.jsonl` and followers get.
         """
         line = came_to.line(self._runs[number], epoch)
@@ -159,7 +159,7 @@ class RunLogs:
         self._follower.end(self._followed(number), ending)
 
     def tested(self, results: Sequence[TryResult | None]) -> None:
-        """Tells followers how the runs were tested; None of those that failed."""
+        """Tells followers how the runs were tested; None for those that failed."""
         for number, result in enumerate(results):
             if result is not None:
                 ending = Ending(result.epoch, result.tested.metrics)

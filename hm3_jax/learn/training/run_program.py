@@ -33,12 +33,12 @@ def run_program(
         runs: with equal `settings.program`.
         listener: called after every epoch.
         follower: informed of every run, its epochs and its test.
-        execution: how to carry the runs out.
+        execution: where and how to compute the runs.
         resume: continue what is in their folders.
         stop: asked after every epoch.
 
     Returns:
-        The test of every run; None of one that has failed.
+        The test of every run; None for one that has failed.
 
     Raises:
         StoppedError: `stop` was requested; everything is saved.

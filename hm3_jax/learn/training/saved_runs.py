@@ -71,7 +71,7 @@ def evaluate_saved(
         layout: of the devices to use.
 
     Returns:
-        The test of every run; None of one that has failed.
+        The test of every run; None for one that has failed.
     """
     sound = [n for n, p in enumerate(current.progress) if p.failure is None]
     if not sound:

@@ -45,7 +45,7 @@ class Trainer:
         Args:
             task: strategy and store.
             runs: with equal `settings.program`.
-            execution: how to carry them out.
+            execution: where and how to compute them.
         """
         self._task, self._runs, self._execution = task, tuple(runs), execution
         layout = Layout.of(
@@ -74,7 +74,7 @@ class Trainer:
             stop: asked after every epoch.
 
         Returns:
-            The test of every run; None of one that has failed.
+            The test of every run; None for one that has failed.
 
         Raises:
             NonFiniteLossError: names epoch and step, and the last epoch saved.

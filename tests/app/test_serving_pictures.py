@@ -55,7 +55,7 @@ def test_pictures_that_are_not_found_are_said(folder: Path) -> None:
 def test_those_that_browsers_do_not_show_are_said(folder: Path) -> None:
     gone, unshown = said(folder, folder.parent / "pictures")
     assert gone.startswith("of 3 pictures of the museum list, 1 is not found below")
-    assert "such as c.mp4: --input_root" in gone
+    assert "such as c.mp4: the list" in gone
     assert unshown == (
         "of 3 pictures of the museum list, 1 is in a format that browsers do not show, "
         "such as b.tga"

@@ -25,6 +25,7 @@ from hm3_jax.retrieval.museums import (
     KnownMuseums,
     first_wrong_length,
 )
+from hm3_jax.retrieval.products import products
 
 # Items that are converted at a time.
 _CHUNK = 2**14
@@ -150,7 +151,7 @@ class ItemMuseums(KnownMuseums):
         Equal museums have equal bits, whatever else is searched.
         """
         items = self.items_of(row).astype(np.float64)
-        return query.sentences.astype(np.float64) @ items.T
+        return products(query.sentences.astype(np.float64), items)
 
     @property
     def default_theme_weight(self) -> float | None:

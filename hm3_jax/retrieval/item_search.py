@@ -28,14 +28,14 @@ from hm3_jax.retrieval.item_museums import (
     museum_blocks,
     rows_of,
 )
+from hm3_jax.retrieval.products import MULTIPLIED, ROWS
 
 # Items of a block: their float32 numbers fit a core's cache.
 _ITEMS = 2048
 # Museums whose scores beside items are computed at a time.
 _EXTRAS = 2**14
-# Sentences and numbers of one product. Larger ones are split by a BLAS among threads of
-# its own, which get in the way of ours.
-SENTENCES, _MULTIPLIED = 16, 2**18
+# Sentences of one product; larger ones get in the way of our threads.
+SENTENCES = ROWS
 # Approximate scores that are held at a time.
 _SCORES = 2**24
 _QUERIES = 64
@@ -240,7 +240,7 @@ class FirstLook:
         """
         size = self._museums.codes.shape[1]
         together = min(len(self.groups[0][0]), SENTENCES)
-        rows = max(_MULTIPLIED // (together * size), 1)
+        rows = max(MULTIPLIED // (together * size), 1)
         rows = min(1 << (rows.bit_length() - 1), 64)
         wide = np.zeros((-(-_ITEMS // rows), rows, size), np.float32)
         offsets = self._museums.embedded.offsets

@@ -18,6 +18,7 @@ from jaxtyping import Float, Int
 
 from hm3_jax.objective.late_interaction import MuseumVectors, QueryVectors
 from hm3_jax.retrieval.exact import Hits, Search
+from hm3_jax.retrieval.products import products
 
 CANDIDATES = 40
 """Museums, the best by their scores, that are looked at again."""
@@ -97,7 +98,7 @@ class TermSearch:
     def _spread(self, query: QueryVectors) -> float:
         """Deviation of a query's scores over the collection, by its items."""
         usual, sharpness = self._usual, self._museums.sharpness
-        cosines = query.sentences @ usual.items.T
+        cosines = products(query.sentences, usual.items)
         firsts = usual.starts[usual.firsts]
         counts = np.diff(firsts, append=cosines.shape[1])
         # No sum is 0 or beyond float32: cosines and sharpness are bounded.
@@ -134,7 +135,7 @@ class _Rooms(NamedTuple):
         self, vectors: Float[np.ndarray, "terms d"]
     ) -> Float[np.ndarray, "terms rooms"]:
         """Largest cosine of each vector with an item of each room."""
-        return np.maximum.reduceat(vectors @ self.items.T, self.starts, axis=1)
+        return np.maximum.reduceat(products(vectors, self.items), self.starts, axis=1)
 
     def of_museums(
         self, values: Float[np.ndarray, " rooms"]

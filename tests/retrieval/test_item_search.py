@@ -86,7 +86,7 @@ def test_each_query_has_its_themes_and_its_weight_of_them(museums, search):
     "changed",
     [
         {"_ITEMS": 1, "_EXTRAS": 50},
-        {"_ITEMS": 100, "_MULTIPLIED": 1000, "SENTENCES": 3},
+        {"_ITEMS": 100, "MULTIPLIED": 1000, "SENTENCES": 3},
         {"_SCORES": 1, "_SETTLED": 1},
         {"_ITEMS": 10**6},
     ],

@@ -1,6 +1,7 @@
 """What people type: queries by concept on generated museums, which know what they show.
 
 python -m benchmarks.concepts [--features=STORE] [--checkpoint=RUN,...] [--split=test]
+  [--index=INDEX,...]
 
 For every concept that at least ten museums of the split show, and for pairs of them
 that ten show in one room, a query of one sentence ("a harbour at night", "a golden
@@ -10,6 +11,9 @@ are also asked for the room of each sentence of the descriptions (room_R@1). Bes
 each figure stands what chance reaches: the mean share of museums that are relevant, and
 of a museum's items that are in the right room.
 
+An index of all museums of the store is asked as `search` asks it, by pictures, by words
+and by both: only there descriptions are known.
+
 Without --features, the demo's thousand museums are generated first; without
 --checkpoint, only search without training is measured.
 """
@@ -18,7 +22,7 @@ import argparse
 import json
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from jaxtyping import Int
@@ -26,6 +30,7 @@ from jaxtyping import Int
 from benchmarks.concept_queries import FIRST, concept_queries, precision_of_first
 from hm3_jax.app.index_building import embed_store
 from hm3_jax.app.models import load_checkpoint
+from hm3_jax.app.open_index import open_index
 from hm3_jax.app.query_encoder import QueryEncoder
 from hm3_jax.data.open_features import open_features
 from hm3_jax.data.store import FeatureStore
@@ -36,6 +41,7 @@ from hm3_jax.learn.evaluation.text_tower import InteractionTower
 from hm3_jax.learn.saved.checkpoint import Checkpoint
 from hm3_jax.retrieval.families import exact_search
 from hm3_jax.retrieval.item_museums import ItemMuseums
+from hm3_jax.retrieval.server.collection import Match, Query
 
 _DEMO = SyntheticConfig(museums=1000, seed=1)
 
@@ -64,12 +70,29 @@ def measured(saved: Checkpoint, store: FeatureStore, split: str) -> dict[str, An
     return figures
 
 
+def matched(index: str, store: FeatureStore) -> dict[str, Any]:
+    """What each way to find museums reaches in an index of all museums of a store."""
+    rows = {museum: row for row, museum in enumerate(store.ids)}
+    queries = concept_queries(store, np.arange(len(rows)), least=FIRST)
+    figures: dict[str, Any] = {}
+    with open_index(index) as opened:
+        for way in get_args(Match):
+
+            def search(text: str, way: Match = way) -> Int[np.ndarray, " found"]:
+                asked = Query(text=text, top_k=FIRST, match=way)
+                return np.array([rows[hit.id] for hit in opened.search(asked).hits])
+
+            figures[way] = precision_of_first(queries, search)
+    return figures
+
+
 def main() -> None:
-    """Measures, and prints a JSON line a model."""
+    """Measures, and prints a JSON line a model and an index."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--features", help="store that synthesize made")
     parser.add_argument("--checkpoint", default="zero-shot", help="several with commas")
     parser.add_argument("--split", default="test")
+    parser.add_argument("--index", help="indexes of the store, several with commas")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         if args.features is None:
@@ -79,6 +102,8 @@ def main() -> None:
         for name in args.checkpoint.split(","):
             found = measured(load_checkpoint(name, store), store, args.split)
             print(json.dumps({"checkpoint": name, **found}))
+        for name in args.index.split(",") if args.index else ():
+            print(json.dumps({"index": name, **matched(name, store)}))
 
 
 if __name__ == "__main__":

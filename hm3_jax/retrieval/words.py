@@ -29,6 +29,9 @@ _TOKENS = "tokenize='porter unicode61 remove_diacritics 2'"
 _COMMON = 20
 # A longer query is searched by its first words; the time grows with their number.
 _MOST_WORDS = 64
+# Words stand together with at most so many others between the first and the last, or as
+# many as the query itself has. FTS5's own choice.
+_TOGETHER = 10
 # A museum with less than this share of the best one's BM25 has small words only.
 _LEAST = 0.25
 # Museums of which is asked at a time whether they count.
@@ -57,6 +60,19 @@ class Told(NamedTuple):
     def of(cls, museum: str, detail: Mapping[str, Any]) -> Self:
         """What an index's details tell of a museum."""
         return cls(museum, detail.get("title") or "", detail.get("description", []))
+
+
+class Found(NamedTuple):
+    """Museums that words have found.
+
+    Attributes:
+        rows: Of the museums, best first: those that have all the words together, as
+            one sentence has them, come before the others.
+        together: How many of them do.
+    """
+
+    rows: list[int]
+    together: int
 
 
 def write_words(path: Path, museums: Iterable[Told]) -> bool:
@@ -168,10 +184,11 @@ class Words:
         text: str,
         most: int,
         allowed: Callable[[Sequence[int]], Collection[int]] = set,
-    ) -> list[int]:
-        """Rows of the museums whose words match a text, best first.
+    ) -> Found:
+        """Finds the museums whose words match a text.
 
-        Those with less than a quarter of the best one's BM25 are left out.
+        Of those with all the words together, and of the others, the better by BM25 come
+        first; those with less than a quarter of the best one's are left out.
 
         Args:
             text: Anything; no character of it has a meaning of its own.
@@ -181,23 +198,40 @@ class Words:
         Raises:
             RuntimeError: If the index's file is damaged.
         """
-        found: list[int] = []
         with self._damage_named():
-            if not (query := self._query(text)):
-                return []
-            ranked = self._database.execute(
-                "SELECT rowid, -bm25(words) AS score FROM words WHERE words MATCH ? "
-                "ORDER BY score DESC, rowid",
-                [query],
-            )
-            least = None
-            while len(found) < most and (some := ranked.fetchmany(_ASKED)):
-                least = _LEAST * some[0][1] if least is None else least
-                near = [row for row, score in some if score >= least]
-                counting = allowed(near)
-                found += [row for row in near if row in counting]
-                if len(near) < len(some):
-                    break
+            parts = self._parts(text)
+            if not parts:
+                return Found([], 0)
+            near = max(_TOGETHER, len(text.split()))
+            phrases = " ".join(map(_quoted, parts))
+            rows = self._ranked(f"NEAR({phrases}, {near})", most, allowed)
+            together = len(rows)
+            if len(parts) > 1 and together < most:
+                others = self._ranked(_any_of(parts), most, allowed)
+                rows = list(dict.fromkeys([*rows, *others]))[:most]
+        return Found(rows, together)
+
+    def _ranked(
+        self,
+        query: str,
+        most: int,
+        allowed: Callable[[Sequence[int]], Collection[int]],
+    ) -> list[int]:
+        """Rows that match a query of FTS5, the best by BM25 first."""
+        found: list[int] = []
+        ranked = self._database.execute(
+            "SELECT rowid, -bm25(words) AS score FROM words WHERE words MATCH ? "
+            "ORDER BY score DESC, rowid",
+            [query],
+        )
+        least = None
+        while len(found) < most and (some := ranked.fetchmany(_ASKED)):
+            least = _LEAST * some[0][1] if least is None else least
+            near = [row for row, score in some if score >= least]
+            counting = allowed(near)
+            found += [row for row in near if row in counting]
+            if len(near) < len(some):
+                break
         return found[:most]
 
     def passages(
@@ -218,7 +252,7 @@ class Words:
             RuntimeError: If the index's file is damaged.
         """
         with self._damage_named():
-            if not (query := self._query(text)):
+            if not (query := _any_of(self._parts(text))):
                 return {}
             lines = [
                 (number, line.translate(_MARKS))
@@ -251,14 +285,6 @@ class Words:
             parts = self._parts(text)
         found = {piece.lower() for piece in passage[1::2]}
         return min(len(found) / max(len(parts), 1), 1.0)
-
-    def _query(self, text: str) -> str:
-        """The text as a query of FTS5 for any of its words; empty if it has none.
-
-        What stands between blanks is a phrase, so nothing is an operator.
-        """
-        quoted = ['"' + part.replace('"', '""') + '"' for part in self._parts(text)]
-        return " OR ".join(quoted)
 
     def _parts(self, text: str) -> list[str]:
         """What stands between blanks and tells museums apart."""
@@ -303,3 +329,13 @@ class Words:
                 f"words of the index: damaged: {error}; build_index --verify checks "
                 "the whole index"
             ) from None
+
+
+def _any_of(parts: Sequence[str]) -> str:
+    """The query of FTS5 for any of some phrases; empty if there are none."""
+    return " OR ".join(map(_quoted, parts))
+
+
+def _quoted(phrase: str) -> str:
+    """A phrase of FTS5, in which nothing is an operator."""
+    return '"' + phrase.replace('"', '""') + '"'

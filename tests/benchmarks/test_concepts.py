@@ -1,6 +1,8 @@
 """Queries by concept: what they name, who shows it, and how precision is counted."""
 
+import contextlib
 import re
+import types
 
 import jax
 import numpy as np
@@ -12,7 +14,8 @@ from benchmarks.concept_queries import (
     concept_queries,
     precision_of_first,
 )
-from benchmarks.concepts import measured
+from benchmarks import concepts
+from benchmarks.concepts import matched, measured
 from hm3_jax.app.models import load_checkpoint
 from hm3_jax.data.concepts import CONCEPTS
 from hm3_jax.data.store import open_store
@@ -156,3 +159,28 @@ def test_museums_that_were_not_generated_say_nothing(tmp_path):
     store = open_store(tmp_path / "store")
     with pytest.raises(ValueError, match="expected generated museums .*found 'small'"):
         concept_queries(store, np.arange(3), least=1)
+
+
+def test_an_index_is_asked_each_way(store, monkeypatch):
+    asked = concept_queries(store, np.arange(len(store.ids)), least=FIRST)
+    relevant = {query.text: query.relevant for query in asked}
+
+    class Index:
+        def search(self, query):
+            shown = np.flatnonzero(relevant[query.text])
+            others = np.flatnonzero(~relevant[query.text])
+            of_each = {"both": 10, "pictures": 5, "words": 0}[query.match]
+            rows = [*shown[:of_each], *others[: query.top_k - of_each]]
+            hits = [types.SimpleNamespace(id=store.ids[row]) for row in rows]
+            return types.SimpleNamespace(hits=hits)
+
+    monkeypatch.setattr(
+        concepts, "open_index", lambda folder: contextlib.nullcontext(Index())
+    )
+    found = matched("any", store)
+    assert {way: found[way]["all"]["precision"] for way in found} == {
+        "both": 1,
+        "pictures": 0.5,
+        "words": 0,
+    }
+    assert found["both"]["all"]["queries"] == len(asked)

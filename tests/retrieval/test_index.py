@@ -139,8 +139,8 @@ def test_words_follow_the_museums(path):
         index = open_index(path)
         loaded = load_index(index)
         assert index.words is not None and loaded.words is not None
-        rows = index.words.find(text, 99)
-        assert loaded.words.find(text, 99) == rows
+        rows = index.words.find(text, 99).rows
+        assert loaded.words.find(text, 99).rows == rows
         return [index.museums.ids[row] for row in rows]
 
     # Every fourth has no description; its id is found all the same.

@@ -21,7 +21,7 @@ from hm3_jax.retrieval.server.collection import (
     Match,
     Query,
 )
-from hm3_jax.retrieval.words import Told
+from hm3_jax.retrieval.words import Found, Told
 
 # Characters of a description that a hit has.
 _EXCERPT = 160
@@ -188,14 +188,14 @@ class QueryAnswerer:
             return [Fused(row, ("pictures",)) for row in rows[: query.top_k]]
         read = self._read(query, query.top_k if match == "words" else depth)
         if match == "words":
-            return [Fused(row, ("words",)) for row in read]
+            return [Fused(row, ("words",)) for row in read.rows]
         return fuse(seen, read, query.top_k)
 
-    def _read(self, query: Query, most: int) -> list[int]:
-        """Rows of the museums that words find."""
+    def _read(self, query: Query, most: int) -> Found:
+        """The museums that words find."""
         words, text = self._holder.words, query.text
         if words is None or text is None:
-            return []
+            return Found([], 0)
         if query.theme is None:
             return words.find(text, most)
         theme = self._holder.themes.index(query.theme)

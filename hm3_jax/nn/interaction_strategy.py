@@ -3,9 +3,15 @@
 import dataclasses
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
-from hm3_jax.nn.strategy import StrategyConfig, check_size
+from hm3_jax.nn.strategy import (
+    PoolConfig,
+    RecurrentConfig,
+    StrategyConfig,
+    TowersConfig,
+    check_size,
+)
 
 _SUFFIXES = {
     "": ("views",),
@@ -38,6 +44,8 @@ class LateInteractionConfig(StrategyConfig):
         theme_weight: how much a shared theme counts, unless a search says
             otherwise.
         sharpness: of the soft maximum, before the first step.
+        whole: numbers of the vector of a whole description, and of a whole museum, by
+            recurrent towers of HM3; 0 for none.
     """
 
     name: str
@@ -51,6 +59,7 @@ class LateInteractionConfig(StrategyConfig):
     theme_dropout: float = 0.5
     theme_weight: float = 0.0
     sharpness: float = 20.0
+    whole: int = 0
 
     def __post_init__(self) -> None:
         """Checks name, sizes and shares."""
@@ -61,7 +70,7 @@ class LateInteractionConfig(StrategyConfig):
             )
         check_size("feature_size", self.size)
         check_size("theme_units", self.theme_units)
-        for label in ("order", "sizes", "themes"):
+        for label in ("order", "sizes", "themes", "whole"):
             value = getattr(self, label)
             if value is not None and value != 0:
                 check_size(label, value)
@@ -81,6 +90,30 @@ class LateInteractionConfig(StrategyConfig):
         """Features of a sentence and of an item of each kind."""
         kinds = INTERACTION_NAMES[self.name]
         return dict.fromkeys(("sentences", *kinds), self.size)
+
+    @property
+    def towers(self) -> TowersConfig | None:
+        """HM3's towers for the vectors of the whole; None without."""
+        if not self.whole:
+            return None
+        kinds = {kind: size for kind, size in self.inputs.items() if kind != "sentences"}
+        suffix = self.name.removeprefix("late_interaction")
+        return TowersConfig(
+            name="hier_by_room_rnn_meanPoolProc" + suffix,
+            text=self._recurrent(self.size),
+            room=PoolConfig(kinds=kinds, size=self.whole, out_size=self.whole),
+            museum=self._recurrent(self.whole),
+        )
+
+    def _recurrent(self, in_size: int) -> RecurrentConfig:
+        return RecurrentConfig(
+            cell="gru", in_size=in_size, hidden_size=self.whole, bidirectional=True
+        )
+
+    @property
+    def recurrence(self) -> Literal["rooms", "views"] | None:
+        """What a recurrent model of the museum steps over; None without one."""
+        return None if self.towers is None else self.towers.recurrence
 
     @property
     def embedding_size(self) -> int:

@@ -1,9 +1,12 @@
 """The towers of late interaction: a vector for every sentence and every item.
 
+Beside them, if the strategy says so, one of the whole description or museum.
+
 Maps begin at the identity, and whatever else is learned begins at zero: a model that
 has not been trained compares standardised features by their cosine.
 """
 
+import dataclasses
 import math
 
 import jax
@@ -14,7 +17,8 @@ from jaxtyping import Array, Float, Int
 from hm3_jax.nn.interaction_strategy import LateInteractionConfig
 from hm3_jax.nn.layers import Linear, multiplied, product
 from hm3_jax.nn.ragged import Ragged, merge_sets, row_owner
-from hm3_jax.nn.towers import Descriptions, Scenes
+from hm3_jax.nn.strategy import TowersConfig
+from hm3_jax.nn.towers import Descriptions, Scenes, TwoTowers
 from hm3_jax.objective.interaction_scores import PartVectors
 from hm3_jax.objective.similarity import unit_vectors
 
@@ -207,6 +211,27 @@ class ItemTower(nnx.Module):
         return jnp.concatenate(rows), jnp.concatenate(rooms)
 
 
+class WholeTowers(nnx.Module):
+    """Vectors of whole descriptions and museums, by HM3's towers.
+
+    A score has their cosine times a weight, which begins at 0.
+    """
+
+    def __init__(self, config: TowersConfig, *, rngs: nnx.Rngs):
+        """Draws the parameters; arguments as for `TwoTowers`."""
+        self.towers = TwoTowers(config, rngs=rngs)
+        self.weight = nnx.Param(jnp.zeros(1))
+
+    def descriptions(self, batch: Descriptions) -> Float[Array, "museums g"]:
+        """Embeds every description; as long as its cosine counts."""
+        vectors = unit_vectors(self.towers.embed_descriptions(batch))
+        return self.weight[...] * vectors
+
+    def museums(self, batch: Scenes) -> Float[Array, "museums g"]:
+        """Embeds every museum, to length 1."""
+        return unit_vectors(self.towers.embed_scenes(batch))
+
+
 class InteractionTowers(nnx.Module):
     """Both towers of a late-interaction strategy."""
 
@@ -214,16 +239,24 @@ class InteractionTowers(nnx.Module):
         """Draws the parameters; arguments as for `SentenceTower`."""
         self.text = SentenceTower(config, rngs=rngs)
         self.scene = ItemTower(config, rngs=rngs)
+        if config.towers is not None:
+            self.whole = WholeTowers(config.towers, rngs=rngs)
 
     def embed_descriptions(
         self, batch: Descriptions, key: Array | None = None
     ) -> PartVectors:
         """Embeds every description; with a key, as in training."""
-        return self.text(batch, key)
+        parts = self.text(batch, key)
+        if not hasattr(self, "whole"):
+            return parts
+        return dataclasses.replace(parts, whole=self.whole.descriptions(batch))
 
     def embed_scenes(self, batch: Scenes, key: Array | None = None) -> PartVectors:
         """Embeds every museum; with a key, as in training."""
-        return self.scene(batch, key)
+        parts = self.scene(batch, key)
+        if not hasattr(self, "whole"):
+            return parts
+        return dataclasses.replace(parts, whole=self.whole.museums(batch))
 
 
 def dropped_out(

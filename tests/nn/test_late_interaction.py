@@ -36,6 +36,7 @@ CONFIG = LateInteractionConfig(
     theme_units=5,
     theme_weight=0.5,
     sharpness=7.0,
+    whole=6,
 )
 KINDS = ("views", "images", "videos")
 
@@ -94,12 +95,53 @@ class Loop:
         logits = hidden @ values["out"]["kernel"] + values["out"]["bias"]
         return logits - np.log(np.exp(logits).sum())
 
-    def sentences(self, museum):
-        first, end = self.store.sentences.offsets[museum : museum + 2]
-        rows = np.asarray(self.store.sentences.values[first:end], np.float64)
-        return [self._standard("text", "sentences", row) for row in rows]
+    def _linear(self, values, row):
+        return row @ values["kernel"] + values["bias"]
 
-    def rooms(self, museum):
+    def _recurrent(self, values, rows):
+        """Mean of the last states of two GRUs, one from each end."""
+        lasts = []
+        for d, steps in enumerate((rows, rows[::-1])):
+            state = np.zeros(self.config.whole)
+            for row in steps:
+                of_input = row @ values["kernel_ih"][d] + values["bias_ih"][d]
+                of_state = state @ values["kernel_hh"][d] + values["bias_hh"][d]
+                r, z, n = np.split(of_input, 3)
+                from_r, from_z, from_n = np.split(of_state, 3)
+                reset, update = 1 / (1 + np.exp(-np.array([r + from_r, z + from_z])))
+                new = np.tanh(n + reset * from_n)
+                state = (1 - update) * new + update * state
+            lasts.append(state)
+        return np.mean(lasts, axis=0)
+
+    def whole(self, sentences, museum):
+        """What wholes add to a score; features as they are in the store."""
+        values = self.params["whole"]["towers"]
+        rooms = []
+        for room in self.items(museum):
+            means = []
+            for kind in KINDS:
+                layer = values["scene"]["room"][kind]
+                rows = [row for of, row in room if of == kind] or [np.zeros(SIZE)]
+                shown = [np.maximum(self._linear(layer, row), 0) for row in rows]
+                means.append(np.mean(shown, axis=0))
+            out = values["scene"]["room"]["out"]
+            rooms.append(self._linear(out, np.concatenate(means)))
+        shown = self._recurrent(values["scene"]["museum"], rooms)
+        said = self._recurrent(values["text"], sentences)
+        weight = self.params["whole"]["weight"][0]
+        return weight * (self._unit(said) @ self._unit(shown))
+
+    def said(self, museum):
+        """Features of the sentences of a museum's description."""
+        first, end = self.store.sentences.offsets[museum : museum + 2]
+        return list(np.asarray(self.store.sentences.values[first:end], np.float64))
+
+    def sentences(self, museum):
+        return [self._standard("text", "sentences", row) for row in self.said(museum)]
+
+    def items(self, museum):
+        """Kind and features of each item of each room."""
         found = []
         for room in range(*self.store.room_offsets[museum : museum + 2]):
             first, end = self.store.views.offsets[room : room + 2]
@@ -108,13 +150,14 @@ class Loop:
                 art = self.store.artworks(kind)
                 first, end = art.hung.offsets[room : room + 2]
                 items += [(kind, art.table[i]) for i in art.hung.values[first:end]]
-            found.append(
-                [
-                    (kind, self._standard("scene", kind, np.asarray(row, np.float64)))
-                    for kind, row in items
-                ]
-            )
+            found.append([(kind, np.asarray(row, np.float64)) for kind, row in items])
         return found
+
+    def rooms(self, museum):
+        return [
+            [(kind, self._standard("scene", kind, row)) for kind, row in room]
+            for room in self.items(museum)
+        ]
 
     def score(
         self, description, museum, *, complete, theme_weight=0.0, part=slice(None)
@@ -163,6 +206,8 @@ class Loop:
             said = self._themes("text", np.mean(sentences, axis=0))
             shown = self._themes("scene", of_museum)
             score += theme_weight * np.log(np.exp(said + shown).sum())
+        if self.config.whole:
+            score += self.whole(self.said(description)[part], museum)
         return score
 
 
@@ -247,14 +292,28 @@ def test_without_training_sentences_look_for_the_nearest_item(store):
     )
 
 
-def test_a_query_may_be_a_picture(store):
+def test_the_whole_counts_nothing_before_training(store):
+    config = LateInteractionConfig(name="late_interaction", size=SIZE, whole=4)
+    drawn = take_run(draw_params(config, jax.random.key(0)[None]), 0)
+    model = Model(config, drawn, None)
+    embedded = embed_items(model, load_features(store, config), np.arange(4))
+    assert embedded.vectors.shape == (4, 4)
+    np.testing.assert_allclose(np.linalg.norm(embedded.vectors, axis=1), 1, rtol=1e-5)
+    tower = InteractionTower(model)
+    (query,) = tower([np.asarray(store.sentences.values[:3], np.float32)])
+    assert not query.vector.any() and query.vector.shape == (4,)
+
+
+def test_a_query_may_be_a_picture(store, model):
     """A view of a museum finds itself, with cosine 1."""
-    model = zero_shot(store)
-    embedded = embed_items(model, load_features(store, model.config), np.arange(4))
+    plain = zero_shot(store)
+    embedded = embed_items(plain, load_features(store, plain.config), np.arange(4))
     picture = np.asarray(store.views.values[:1], np.float32)
-    query = InteractionTower(model).pictures(picture)
+    query = InteractionTower(plain).pictures(picture)
     cosines = query.sentences @ embedded.items.T
     assert cosines.argmax() == 0 and cosines.max() == pytest.approx(1, abs=1e-6)
+    # A picture is no museum: nothing is said of it as a whole.
+    assert InteractionTower(model).pictures(picture).vector.tolist() == [0] * 6
 
 
 @pytest.mark.parametrize(
@@ -267,6 +326,7 @@ def test_a_query_may_be_a_picture(store):
         ({"feature_size": 4, "context": 1}, "context must be true or false, found 1"),
         ({"feature_size": 4, "order": "2"}, "order must be a number, found '2'"),
         ({"feature_size": 4, "sharpness": 99}, "sharpness must be 1 to 40, found 99"),
+        ({"feature_size": 4, "whole": -1}, "whole must be a positive integer"),
         ({"feature_size": 4, "theme_weight": -1}, "theme_weight must be at least 0"),
     ],
 )

@@ -3,6 +3,7 @@
 Compiled once for each of few sizes, so that a query takes milliseconds.
 """
 
+import dataclasses
 import functools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -15,6 +16,7 @@ from jaxtyping import Array, Float, Int
 
 from hm3_jax.learn.model import SCORES, Model, ModelSpec
 from hm3_jax.nn.interaction_strategy import LateInteractionConfig
+from hm3_jax.nn.late_interaction import InteractionTowers
 from hm3_jax.nn.packing import pack
 from hm3_jax.nn.ragged import Ragged
 from hm3_jax.nn.recurrent import RecurrentEncoder
@@ -240,6 +242,8 @@ def _picture_parts(
     items = {kind: Ragged(features[:0], 0 * count) for kind in config.uses}
     items["views"] = Ragged(features, count)
     room = jnp.ones(1, jnp.int32)
-    found = ModelSpec(config).towers(params).embed_scenes(Scenes(room, items, None))
-    assert isinstance(found, PartVectors)
-    return found
+    towers = ModelSpec(config).towers(params)
+    assert isinstance(towers, InteractionTowers)
+    # Pictures are no museum, so nothing is said of them as a whole.
+    found = towers.scene(Scenes(room, items, None))
+    return dataclasses.replace(found, whole=jnp.zeros((1, config.whole)))

@@ -113,7 +113,7 @@ def typed(text, like):
 def test_one_flagfile_for_each_published_command():
     assert len(EXPECTED) == 12
     published = {f"{stem}.cfg" for stem in EXPECTED}
-    ours = {"late_interaction.cfg"}
+    ours = {"late_interaction.cfg", "late_interaction_whole.cfg"}
     assert {path.name for path in FOLDER.iterdir()} == published | ours
 
 

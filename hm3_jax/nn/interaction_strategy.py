@@ -5,16 +5,11 @@ import math
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from hm3_jax.nn.strategy import (
-    PoolConfig,
-    RecurrentConfig,
-    StrategyConfig,
-    TowersConfig,
-    check_size,
-)
+from hm3_jax.nn.strategy import StrategyConfig, check_size
 
 _SUFFIXES = {
     "": ("views",),
+    "_image": ("views", "images"),
     "_video": ("views", "videos"),
     "_image_video": ("views", "images", "videos"),
 }
@@ -45,7 +40,7 @@ class LateInteractionConfig(StrategyConfig):
             otherwise.
         sharpness: of the soft maximum, before the first step.
         whole: numbers of the vector of a whole description, and of a whole museum, by
-            recurrent towers of HM3; 0 for none.
+            towers of HM3 (`hier_by_room_rnn_meanPoolProc`); 0 for none.
     """
 
     name: str
@@ -92,28 +87,14 @@ class LateInteractionConfig(StrategyConfig):
         return dict.fromkeys(("sentences", *kinds), self.size)
 
     @property
-    def towers(self) -> TowersConfig | None:
-        """HM3's towers for the vectors of the whole; None without."""
-        if not self.whole:
-            return None
-        kinds = {kind: size for kind, size in self.inputs.items() if kind != "sentences"}
-        suffix = self.name.removeprefix("late_interaction")
-        return TowersConfig(
-            name="hier_by_room_rnn_meanPoolProc" + suffix,
-            text=self._recurrent(self.size),
-            room=PoolConfig(kinds=kinds, size=self.whole, out_size=self.whole),
-            museum=self._recurrent(self.whole),
-        )
-
-    def _recurrent(self, in_size: int) -> RecurrentConfig:
-        return RecurrentConfig(
-            cell="gru", in_size=in_size, hidden_size=self.whole, bidirectional=True
-        )
-
-    @property
     def recurrence(self) -> Literal["rooms", "views"] | None:
         """What a recurrent model of the museum steps over; None without one."""
-        return None if self.towers is None else self.towers.recurrence
+        return "rooms" if self.whole else None
+
+    @property
+    def file_stem(self) -> str:
+        """Stem of the strategy's file: the name, plus `_whole` with such vectors."""
+        return self.name + ("_whole" if self.whole else "")
 
     @property
     def embedding_size(self) -> int:

@@ -16,9 +16,11 @@ from jaxtyping import Array, Float, Int
 
 from hm3_jax.nn.interaction_strategy import LateInteractionConfig
 from hm3_jax.nn.layers import Linear, multiplied, product
+from hm3_jax.nn.pooling import SetPool
 from hm3_jax.nn.ragged import Ragged, merge_sets, row_owner
-from hm3_jax.nn.strategy import TowersConfig
-from hm3_jax.nn.towers import Descriptions, Scenes, TwoTowers
+from hm3_jax.nn.recurrent import RecurrentEncoder
+from hm3_jax.nn.strategy import PoolConfig, RecurrentConfig
+from hm3_jax.nn.towers import ByRoomTower, Descriptions, Scenes
 from hm3_jax.objective.interaction_scores import PartVectors
 from hm3_jax.objective.similarity import unit_vectors
 
@@ -217,19 +219,22 @@ class WholeTowers(nnx.Module):
     A score has their cosine times a weight, which begins at 0.
     """
 
-    def __init__(self, config: TowersConfig, *, rngs: nnx.Rngs):
-        """Draws the parameters; arguments as for `TwoTowers`."""
-        self.towers = TwoTowers(config, rngs=rngs)
+    def __init__(self, config: LateInteractionConfig, *, rngs: nnx.Rngs):
+        """Draws the parameters; arguments as for `SentenceTower`."""
+        size, kinds = config.whole, dict.fromkeys(config.uses, config.size)
+        room = SetPool(PoolConfig(kinds=kinds, size=size, out_size=size), rngs=rngs)
+        self.text = _recurrent(config.size, size, rngs)
+        self.scene = ByRoomTower(room, _recurrent(size, size, rngs))
         self.weight = nnx.Param(jnp.zeros(1))
 
     def descriptions(self, batch: Descriptions) -> Float[Array, "museums g"]:
         """Embeds every description; as long as its cosine counts."""
-        vectors = unit_vectors(self.towers.embed_descriptions(batch))
-        return self.weight[...] * vectors
+        vectors = self.text({"sentences": batch.sentences}, batch.packing)
+        return self.weight[...] * unit_vectors(vectors)
 
     def museums(self, batch: Scenes) -> Float[Array, "museums g"]:
         """Embeds every museum, to length 1."""
-        return unit_vectors(self.towers.embed_scenes(batch))
+        return unit_vectors(self.scene(batch))
 
 
 class InteractionTowers(nnx.Module):
@@ -239,8 +244,8 @@ class InteractionTowers(nnx.Module):
         """Draws the parameters; arguments as for `SentenceTower`."""
         self.text = SentenceTower(config, rngs=rngs)
         self.scene = ItemTower(config, rngs=rngs)
-        if config.towers is not None:
-            self.whole = WholeTowers(config.towers, rngs=rngs)
+        if config.whole:
+            self.whole = WholeTowers(config, rngs=rngs)
 
     def embed_descriptions(
         self, batch: Descriptions, key: Array | None = None
@@ -267,6 +272,13 @@ def dropped_out(
         return x
     kept = jax.random.bernoulli(key, 1 - share, x.shape)
     return jnp.where(kept, x / (1 - share), 0)
+
+
+def _recurrent(in_size: int, size: int, rngs: nnx.Rngs) -> RecurrentEncoder:
+    config = RecurrentConfig(
+        cell="gru", in_size=in_size, hidden_size=size, bidirectional=True
+    )
+    return RecurrentEncoder(config, rngs=rngs)
 
 
 def _size_features(config: LateInteractionConfig) -> int:

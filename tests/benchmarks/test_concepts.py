@@ -8,13 +8,13 @@ import jax
 import numpy as np
 import pytest
 
+from benchmarks import concepts
 from benchmarks.concept_queries import (
     FIRST,
     ConceptQuery,
     concept_queries,
     precision_of_first,
 )
-from benchmarks import concepts
 from benchmarks.concepts import matched, measured
 from hm3_jax.app.models import load_checkpoint
 from hm3_jax.data.concepts import CONCEPTS

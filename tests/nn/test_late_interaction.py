@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +23,7 @@ from hm3_jax.learn.evaluation.text_tower import InteractionTower
 from hm3_jax.learn.model import SCORES, Model, draw_params, take_run
 from hm3_jax.learn.zero_shot import zero_shot
 from hm3_jax.nn.interaction_strategy import LateInteractionConfig
-from hm3_jax.nn.strategy_json import parse_strategy, to_json
+from hm3_jax.nn.strategy_json import load_strategy, parse_strategy, to_json
 from hm3_jax.objective.late_interaction import scores_of
 
 SIZE = 16
@@ -39,6 +40,9 @@ CONFIG = LateInteractionConfig(
     whole=6,
 )
 KINDS = ("views", "images", "videos")
+STRATEGIES = sorted(
+    Path(__file__).parents[2].glob("configs/strategies/late_interaction/*.json")
+)
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +120,7 @@ class Loop:
 
     def whole(self, sentences, museum):
         """What wholes add to a score; features as they are in the store."""
-        values = self.params["whole"]["towers"]
+        values = self.params["whole"]
         rooms = []
         for room in self.items(museum):
             means = []
@@ -343,3 +347,14 @@ def test_a_strategy_is_written_as_it_is_read():
     assert unset.trained_on(9, 100).themes == 9
     assert unset.trained_on(90, 100).themes == 0  # hardly two museums a theme
     assert CONFIG.trained_on(9, 100).themes == 3
+
+
+@pytest.mark.parametrize("path", STRATEGIES, ids=lambda path: path.stem)
+def test_strategies_that_come_with_it_are_read(path):
+    config = load_strategy(path)
+    assert isinstance(config, LateInteractionConfig)
+    assert config.file_stem == path.stem and config.inputs["sentences"] == 512
+    assert to_json(config)["ee_args"]["whole"] == (128 if "whole" in path.stem else 0)
+    assert config.uses == tuple(
+        kind for kind in KINDS if kind == "views" or kind[:-1] in path.stem
+    )

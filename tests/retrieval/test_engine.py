@@ -424,7 +424,7 @@ def test_a_head_has_no_museums_and_replaces_itself_only(index, tmp_path):
     again = open_head(tmp_path / "client")
     assert (again.manifest, again.files) == (head.manifest, head.files)
     assert again.words is not None
-    assert again.words.find("17", 9) == [17]
+    assert again.words.find("17", 9).rows == [17]
     with pytest.raises(FileNotFoundError, match="found only what is needed to search"):
         open_index(tmp_path / "client")
     with pytest.raises(FileExistsError, match="or one made by --client, found another"):

@@ -21,14 +21,10 @@ def dynamic(setting: Setting) -> Rows:
     return _way(setting, "dynamic length", None)
 
 
-def unrolled_4(setting: Setting) -> Rows:
-    """Loops of static length, 4 steps a body."""
-    return _way(setting, "static length, 4 steps a body", 4)
-
-
-def unrolled_16(setting: Setting) -> Rows:
-    """Loops of static length, 16 steps a body."""
-    return _way(setting, "static length, 16 steps a body", 16)
+def unrolled(setting: Setting) -> Rows:
+    """Loops of static length, some steps a body."""
+    for steps in setting.bodies:
+        yield from _way(setting, f"static length, {steps} steps a body", steps)
 
 
 def bf16(setting: Setting) -> Rows:

@@ -24,6 +24,7 @@ class Setting:
         runs: trained at once, the most telling numbers first.
         late_runs: the same for late interaction.
         variant_runs: the same for the ways to compute a recurrence.
+        bodies: steps in the body of an unrolled loop.
         epochs: of a measurement; the first one compiles.
         strategies: golden ones that are compared at every precision.
         all_strategies: whether all are compared at float32.
@@ -44,6 +45,7 @@ class Setting:
     runs: tuple[int, ...] = (1, 33, 11, 132, 3)
     late_runs: tuple[int, ...] = (1, 11)
     variant_runs: tuple[int, ...] = (1, 33)
+    bodies: tuple[int, ...] = (4, 16)
     epochs: int = 4
     strategies: tuple[str, ...] = (
         "hier_by_room_rnn_meanPoolProc_video",
@@ -93,6 +95,7 @@ def miniature(folder: Path) -> Setting:
         runs=(1,),
         late_runs=(1,),
         variant_runs=(1,),
+        bodies=(2,),
         epochs=2,
         strategies=("rnn_meanPoolProc",),
         all_strategies=False,

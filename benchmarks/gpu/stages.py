@@ -75,7 +75,7 @@ STAGES = (
     Stage(
         "recurrence",
         "benchmarks.gpu.recurrence",
-        _steps(static=20, dynamic=20, tf32=15, bf16=15, unrolled_4=20, unrolled_16=25),
+        _steps(static=20, dynamic=20, tf32=15, bf16=15, unrolled=45),
         "store",
     ),
     Stage(

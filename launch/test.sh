@@ -38,6 +38,8 @@ if [ "$mode" = full ]; then
   PYRIGHT_PYTHON_IGNORE_WARNINGS=1 "$python" -m pyright
 fi
 echo "test: behaviour"
+# Hundreds of processes import the same modules, which are compiled once.
+unset PYTHONDONTWRITEBYTECODE
 # Tests run side by side: threads of each one's libraries would wait for those of others.
 export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 passed=0

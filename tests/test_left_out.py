@@ -39,7 +39,9 @@ CONFTEST = (
 )
 
 
-@pytest.mark.parametrize("processes", ["0", "2"])
+@pytest.mark.parametrize(
+    "processes", ["0", pytest.param("2", marks=pytest.mark.thorough)]
+)
 def test_the_last_lines_name_what_was_left_out(
     tmp_path: Path, repository: Path, processes: str
 ) -> None:

@@ -11,6 +11,9 @@ from tests.commands import fail, succeed
 pytest.importorskip("open_clip")
 pytest.importorskip("av")
 
+# What is found only with the model costs each command seconds to import torch.
+LOADS_TORCH = pytest.mark.thorough
+
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory):
@@ -116,13 +119,25 @@ def test_long_texts_and_windows(extract, tmp_path):
         (["--merge", "--device=cpu"], "--device is for extracting, found --merge"),
         (["--merge", "--num_shards=2"], "--num_shards is for extracting, found --mer"),
         (["--merge"], "store.extraction: expected the folder of an extraction, found"),
-        (["--device=nothing"], "device"),
-        (["--precision=fp16", "--device=cpu"], "precision fp16 is for a GPU"),
+        pytest.param(["--device=nothing"], "device", marks=LOADS_TORCH),
+        pytest.param(
+            ["--precision=fp16", "--device=cpu"],
+            "precision fp16 is for a GPU",
+            marks=LOADS_TORCH,
+        ),
         (["--preset=hm3", "--model=RN50"], "is of the model ViT-B-32-quickgelu, found"),
-        (["--preset=hm3"], "expected the architecture of the model ViT-B-32-quickgelu"),
+        pytest.param(
+            ["--preset=hm3"],
+            "expected the architecture of the model ViT-B-32-quickgelu",
+            marks=LOADS_TORCH,
+        ),
         (["--museums=nowhere.jsonl"], "nowhere.jsonl: expected a file of JSON lines"),
         (["--input_root=nowhere"], "nowhere: expected a folder, the input root"),
-        (["--output=."], "expected a path to make a store at, found something else"),
+        pytest.param(
+            ["--output=."],
+            "expected a path to make a store at, found something else",
+            marks=LOADS_TORCH,
+        ),
         (["--preset=other"], "--preset"),
         (["--on_error=ignore"], "--on_error"),
     ],

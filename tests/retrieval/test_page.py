@@ -537,7 +537,9 @@ def test_the_chosen_theme_is_in_sight_on_a_small_screen(
     page.close()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(
+    "scheme", ["light", pytest.param("dark", marks=pytest.mark.thorough)]
+)
 @pytest.mark.parametrize("screen", SCREENS)
 def test_axe_finds_no_serious_problem(
     browser: Browser, items: str, screen: str, scheme: str

@@ -224,7 +224,6 @@ def leftovers(experiment: Path) -> set[str]:
 @pytest.mark.parametrize(
     ("kills", "seed"),
     [
-        (2, 2),
         pytest.param(5, 0, marks=pytest.mark.thorough),
         pytest.param(30, 1, marks=pytest.mark.slow),
     ],

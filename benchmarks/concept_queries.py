@@ -89,13 +89,16 @@ def precision_of_first(
 ) -> dict[str, Any]:
     """Precision of the first ten, and what chance reaches, by kind and over all.
 
+    Where fewer are found, those that lack show nothing.
+
     Args:
         queries: what is asked, and which museums show it.
         search: finds museums.
     """
     by_kind: dict[str, list[tuple[float, float]]] = {}
     for query in queries:
-        found = query.relevant[search(query.text)].mean(), query.relevant.mean()
+        shown = query.relevant[search(query.text)].sum()
+        found = shown / FIRST, query.relevant.mean()
         for kind in (query.kind, "pairs" if "+" in query.kind else "single", "all"):
             by_kind.setdefault(kind, []).append(found)
     return {

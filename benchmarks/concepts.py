@@ -80,7 +80,8 @@ def matched(index: str, store: FeatureStore) -> dict[str, Any]:
 
             def search(text: str, way: Match = way) -> Int[np.ndarray, " found"]:
                 asked = Query(text=text, top_k=FIRST, match=way)
-                return np.array([rows[hit.id] for hit in opened.search(asked).hits])
+                hits = opened.search(asked).hits
+                return np.array([rows[hit.id] for hit in hits], np.int64)
 
             figures[way] = precision_of_first(queries, search)
     return figures

@@ -238,19 +238,14 @@ def test_a_fault_that_damages_found_decides():
     assert tally.code == 1
 
 
-@pytest.mark.parametrize(
-    ("kills", "damages"),
-    [
-        pytest.param(12, 120, marks=pytest.mark.thorough),
-        pytest.param(150, 3000, marks=pytest.mark.slow),
-    ],
-)
-def test_some_of_its_actions(repository, tmp_path, kills, damages):
+# Continuous integration runs the soak itself.
+@pytest.mark.slow
+def test_some_hundred_of_its_actions(repository, tmp_path):
     """Nothing is wrong, refused for good, left over, or wrong without a word."""
     done = subprocess.run(
         [
             *(sys.executable, "-m", "benchmarks.soak", "--minutes=60", "--seed=3"),
-            *(f"--kills={kills}", f"--damages={damages}", f"--output={tmp_path}"),
+            *("--kills=150", "--damages=3000", f"--output={tmp_path}"),
         ],
         cwd=repository,
         capture_output=True,
@@ -263,7 +258,6 @@ def test_some_of_its_actions(repository, tmp_path, kills, damages):
         lane: sum(entry["count"] for entry in found["counts"][lane])
         for lane in ("kills", "damages")
     }
-    assert counts["kills"] == kills and counts["damages"] >= damages
+    assert counts["kills"] == 150 and counts["damages"] >= 3000
     assert found["damages_read_by_whole_commands"] > 0 and found["faults"] == []
-    never = [file for file, times in found["damages_by_file"].items() if not times]
-    assert damages < 1000 or not never
+    assert [file for file, times in found["damages_by_file"].items() if not times] == []

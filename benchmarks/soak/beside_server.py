@@ -11,6 +11,8 @@ from pathlib import Path
 
 from benchmarks.soak.forked import LIMIT, Ended, Running
 
+# Between questions: it is not to take the time of others.
+_SECONDS = 0.2
 _QUESTIONS = ("api/collection", "api/map", "api/like/museum00002")
 
 
@@ -24,13 +26,19 @@ class AskedServer:
             SystemExit: It did not start.
         """
         self._running = Running(module, flags, folder, name="server")
-        self._differed = ""
+        self._differed, self._asked = "", 0.0
         try:
             self._address = self._found_address()
             self._wanted = self._answers()
         except BaseException:
             self.end(signal.SIGKILL)
             raise
+
+    def ask_now_and_then(self) -> None:
+        """Asks it if it was not asked just before."""
+        if time.monotonic() - self._asked > _SECONDS:
+            self.ask()
+            self._asked = time.monotonic()
 
     def ask(self) -> None:
         """Asks it once more."""

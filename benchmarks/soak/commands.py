@@ -306,7 +306,7 @@ COMMANDS = {
         ("store", "strategies", "half"),
         ("in/half",),
         kind="reads",
-        weight=1,
+        weight=3,
     ),
     "extract, going on": Command(
         "extract",
@@ -315,6 +315,7 @@ COMMANDS = {
         ("in/work",),
         needs=("torch", "open_clip"),
         kind="reads",
+        weight=3,
     ),
     "collection, again": Command(
         "collection",
@@ -323,7 +324,7 @@ COMMANDS = {
         ("in/collection",),
         needs=("torch", "open_clip"),
         kind="reads",
-        weight=2,
+        weight=6,
     ),
     "inspect": Command("inspect", "--features=in/store", ("store",), kind="reads"),
     "inspect --verify": Command(

@@ -100,7 +100,7 @@ class WholeCommands:
         self._begin(command)
         server = AskedServer(COMMANDS[name].module, COMMANDS[name].given(), self._case)
         first = forked.Running(command.module, command.given(), self._case, blow).end(
-            server.ask
+            server.ask_now_and_then
         )
         again = forked.run(command.module, command.given(), self._case)
         server.ask()

@@ -245,15 +245,17 @@ class Words:
 
         Returns:
             For each museum that has any of the words, the sentence (a part of it, if it
-            is long) that matches best, cut before and after what matches: every other
-            piece, from the second on, matches.
+            is long) that has all of them, or else matches best. It is cut before and
+            after what matches: every other piece, from the second on, matches.
 
         Raises:
             RuntimeError: If the index's file is damaged.
         """
         with self._damage_named():
-            if not (query := _any_of(self._parts(text))):
+            parts = self._parts(text)
+            if not parts:
                 return {}
+            query = _any_of(parts)
             lines = [
                 (number, line.translate(_MARKS))
                 for number, told in museums.items()
@@ -261,12 +263,14 @@ class Words:
             ]
             best: dict[int, int] = {}
             with self._held(lines):
-                for number, row in self._database.execute(
-                    "SELECT number, rowid FROM temp.texts WHERE texts MATCH ? "
-                    "ORDER BY rank, rowid",
-                    [query],
-                ):
-                    best.setdefault(number, row)
+                # One with all the words says more than one with a rare word twice.
+                for asked in (" AND ".join(map(_quoted, parts)), query):
+                    for number, row in self._database.execute(
+                        "SELECT number, rowid FROM temp.texts WHERE texts MATCH ? "
+                        "ORDER BY rank, rowid",
+                        [asked],
+                    ):
+                        best.setdefault(number, row)
                 # Of the best alone, as passages take longer than ranks.
                 passages = self._database.execute(
                     "SELECT number, snippet(texts, 1, ?, ?, '\u2026', ?) "

@@ -167,6 +167,15 @@ def test_passages_show_the_words_in_their_sentence(words: Words) -> None:
     assert "".join(found[5]).startswith("Angel Angel") and len("".join(found[5])) < 250
 
 
+def test_a_passage_has_all_the_words_where_one_sentence_does(words: Words) -> None:
+    one, both = "Angels, angel, angel.", "By a harbour, as is told at length, an angel."
+    museum = Told("x", "", [one, both, "One harbour."])
+    (passage,) = words.passages("harbour angel", {0: museum}).values()
+    assert "".join(passage) == both and passage[1::2] == ("harbour", "angel")
+    (passage,) = words.passages("angel sailing", {0: museum}).values()
+    assert "".join(passage) == one
+
+
 def test_without_descriptions_there_is_no_file(tmp_path: Path) -> None:
     assert not write_words(tmp_path / "words.sqlite", [Told("a", "A title", [])])
     assert list(tmp_path.iterdir()) == []

@@ -286,7 +286,7 @@ def test_a_picture_is_searched_with(visit: Visit, items: str, tmp_path: Path) ->
     expect(page.get_by_role("status")).to_contain_text("in marine")
     # A file is not in the address.
     page.reload()
-    expect(page.get_by_role("alert")).to_contain_text("b.png is not known any more")
+    expect(page.get_by_role("alert")).to_contain_text("b.png is no longer available")
 
 
 def test_a_museum_with_pictures(visit: Visit, url: str) -> None:

@@ -41,5 +41,7 @@ if [ -z "$python" ]; then
   bash "$root/launch/setup.sh" core extraction test
   python="$root/.venv/bin/python"
 fi
+# Every stage is a process of its own, which need not compile our modules anew.
+unset PYTHONDONTWRITEBYTECODE
 export PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}"
 exec "$python" -P -m benchmarks.gpu "$@"

@@ -87,6 +87,7 @@ def published_grid(setting: Setting) -> Rows:
     if setting.miniature:
         fewer = ["--epochs=1", "--number_of_tries=1", "--config_files_dir="]
         fewer += [f"--config_files={cases.STRATEGY}"]
+        fewer += ["--experiments=configs/experiments/stl.cfg"]
     start = time.perf_counter()
     subprocess.run(
         ["bash", str(REPOSITORY / "launch/published_grid.sh"), str(setting.store)]

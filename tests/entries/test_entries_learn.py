@@ -55,7 +55,9 @@ def test_a_model_is_trained_evaluated_and_converted(run_module, tmp_path, strate
         ),
         warning="no museum of split train has the themes surreal, which",
     )
-    assert shown.startswith("small (real features): 14 train, 14 val, 14 test\n")
+    assert shown.startswith(
+        "loading JAX\nsmall (real features): 14 train, 14 val, 14 test\n"
+    )
     assert shown.count("epoch ") == 2 and "2/2" in shown
     assert shown.endswith("written to runs/first\n")
     strategy = tmp_path / "runs" / "first" / "rnn_meanPoolProc"

@@ -83,7 +83,7 @@ def test_training_on_the_data_set_is_training_on_the_store(run, tmp_path):
         )
         assert result.returncode == 0, result.stderr
         assert ("making its feature store" in result.stderr) == (features != "store")
-        assert result.stdout.startswith("small (real features): 14 train, 14 val")
+        assert "\nsmall (real features): 14 train, 14 val" in result.stdout
     expected = results(tmp_path / "runs" / "store")
     names = {name.rpartition("/")[2] for name in expected}
     assert names >= {"metrics.jsonl", "test_metrics.json", "test_output.json"}

@@ -74,7 +74,7 @@ def test_a_killed_run_goes_on_in_the_same_places(run_module, tmp_path, flags):
     assert 0 < killed < EPOCHS
 
     shown = succeed(run_module("hm3_jax.train", *flags, "--resume", "--progress=none"))
-    first_line, *_, last_line = shown.splitlines()
+    _, first_line, *_, last_line = shown.splitlines()
     assert first_line.startswith("small (real features)")
     assert last_line == "written to runs/experiment" and "epoch" not in shown
     run_id = json.loads((folder / "wandb_run.json").read_text())["id"]

@@ -69,7 +69,7 @@ def resolved_name(folder):
 
 
 def test_models_without_a_name_need_their_folder(facts):
-    with pytest.raises(ValueError, match=r"without a name \(custom-.*name the folder"):
+    with pytest.raises(ValueError, match=r"without a name \(custom-.*give the folder"):
         text_model_for(facts)
 
 

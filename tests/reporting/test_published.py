@@ -150,7 +150,7 @@ def test_every_published_experiment_has_a_file_and_every_file_is_one():
     assert [name for name, _ in experiments_of_files()] == sorted(
         path.name
         for path in EXPERIMENTS.glob("*.cfg")
-        if path.stem != "late_interaction"  # ours
+        if not path.stem.startswith("late_interaction")  # ours
     )
 
 

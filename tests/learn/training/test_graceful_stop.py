@@ -49,7 +49,7 @@ def test_what_does_not_end_in_time_is_ended(repository, number):
     assert process.returncode == 0
     name = signal.Signals(number).name
     assert said == (
-        f"stopped by {name} after 0.5 s of grace; epoch 7 in runs/a is whole, "
+        f"stopped by {name} after 0.5 s of grace; epoch 7 in runs/a is complete, "
         "--resume continues from there\n"
     )
 

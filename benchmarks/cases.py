@@ -73,7 +73,7 @@ def epoch_ours(store: str, runs: int = 1, epochs: int = 12) -> dict[str, float]:
     from hm3_jax.data.store import open_store
     from hm3_jax.learn.batches.features import load_features
     from hm3_jax.learn.batches.plan import MuseumSizes, epoch_batches
-    from hm3_jax.learn.devices.mesh import BY_DEVICE, EVERYWHERE, Layout
+    from hm3_jax.learn.devices.mesh import BY_DEVICE, BY_RUN, EVERYWHERE, Layout
     from hm3_jax.learn.model import ModelSpec, draw_params
     from hm3_jax.learn.training.epoch import EpochInputs, fresh_state, train_epoch
     from hm3_jax.learn.training.optimizer import Rates
@@ -99,7 +99,9 @@ def epoch_ours(store: str, runs: int = 1, epochs: int = 12) -> dict[str, float]:
     ]
     capacity = counts.capacity(planned)
     keys = jax.random.split(jax.random.key(0), runs)
-    state = fresh_state(draw_params(config, keys))
+    # Where an epoch leaves it, so that the second one is not compiled again.
+    drawn = jax.device_get(fresh_state(draw_params(config, keys)))
+    state = layout.put(drawn, BY_RUN)
 
     def scalar(value: float):
         return jax.device_put(np.full(runs, value, np.float32))

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from hm3_jax.interop.torch_weights import from_torch, to_torch
-from hm3_jax.learn.devices.mesh import Layout
+from hm3_jax.learn.devices.mesh import BY_RUN, Layout
 from hm3_jax.learn.model import ModelSpec, stack, take_run
 from hm3_jax.learn.training.epoch import EpochInputs, fresh_state, train_epoch
 from hm3_jax.learn.training.optimizer import Rates
@@ -50,8 +50,10 @@ def trained(stem: str, loss: str) -> tuple[np.ndarray, Mapping[str, np.ndarray]]
     file = f"train_{stem}_{loss}"
     config, themes = golden_data.strategy(stem), loss == "theme"
     order = golden_data.arrays(file)["order"].astype(np.int32)
-    state = fresh_state(stack([golden_params(stem, "init/", file)]))
     layout = Layout.of(1, jax.devices()[:1], vector=1)
+    begun = fresh_state(stack([golden_params(stem, "init/", file)]))
+    # Where an epoch leaves it, so that the second one is not compiled again.
+    state = layout.put(jax.device_get(begun), BY_RUN)
     counts = golden_data.counts(config)
     planned = [counts.plan(batches[None], layout) for batches in order]
     losses = []

@@ -134,7 +134,7 @@ def test_a_share_that_goes_costs_nothing(clip_folder, tmp_path, monkeypatch):
 @pytest.mark.skipif(
     not Path("/proc/self/mem").exists(), reason="needs a file that gives EIO: Linux"
 )
-@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.thorough)])
 def test_the_command_stops_at_an_error_of_the_kernel(
     run_module, clip_folder, tmp_path, workers
 ):

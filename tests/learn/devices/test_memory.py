@@ -123,6 +123,7 @@ def test_runs_that_had_to_wait_are_what_they_are_together(
         assert small.outcome(found, attempt)["epoch"] == 2
 
 
+@pytest.mark.thorough
 def test_a_single_run_is_tried_whatever_it_takes(store, tmp_path, monkeypatch):
     monkeypatch.setattr(memory, "needed", lambda compiled: 100)
     monkeypatch.setattr(memory, "available", lambda device: 1)

@@ -14,6 +14,7 @@ from hm3_jax.learn.batches.features import Features, RaggedColumn
 from hm3_jax.learn.batches.gather import descriptions, scenes
 from hm3_jax.learn.batches.plan import EMPTY, MuseumSizes, epoch_batches, packings
 from hm3_jax.learn.batches.spans import WHOLE, random_spans
+from hm3_jax.learn.devices.mesh import BY_RUN
 from hm3_jax.learn.model import ModelSpec, draw_params, take_run
 from hm3_jax.learn.training.epoch import (
     EpochInputs,
@@ -69,9 +70,11 @@ def train(
     active=(True, True),
 ) -> tuple[ParamState, np.ndarray, np.ndarray]:
     """State after some epochs, losses and gradient norms (runs, steps)."""
-    # The state is given up to the epoch, so it starts from a copy.
-    state = fresh_state(jax.tree.map(lambda x: jnp.copy(x[runs]), params))
     counts, layout = MuseumSizes.of(features), small.one_device(len(batches[0][runs]))
+    begun = fresh_state(jax.tree.map(lambda x: x[runs], params))
+    # A copy, as an epoch is given the state up, and where an epoch leaves it, so that
+    # the second one is not compiled again.
+    state = layout.put(jax.device_get(begun), BY_RUN)
     planned = [counts.plan(of_epoch[runs], layout) for of_epoch in batches]
     losses, norms = [], []
     for epoch, of_epoch in enumerate(planned):

@@ -118,6 +118,11 @@ def _late_interaction(config: LateInteractionConfig) -> str:
         )
     if config.sizes:
         more.append("the length of a complete description hints at the museum's size")
+    if config.whole:
+        more.append(
+            f"the cosine of two vectors of {config.whole} numbers, of the whole "
+            "description and of the whole museum, counts too"
+        )
     if config.themes:
         more.append(
             f"it tells {config.themes} themes apart, and how much a shared theme "

@@ -118,6 +118,7 @@ def test_there_and_back_every_bit_is_the_same(tmp_path, stem):
         {"themes": 0},
         {"themes": 4, "context": True, "theme_weight": 0.2, "sharpness": 7.5},
         {"themes": 0, "order": 0, "sizes": 0},
+        {"themes": 0, "whole": 8},
     ],
 )
 def test_late_interaction_comes_back_bit_by_bit(tmp_path, settings):
@@ -194,13 +195,14 @@ def test_damaged_weights_of_late_interaction_are_named(tmp_path):
 
 
 def test_the_card_says_how_late_interaction_compares(tmp_path):
-    saved = interaction(themes=4, context=True)
+    saved = interaction(themes=4, context=True, whole=8)
     checkpoint.save(tmp_path / "ours", "best", saved)
     shared = to(tmp_path / "ours", "orbax", tmp_path / "shared", "shared")
     text = (shared / "README.md").read_text()
     for line in (
         "a vector of 24 numbers of every sentence",
-        "Strategy `late_interaction_video`: an item's vector depends on its room",
+        "Strategy `late_interaction_video_whole`: an item's vector depends on its room",
+        "the cosine of two vectors of 8 numbers, of the whole description and of",
         "it tells 4 themes apart",
         "Inputs: sentences, views, videos. Weights after 7 epochs.",
         "| views | 24 | ViT-B-32 |",

@@ -87,6 +87,9 @@ def run(main: Callable[[], int | None], *, ends_at_once: bool = False) -> NoRetu
         code = report(error)
     except Exception as error:
         code = report(KeyboardInterrupt() if interrupts.heard() else error)
+    if code == interrupts.EXIT_CODE and not _debug():
+        # Threads of libraries show tracebacks when what they work for ends before them.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
     sys.exit(code)
 
 

@@ -267,7 +267,17 @@ raise KeyboardInterrupt
     with start(f"--fault={code}") as process:
         assert process.stderr
         assert process.wait(timeout=30) == 130
-        assert process.stderr.read() == b"interrupted\ninterrupted\n"
+        assert process.stderr.read() == b"interrupted\n"
+
+
+def test_what_libraries_say_after_an_interrupt_is_not_shown(fault: Run) -> None:
+    code = """
+import atexit, os
+atexit.register(os.write, 2, b"Traceback")
+raise KeyboardInterrupt
+"""
+    done = fault(code)
+    assert (done.returncode, done.stderr) == (130, "interrupted\n")
 
 
 def test_interrupts_that_are_ignored_stay_ignored(start: Start) -> None:
